@@ -1,0 +1,47 @@
+# Everything a developer or an operator's first hour needs. `make help` lists the targets.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+
+.PHONY: help setup demo test check proto bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.ready ## Create .venv from the lock (done by every other target when needed)
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Missing: Python 3.11 or newer with venv (on Debian: apt install python3 python3-venv). Or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
+	  || { echo "Missing: a package registry that pip can reach (the packages of requirements.lock could not be installed; see above)." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: setup ## Start the anchor, four nodes and the simulators; walk one query; stay up until Ctrl-C
+	@$(BIN)/yrd demo
+
+test: check ## Run all checks and all tests
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: setup ## ruff, mypy strict, import contracts, generated code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/python proto/generate.py --check
+
+proto: setup ## Generate the protobuf code from proto/
+	@$(BIN)/python proto/generate.py
+
+bench: setup ## Measure the nodes against the bare chain, in one run
+	@$(BIN)/python -m tests.bench
+
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+
+clean: ## Remove what the targets made
+	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

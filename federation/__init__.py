@@ -1,0 +1,1 @@
+"""How nodes deal with each other."""

@@ -1,0 +1,89 @@
+"""Who the peers are: an immutable snapshot of the trust chains, swapped whole by `trust_sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from federation.errors import OwnOwnProvince, OwnUnknownProvince, PeerDenied, PeerRevoked, PeerUnknown
+from trust.keys import VerificationKey
+
+__all__ = ["Directory", "Peer", "TrustSnapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One node of the federation as its verified chain describes it, after the anchor's metadata policy.
+
+    `grpc_target` is ``host:port``; `tls_name` the ``….peer.yrd`` name its TLS certificate must carry;
+    `envelope_keys` are by key id; `expires_at` is when the chain ends. `standing` is ``member``, ``revoked`` (the
+    anchor said so) or ``denied`` (this node's operator said so).
+    """
+
+    entity_id: str
+    province: str
+    name: str
+    grpc_target: str
+    tls_name: str
+    envelope_keys: Mapping[str, VerificationKey]
+    expires_at: datetime
+    standing: str = "member"
+    reason: str = ""
+
+    def require_standing(self, now: datetime) -> None:
+        """Return when this peer may be dealt with now.
+
+        Raises PeerRevoked or PeerDenied by standing, PeerUnknown when its chain has expired.
+        """
+        if self.standing == "revoked":
+            raise PeerRevoked(f"{self.entity_id} was revoked by the anchor: {self.reason or 'no reason given'}")
+        if self.standing == "denied":
+            raise PeerDenied(f"{self.entity_id} is denied by this node's operator: {self.reason or 'no reason given'}")
+        if now >= self.expires_at:
+            raise PeerUnknown(f"the trust chain of {self.entity_id} expired at {self.expires_at.isoformat()}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSnapshot:
+    """All peers at one moment. `refreshed_at` is when the anchor's status was last seen; `sequence` its number."""
+
+    own_entity: str
+    own_province: str
+    peers: Mapping[str, Peer] = field(default_factory=lambda: MappingProxyType({}))
+    refreshed_at: datetime | None = None
+    sequence: int = 0
+
+    def peer(self, entity_id: str) -> Peer:
+        """The peer with that entity id. Raises PeerUnknown."""
+        found = self.peers.get(entity_id)
+        if found is None:
+            raise PeerUnknown(f"{entity_id} is not in this node's trust list")
+        return found
+
+    def peer_in(self, province: str) -> Peer:
+        """The node of a province (6 digits). Raises OwnOwnProvince or OwnUnknownProvince."""
+        if province == self.own_province:
+            raise OwnOwnProvince(f"{province} is this node's own province: ask the registry directly", field="province")
+        for peer in self.peers.values():
+            if peer.province == province:
+                return peer
+        known = ", ".join(sorted(peer.province for peer in self.peers.values())) or "none yet"
+        raise OwnUnknownProvince(f"{province} has no node in this federation; known: {known}", field="province")
+
+
+class Directory:
+    """Holds the current snapshot. Reading it takes no lock; `swap` replaces it whole."""
+
+    def __init__(self, snapshot: TrustSnapshot) -> None:
+        self._snapshot = snapshot
+
+    @property
+    def current(self) -> TrustSnapshot:
+        """The snapshot of this moment; hold on to it for the length of one exchange."""
+        return self._snapshot
+
+    def swap(self, snapshot: TrustSnapshot) -> None:
+        """Make `snapshot` the current one for every exchange that begins from now on."""
+        self._snapshot = snapshot

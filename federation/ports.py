@@ -1,0 +1,214 @@
+"""What the exchange needs from the world, by role. Adapters are in `node/` and `federation/rpc/`, doubles in
+`simulators/`; one contract suite per port runs against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any, Protocol
+
+from federation.peers import Peer
+from federation.query import Answer, Operation, Request
+from trust.envelope import Sealed
+
+__all__ = [
+    "Claim",
+    "ClaimState",
+    "ClaimVerdict",
+    "Clock",
+    "Codec",
+    "ExchangeMeta",
+    "Journal",
+    "LocalDocument",
+    "LocalRegistry",
+    "PeerTransport",
+    "RecordKind",
+    "RegistryAnswer",
+    "StoredRecord",
+]
+
+LocalDocument = Mapping[str, Any]
+"""One certificate or service item as the registry tells it: JSON values under local field names."""
+
+
+class Clock(Protocol):
+    """Where the time comes from; tests pass their own."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+
+class RecordKind(IntEnum):
+    """Which of an exchange's four records this is; the numbers are in the log's leaves."""
+
+    ASKED_REQUEST = 1
+    """At the asking node: the request it sent."""
+    ASKED_ANSWER = 2
+    """At the asking node: the answer it got."""
+    ANSWERED_REQUEST = 3
+    """At the answering node: the request it got."""
+    ANSWERED_ANSWER = 4
+    """At the answering node: the answer it gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeMeta:
+    """By what an exchange is found again. `client` is the platform's client id, at the asking node only."""
+
+    request_id: str
+    asking: str
+    answering: str
+    operation: Operation
+    client: str = ""
+    outcome: str = ""
+    case_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """One record as it lies in the log. `leaf` = SHA-256 leaf data hash per design §6, `salt` 16 bytes."""
+
+    log_index: int
+    kind: RecordKind
+    meta: ExchangeMeta
+    recorded_at: datetime
+    identity: bytes
+    envelope: bytes
+    salt: bytes
+    leaf: bytes
+
+
+class ClaimState(StrEnum):
+    """What became of a claim of (asking entity, request id)."""
+
+    NEW = "new"
+    """This call holds the claim now and must finish it."""
+    WORKING = "working"
+    """The same request is at work, here or in another replica, under a lease that has not run out."""
+    FINISHED = "finished"
+    """The same request was answered; the verdict carries the first answer."""
+    REPLAYED = "replayed"
+    """The request id was used for other bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Check 7: one insert. `lease_s` is how long this process may take before another may take it up."""
+
+    asking: str
+    request_id: str
+    identity: bytes
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimVerdict:
+    """What the insert said; `answer` is the stored answer's envelope bytes when FINISHED."""
+
+    state: ClaimState
+    answer: bytes = b""
+
+
+class Journal(Protocol):
+    """The outbox and the log in one: what it returns from is on disk.
+
+    Every method raises OwnStoreUnavailable when the store cannot take it; then nothing was stored and nothing may be
+    released. A cancelled caller changes nothing: the write still happens.
+    """
+
+    async def store_request(self, meta: ExchangeMeta, payload_type: str, payload: bytes) -> Sealed:
+        """Sign and store a request of this node (ASKED_REQUEST). Durable on return."""
+        ...
+
+    async def store_answer(self, meta: ExchangeMeta, identity: bytes, envelope: bytes) -> None:
+        """Store a verified answer that this node got (ASKED_ANSWER). Durable on return."""
+        ...
+
+    async def claim(self, claim: Claim) -> ClaimVerdict:
+        """Check 7. Need not survive a power cut: without it the request is simply done again."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Give up a NEW claim without an answer, so that a repeat may try again."""
+        ...
+
+    async def await_answer(self, claim: Claim, *, timeout_s: float) -> bytes | None:
+        """The answer to a WORKING claim as soon as it is finished, from whichever replica; None on timeout."""
+        ...
+
+    async def store_exchange(
+        self, meta: ExchangeMeta, request: Sealed, request_identity: bytes, payload_type: str, payload: bytes
+    ) -> Sealed:
+        """Checks 12 and 13: sign the answer, store request and answer, finish the claim. Durable on return."""
+        ...
+
+    async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
+        """The envelope bytes of a finished answer to a request of `asking`, or None."""
+        ...
+
+    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
+        """All records of one exchange in log order; empty when there is none."""
+        ...
+
+
+class Codec(Protocol):
+    """Between domain words and payload bytes."""
+
+    def encode_request(self, request: Request) -> bytes:
+        """The payload of a request; its type is ``request.header.operation.request_type``."""
+        ...
+
+    def decode_request(self, payload_type: str, payload: bytes) -> Request:
+        """Raises PeerUnsupportedType, PeerMalformed, PeerUnknownCritical."""
+        ...
+
+    def encode_answer(self, answer: Answer) -> bytes:
+        """The payload of an answer; its type is ``answer.header.operation.answer_type``."""
+        ...
+
+    def decode_answer(self, payload_type: str, payload: bytes) -> Answer:
+        """Raises PeerUnsupportedType, PeerMalformed, PeerUnknownCritical."""
+        ...
+
+
+class PeerTransport(Protocol):
+    """Carries envelopes to peers. It is safe to repeat: the answering side gives the first answer again."""
+
+    async def exchange(self, peer: Peer, operation: Operation, envelope: bytes, *, timeout_s: float) -> bytes:
+        """Send a request envelope, return the answer envelope.
+
+        Raises the peer's unsigned refusal as its class, PeerUnreachable, PeerTimeout, PeerTlsIdentity.
+        """
+        ...
+
+    async def fetch_answer(self, peer: Peer, request_identity: bytes, *, timeout_s: float) -> bytes:
+        """The finished answer to an earlier request. Raises PeerNoAnswer and the errors of `exchange`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAnswer:
+    """What a registry said: documents in local words, and for a search how many there are in all."""
+
+    documents: tuple[LocalDocument, ...] = ()
+    total: int = 0
+
+
+class LocalRegistry(Protocol):
+    """Where the province keeps its records, asked in local words."""
+
+    async def look_up(
+        self, operation: Operation, parameters: Mapping[str, str], *, timeout_s: float
+    ) -> RegistryAnswer:
+        """Documents for an operation.
+
+        `parameters` are local values under these names: ``holder_id_type``, ``holder_id``, ``certificate_type``,
+        ``certificate_id``, ``words``, ``item_code``, ``division``, ``page``, ``page_size``; absent ones are left out.
+        Raises RegistryTimeout, RegistryUnreachable, RegistryBadAnswer, RegistryNotOffered. Nothing found is an
+        empty answer.
+        """
+        ...

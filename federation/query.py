@@ -1,0 +1,353 @@
+"""What one node can ask another: headers, the body of each operation, and the answers.
+
+These are the words that `ask` and `answer` speak. They are the same on both sides and know neither protobuf nor
+JSON; `rpc.convert` turns them into payload bytes and back. All values are in shared words, all times aware UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from mapping.element import Element
+
+__all__ = [
+    "Answer",
+    "AnswerBody",
+    "AnswerHeader",
+    "Basis",
+    "BasisKind",
+    "Certificate",
+    "CertificateAnswer",
+    "CertificateGet",
+    "CertificateQuery",
+    "CertificateType",
+    "CertificateTypes",
+    "CertificateTypesAnswer",
+    "CertificateVerify",
+    "CertificatesAnswer",
+    "Decision",
+    "MapSet",
+    "Operation",
+    "Outcome",
+    "Request",
+    "RequestBody",
+    "RequestHeader",
+    "ServiceGet",
+    "ServiceItem",
+    "ServiceItemAnswer",
+    "ServiceSearch",
+    "ServicesAnswer",
+    "StateAnswer",
+    "StateQuery",
+    "Verdict",
+    "VerifyAnswer",
+]
+
+
+class Operation(StrEnum):
+    """Every operation; the payload types are ``application/vnd.yrd.<operation>[.answer].v1+protobuf``."""
+
+    CERTIFICATES_QUERY = "certificates.query"
+    CERTIFICATES_GET = "certificates.get"
+    CERTIFICATES_VERIFY = "certificates.verify"
+    CERTIFICATES_TYPES = "certificates.types"
+    SERVICES_SEARCH = "services.search"
+    SERVICES_GET = "services.get"
+    NODE_STATE = "node.state"
+
+    @property
+    def request_type(self) -> str:
+        """The payload type of a request."""
+        return f"application/vnd.yrd.{self.value}.v1+protobuf"
+
+    @property
+    def answer_type(self) -> str:
+        """The payload type of an answer."""
+        return f"application/vnd.yrd.{self.value}.answer.v1+protobuf"
+
+
+class BasisKind(IntEnum):
+    """用证依据; the numbers are those on the wire."""
+
+    HOLDERS_CONSENT = 1
+    DELEGATED_CONSENT = 2
+    OFFICIAL_DUTY = 3
+
+    @property
+    def word(self) -> str:
+        """The basis as JSON and `access.toml` say it: ``official_duty`` and so on."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Why the certificate is used: service item, case and purpose, and the consent where there is one."""
+
+    kind: BasisKind
+    service_item_name: str = ""
+    service_item_code: str = ""
+    case_number: str = ""
+    purpose: str = ""
+    consent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MapSet:
+    """The rule set that a node translated with: its version and the SHA-256 of its data (32 bytes)."""
+
+    version: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """What every request says about itself (design §3)."""
+
+    request_id: str
+    asking: str
+    answering: str
+    operation: Operation
+    asked_at: datetime
+    expires_at: datetime
+    platform: str
+    officer: str
+    basis: Basis
+    traceparent: str
+    map_set: MapSet
+    platform_signature: str = ""
+    critical: tuple[str, ...] = ()
+
+
+class Outcome(IntEnum):
+    """Whether an answer answers or refuses; the numbers are those on the wire."""
+
+    ANSWERED = 1
+    REFUSED = 2
+
+    @property
+    def word(self) -> str:
+        """``answered`` or ``refused``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The access rule that let the request through, or the policy under which it was refused."""
+
+    rule: str = ""
+    policy_version: str = ""
+    consent_status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeader:
+    """What every answer says about itself and about the request it answers."""
+
+    request_id: str
+    request_identity: bytes
+    answering: str
+    asking: str
+    operation: Operation
+    answered_at: datetime
+    outcome: Outcome
+    map_set: MapSet
+    decision: Decision = Decision()
+    refusal_code: str = ""
+    refusal_detail: str = ""
+    critical: tuple[str, ...] = ()
+
+
+# --- request bodies ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateQuery:
+    """All certificates of a holder, or those of one type. `certificate_type` empty: all."""
+
+    holder_id_type: str
+    holder_id: str
+    certificate_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateGet:
+    """One certificate by its GB/T 36904 id."""
+
+    certificate_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateVerify:
+    """A certificate that someone presents: its id, and the SHA-256 of its face (32 bytes) or the face itself."""
+
+    certificate_id: str
+    digest: bytes = b""
+    face: tuple[Element, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTypes:
+    """The certificate types that a province offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSearch:
+    """Service items by words, code or division; pages count from 1."""
+
+    words: str = ""
+    item_code: str = ""
+    division: str = ""
+    page: int = 1
+    page_size: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceGet:
+    """One service item with its guide."""
+
+    item_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateQuery:
+    """A node's own state."""
+
+
+RequestBody = (
+    CertificateQuery
+    | CertificateGet
+    | CertificateVerify
+    | CertificateTypes
+    | ServiceSearch
+    | ServiceGet
+    | StateQuery
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: header and body."""
+
+    header: RequestHeader
+    body: RequestBody
+
+
+# --- answer bodies ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate as an element list."""
+
+    certificate_type: str
+    certificate_id: str
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesAnswer:
+    """The certificates of a holder, possibly none."""
+
+    certificates: tuple[Certificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAnswer:
+    """One certificate, or None when the registry has none with that id."""
+
+    certificate: Certificate | None = None
+
+
+class Verdict(IntEnum):
+    """What a presented certificate is; the numbers are those on the wire."""
+
+    VALID = 1
+    NOT_VALID = 2
+    ALTERED = 3
+    UNKNOWN = 4
+
+    @property
+    def word(self) -> str:
+        """``valid``, ``not_valid``, ``altered`` or ``unknown``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyAnswer:
+    """The verdict; with the shared state and its date when not valid, with the differing names when altered."""
+
+    verdict: Verdict
+    state: str = ""
+    state_on: str = ""
+    altered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateType:
+    """A certificate type that a province offers, with the shared names of its elements."""
+
+    code: str
+    name: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTypesAnswer:
+    """The certificate types that a province offers."""
+
+    types: tuple[CertificateType, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceItem:
+    """One service item as an element list; the guide's materials, places and fees are groups in it."""
+
+    item_code: str
+    name: str
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesAnswer:
+    """One page of service items, and how many there are in all."""
+
+    items: tuple[ServiceItem, ...] = ()
+    total: int = 0
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceItemAnswer:
+    """One service item, or None when the province has none with that code."""
+
+    item: ServiceItem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateAnswer:
+    """A node's software version, clock and operations."""
+
+    version: str
+    clock: datetime
+    operations: tuple[str, ...] = ()
+
+
+AnswerBody = (
+    CertificatesAnswer
+    | CertificateAnswer
+    | VerifyAnswer
+    | CertificateTypesAnswer
+    | ServicesAnswer
+    | ServiceItemAnswer
+    | StateAnswer
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: header, and a body unless it is a refusal."""
+
+    header: AnswerHeader
+    body: AnswerBody | None

@@ -1,0 +1,1 @@
+"""gRPC between nodes: the only importer of grpc and of generated code."""

@@ -1,0 +1,1 @@
+"""The running thing: the only place where all rooms meet."""

@@ -1,0 +1,1 @@
+"""The anchor: who belongs to the federation."""

@@ -1,0 +1,1 @@
+"""The platform API: REST and JSON for the province's own platforms."""

@@ -1,0 +1,1 @@
+"""How a node reaches its province's registry."""

@@ -1,0 +1,1 @@
+"""Private keys at rest, under one key-encryption key."""

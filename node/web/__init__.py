@@ -1,0 +1,1 @@
+"""The public listener: federation endpoints and pages."""

@@ -1,0 +1,1 @@
+"""The rest of the country, small, and able to misbehave on purpose."""

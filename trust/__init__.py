@@ -1,0 +1,1 @@
+"""What may be believed. Pure: bytes and times in, verdicts out."""

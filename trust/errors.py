@@ -1,0 +1,114 @@
+"""Why something is not believed. Each class carries its code in the one error vocabulary (`federation.errors`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadSignature",
+    "ChainBroken",
+    "ChainExpired",
+    "EnvelopeMalformed",
+    "EnvelopeTooLarge",
+    "EvidenceBroken",
+    "ForeignKey",
+    "KeyRejected",
+    "SignatureForm",
+    "StatementRejected",
+    "StatementRolledBack",
+    "TlsIdentityRejected",
+    "TrustError",
+    "TwoSignatures",
+]
+
+
+class TrustError(Exception):
+    """Something was not believed. `detail` says what, in words that may be shown to anyone."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class EnvelopeMalformed(TrustError):
+    """The bytes are not an envelope: unknown field, wrong wire type, missing part, trailing bytes."""
+
+    code = "peer.malformed"
+
+
+class EnvelopeTooLarge(TrustError):
+    """The envelope is longer than its limit; it was not parsed."""
+
+    code = "peer.too_large"
+
+
+class TwoSignatures(TrustError):
+    """The envelope carries more than one signature."""
+
+    code = "peer.two_signatures"
+
+
+class SignatureForm(TrustError):
+    """The signature has not the form of its algorithm: an ES256 signature that is not 64 bytes r‖s."""
+
+    code = "peer.signature_form"
+
+
+class ForeignKey(TrustError):
+    """The key id is not one of the keys that the trust list gives to this signer."""
+
+    code = "peer.foreign_key"
+
+
+class BadSignature(TrustError):
+    """The signature does not verify under the key it names."""
+
+    code = "peer.bad_signature"
+
+
+class KeyRejected(TrustError):
+    """A key is not of an allowed algorithm, or not on its curve, or its form is wrong."""
+
+    code = "trust.key_rejected"
+
+
+class StatementRejected(TrustError):
+    """An entity statement breaks a rule of OpenID Federation; `detail` names the rule."""
+
+    code = "trust.statement_rejected"
+
+
+class StatementRolledBack(StatementRejected):
+    """A statement is older than one already seen for the same issuer, subject and type."""
+
+    code = "trust.rolled_back"
+
+
+class ChainBroken(TrustError):
+    """No trust chain leads from the entity to the anchor."""
+
+    code = "trust.chain_broken"
+
+
+class ChainExpired(ChainBroken):
+    """The chain was good once; a statement in it has expired."""
+
+    code = "trust.chain_expired"
+
+
+class TlsIdentityRejected(TrustError):
+    """The TLS certificate names no entity, several, or not this one."""
+
+    code = "peer.tls_identity"
+
+
+class EvidenceBroken(TrustError):
+    """An evidence file does not hold; `part` names the part that fails."""
+
+    code = "evidence.broken"
+
+    def __init__(self, part: str, detail: str) -> None:
+        super().__init__(f"{part}: {detail}")
+        self.part = part
