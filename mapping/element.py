@@ -1,4 +1,4 @@
-"""The one shape of a translated value: what it is in shared words, what it was, and how the one became the other."""
+"""The one shape of a translated value: what it is, what it was, and how the one became the other."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Element:
 
     `name` is the target side's word for it (the GB/T 36903 name after `to_shared`, the local field after
     `to_local`). `value` is the translated value; when `relation` is UNMAPPED or INVALID it is the original,
-    carried through unchanged. `table` is ``name@version`` of the code map or converter, or empty for a value that
-    is carried as it is. A nested list has its rows in `groups` and an empty `value`.
+    carried through unchanged. `table` is ``name@version`` of the code map or converter, or empty for a value
+    that is carried as it is. A nested list has its rows in `groups` and an empty `value`.
     """
 
     name: str
