@@ -8,6 +8,7 @@ __all__ = [
     "BadSignature",
     "ChainBroken",
     "ChainExpired",
+    "EntityIdRejected",
     "EnvelopeMalformed",
     "EnvelopeTooLarge",
     "EvidenceBroken",
@@ -78,6 +79,10 @@ class StatementRejected(TrustError):
     """An entity statement breaks a rule of OpenID Federation; `detail` names the rule."""
 
     code = "trust.statement_rejected"
+
+
+class EntityIdRejected(StatementRejected):
+    """An entity id or endpoint is not in its one allowed spelling."""
 
 
 class StatementRolledBack(StatementRejected):

@@ -1,0 +1,229 @@
+"""The signed message: a DSSE 1.0.2 envelope with exactly one signature, as `yrd.exchange.v1.Envelope`.
+
+Two types for one thing: `Sealed` is what anyone can parse, `Opened` what only `unseal` makes. Rules of the form:
+
+ - The size is checked before anything is read.
+ - Every field is known, of its wire type, there at most once, in the order of its number, and not empty; lengths are
+   in their shortest form; nothing trails. So an envelope has one spelling, and what is refused here is malformed.
+ - More than one signature is its own refusal.
+ - What is signed is the PAE of type and payload (DSSE 1.0.2 "protocol"). The identity of a message is its SHA-256.
+ - A batch signature is over the PAE of `BATCH_TYPE` and ``tree size (8 bytes, big endian) ‖ root``; the message's PAE
+   is leaf `leaf_index` of that RFC 6962 tree. No message may itself be of `BATCH_TYPE`, so that a signed root is
+   never taken for a message nor the other way round.
+
+The bytes received are the bytes kept: nothing here re-serializes what came from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+from trust.errors import BadSignature, EnvelopeMalformed, EnvelopeTooLarge, ForeignKey
+from trust.keys import Signer, VerificationKey
+from trust.merkle import inclusion_paths, leaf_hash, verify_inclusion
+from trust.protowire import Fields, bytes_field, number_field
+
+__all__ = ["BATCH_TYPE", "BatchProof", "Opened", "Sealed", "pae", "parse", "seal", "seal_batch", "unseal"]
+
+BATCH_TYPE = "application/vnd.yrd.batch.v1"
+_MOST_TYPE_BYTES = 255
+_MOST_KEYID_BYTES = 64
+_MOST_SIGNATURE_BYTES = 128
+_BATCH_ROOTS_REMEMBERED = 4096
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: ``DSSEv1 <len type> <type> <len payload> <payload>``."""
+    encoded_type = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(encoded_type), encoded_type, len(payload), payload)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProof:
+    """The place of one message in a batch that was signed once."""
+
+    root: bytes
+    leaf_index: int
+    tree_size: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An envelope whose form is right and whose signature nobody has looked at yet.
+
+    `envelope` is the exact serialized Envelope; `identity` the SHA-256 of the PAE; `kid` what the signature claims.
+    """
+
+    envelope: bytes
+    payload_type: str
+    payload: bytes
+    identity: bytes
+    kid: str
+    signature: bytes
+    batch: BatchProof | None = None
+
+
+_MADE_BY_UNSEAL = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message whose signature was verified under a key of the signer's. Only `unseal` makes one."""
+
+    sealed: Sealed
+    made_by: InitVar[object] = None
+
+    def __post_init__(self, made_by: object) -> None:
+        if made_by is not _MADE_BY_UNSEAL:
+            raise TypeError("an Opened comes from unseal and from nowhere else")
+
+    @property
+    def payload_type(self) -> str:
+        """The signed payload type."""
+        return self.sealed.payload_type
+
+    @property
+    def payload(self) -> bytes:
+        """The signed bytes."""
+        return self.sealed.payload
+
+    @property
+    def identity(self) -> bytes:
+        """SHA-256 of the PAE, 32 bytes."""
+        return self.sealed.identity
+
+    @property
+    def kid(self) -> str:
+        """The key that signed."""
+        return self.sealed.kid
+
+
+# --- sealing ----------------------------------------------------------------------------------------------------
+
+
+def seal(payload_type: str, payload: bytes, signer: Signer) -> Sealed:
+    """Sign one message. Raises ValueError for a payload type that no envelope may carry."""
+    _check_type(payload_type, ValueError)
+    message = pae(payload_type, payload)
+    signature = signer.sign(message)
+    kid = signer.kid
+    envelope = _serialize(payload_type, payload, signature, kid, b"")
+    return Sealed(envelope, payload_type, payload, sha256(message).digest(), kid, signature)
+
+
+def seal_batch(items: Sequence[tuple[str, bytes]], signer: Signer) -> list[Sealed]:
+    """Sign (payload type, payload) pairs with one signature; each gets its own path. One item is sealed plainly.
+
+    Raises ValueError as `seal` does; then nothing was signed.
+    """
+    if len(items) < 2:
+        return [seal(payload_type, payload, signer) for payload_type, payload in items]
+    for payload_type, _ in items:
+        _check_type(payload_type, ValueError)
+    messages = [pae(payload_type, payload) for payload_type, payload in items]
+    root, paths = inclusion_paths([leaf_hash(message) for message in messages])
+    kid, size = signer.kid, len(items)
+    signature = signer.sign(_root_message(root, size))
+    sealed = []
+    for index, (payload_type, payload) in enumerate(items):
+        proof = BatchProof(root, index, size, paths[index])
+        envelope = _serialize(payload_type, payload, signature, kid, _serialize_proof(proof))
+        identity = sha256(messages[index]).digest()
+        sealed.append(Sealed(envelope, payload_type, payload, identity, kid, signature, proof))
+    return sealed
+
+
+def _root_message(root: bytes, size: int) -> bytes:
+    return pae(BATCH_TYPE, size.to_bytes(8, "big") + root)
+
+
+def _check_type(payload_type: str, error: type[Exception]) -> None:
+    if not payload_type or len(payload_type) > _MOST_TYPE_BYTES:
+        raise error(f"a payload type has 1 to {_MOST_TYPE_BYTES} characters")
+    if not payload_type.isascii() or not payload_type.isprintable() or " " in payload_type:
+        raise error("a payload type is printable ASCII without spaces")
+    if payload_type == BATCH_TYPE:
+        raise error(f"{BATCH_TYPE} is what batches sign; no message is of that type")
+
+
+def _serialize(payload_type: str, payload: bytes, signature: bytes, kid: str, proof: bytes) -> bytes:
+    inner = bytes_field(1, signature) + bytes_field(2, kid.encode()) + bytes_field(3, proof)
+    return bytes_field(1, payload) + bytes_field(2, payload_type.encode()) + bytes_field(3, inner)
+
+
+def _serialize_proof(proof: BatchProof) -> bytes:
+    head = bytes_field(1, proof.root) + number_field(2, proof.leaf_index) + number_field(3, proof.tree_size)
+    return head + b"".join(bytes_field(4, node) for node in proof.path)
+
+
+# --- parsing ----------------------------------------------------------------------------------------------------
+
+
+def parse(envelope: bytes, *, max_bytes: int) -> Sealed:
+    """Check the form of an envelope from outside and take it apart. Nothing about the signer is proven.
+
+    Raises EnvelopeTooLarge before anything is read, EnvelopeMalformed, TwoSignatures.
+    """
+    if len(envelope) > max_bytes:
+        raise EnvelopeTooLarge(f"the envelope has {len(envelope)} bytes; at most {max_bytes} are taken")
+    fields = Fields(envelope, "envelope")
+    payload = fields.optional_bytes(1)
+    payload_type = fields.text(2, "payload type", _MOST_TYPE_BYTES)
+    signature = fields.required_bytes(3, "signature")
+    fields.end(only_one=3)
+    _check_type(payload_type, EnvelopeMalformed)
+    inner = Fields(signature, "signature")
+    sig = inner.required_bytes(1, "sig")
+    if len(sig) > _MOST_SIGNATURE_BYTES:
+        raise EnvelopeMalformed(f"a signature has at most {_MOST_SIGNATURE_BYTES} bytes")
+    kid = inner.text(2, "keyid", _MOST_KEYID_BYTES)
+    proof = inner.optional_bytes(3)
+    inner.end()
+    identity = sha256(pae(payload_type, payload)).digest()
+    return Sealed(envelope, payload_type, payload, identity, kid, sig, _parse_proof(proof) if proof else None)
+
+
+def _parse_proof(data: bytes) -> BatchProof:
+    fields = Fields(data, "batch proof")
+    root = fields.required_bytes(1, "root")
+    index = fields.number(2)
+    size = fields.number(3)
+    path = fields.repeated_hashes(4)
+    fields.end()
+    if len(root) != 32 or not index < size:
+        raise EnvelopeMalformed("the batch proof has no root of 32 bytes, or its index is outside its tree")
+    return BatchProof(root, index, size, path)
+
+
+# --- opening ----------------------------------------------------------------------------------------------------
+
+
+def unseal(sealed: Sealed, *, keys: Mapping[str, VerificationKey]) -> Opened:
+    """Verify the signature under one of `keys`, which must be those that the trust list gives to the signer.
+
+    Raises ForeignKey when the key id is not among them, SignatureForm, BadSignature.
+    """
+    key = keys.get(sealed.kid)
+    if key is None:
+        raise ForeignKey(f"the key {sealed.kid} is not one of the signer's")
+    message = pae(sealed.payload_type, sealed.payload)
+    proof = sealed.batch
+    if proof is None:
+        key.verify(sealed.signature, message)
+    else:
+        if not verify_inclusion(
+            leaf_hash(message), proof.leaf_index, proof.tree_size, proof.path, proof.root
+        ):
+            raise BadSignature("the message is not in the batch that was signed")
+        _verify_root(key, proof.root, proof.tree_size, sealed.signature)
+    return Opened(sealed, _MADE_BY_UNSEAL)
+
+
+@lru_cache(maxsize=_BATCH_ROOTS_REMEMBERED)
+def _verify_root(key: VerificationKey, root: bytes, size: int, signature: bytes) -> None:
+    """Verify a signed root once: only successes are remembered, under key, root, size and signature together."""
+    key.verify(signature, _root_message(root, size))

@@ -1,0 +1,182 @@
+"""Keys: what verifies, and what signs. A key has one algorithm, and its key id is its RFC 7638 thumbprint.
+
+- A key id is never taken from outside: it is computed, and a JWK that claims another one is refused.
+- A public JWK with private members, with another `alg` than its curve's, or not for signatures, is refused.
+- What signs is a `Signer`: here a key in memory; a key in hardware offers the same three things.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, Self
+
+import orjson
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from trust.algorithms import ALGORITHMS, Algorithm, PrivateKey, PublicKey, algorithm_of, b64url
+from trust.errors import KeyRejected
+
+__all__ = ["Signer", "SigningKey", "VerificationKey", "jwks_of", "keys_from_jwks", "thumbprint"]
+
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_MOST_KEYS = 16
+
+
+def thumbprint(members: Mapping[str, str]) -> str:
+    """RFC 7638: base64url of the SHA-256 of the required members as JSON, in lexicographic order, no white space."""
+    return b64url(hashlib.sha256(orjson.dumps(dict(members), option=orjson.OPT_SORT_KEYS)).digest())
+
+
+class VerificationKey:
+    """A public key that may verify. Equal and hashed by key id, which is a digest of the key itself."""
+
+    __slots__ = ("alg", "jwk", "kid", "public_key", "verify")
+
+    def __init__(self, public_key: PublicKey) -> None:
+        """Raises KeyRejected when the key is not of an allowed algorithm."""
+        algorithm = algorithm_of(public_key)
+        members = {"kty": algorithm.kty, "crv": algorithm.crv, **algorithm.public_members(public_key)}
+        self.public_key = public_key
+        self.alg: str = algorithm.name
+        self.kid: str = thumbprint(members)
+        self.jwk: Mapping[str, str] = MappingProxyType(
+            {**members, "kid": self.kid, "alg": self.alg, "use": "sig"}
+        )
+        self.verify = algorithm.bind_verify(public_key)
+        """(signature, message): returns when it verifies, else raises SignatureForm or BadSignature."""
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
+        """The key of a public JWK (RFC 7517).
+
+        Raises KeyRejected: kind or curve not allowed, private members, `alg`, `use` or `kid` that do not fit, not a
+        point of the curve.
+        """
+        algorithm = _algorithm_for(jwk)
+        if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+            raise KeyRejected("a public key must not carry private members")
+        if jwk.get("alg", algorithm.name) != algorithm.name:
+            raise KeyRejected(f"the key says alg {jwk['alg']!r}; its curve is for {algorithm.name}")
+        if jwk.get("use", "sig") != "sig":
+            raise KeyRejected("the key is not for signatures")
+        key = cls(algorithm.load_public(jwk))
+        if jwk.get("kid", key.kid) != key.kid:
+            raise KeyRejected("the key's kid is not its RFC 7638 thumbprint")
+        return key
+
+    def to_pem(self) -> bytes:
+        """SubjectPublicKeyInfo in PEM."""
+        return self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VerificationKey) and other.kid == self.kid
+
+    def __hash__(self) -> int:
+        return hash(self.kid)
+
+    def __repr__(self) -> str:
+        return f"VerificationKey({self.alg} {self.kid})"
+
+
+def _algorithm_for(jwk: Mapping[str, Any]) -> Algorithm:
+    if not isinstance(jwk, Mapping):
+        raise KeyRejected("a key is a JSON object")
+    for algorithm in ALGORITHMS.values():
+        if jwk.get("kty") == algorithm.kty and jwk.get("crv") == algorithm.crv:
+            return algorithm
+    raise KeyRejected("only P-256 and Ed25519 keys are allowed")
+
+
+class Signer(Protocol):
+    """What can sign with one key. It may block for the time of one signature."""
+
+    @property
+    def kid(self) -> str:
+        """RFC 7638 thumbprint of the public key."""
+        ...
+
+    @property
+    def alg(self) -> str:
+        """``ES256`` or ``EdDSA``."""
+        ...
+
+    @property
+    def verification_key(self) -> VerificationKey:
+        """The public half."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over `message`, in the form of the algorithm."""
+        ...
+
+
+class SigningKey:
+    """A private key in memory. Its repr shows the key id only."""
+
+    __slots__ = ("alg", "kid", "private_key", "sign", "verification_key")
+
+    def __init__(self, private_key: PrivateKey) -> None:
+        """Raises KeyRejected when the key is not of an allowed algorithm."""
+        self.private_key = private_key
+        self.verification_key = VerificationKey(private_key.public_key())
+        self.kid: str = self.verification_key.kid
+        self.alg: str = self.verification_key.alg
+        self.sign = ALGORITHMS[self.alg].bind_sign(private_key)
+        """message -> signature, 64 bytes."""
+
+    @classmethod
+    def generate(cls, alg: str = "ES256") -> Self:
+        """A new key. Raises KeyRejected for an algorithm that is not allowed."""
+        algorithm = ALGORITHMS.get(alg)
+        if algorithm is None:
+            raise KeyRejected(f"{alg} is not an allowed algorithm: {', '.join(ALGORITHMS)}")
+        return cls(algorithm.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> Self:
+        """The key of an unencrypted PKCS#8 PEM. Raises KeyRejected."""
+        try:
+            private_key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError):
+            raise KeyRejected("not an unencrypted private key in PEM") from None
+        algorithm_of(private_key)
+        return cls(private_key)  # type: ignore[arg-type]  # algorithm_of has refused every other kind
+
+    def to_pem(self) -> bytes:
+        """PKCS#8 PEM, unencrypted: wrap it, or write it to a file of mode 0600."""
+        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.alg} {self.kid})"
+
+
+def jwks_of(keys: Iterable[VerificationKey]) -> dict[str, list[dict[str, str]]]:
+    """The JWK Set of these keys (RFC 7517 §5)."""
+    return {"keys": [dict(key.jwk) for key in keys]}
+
+
+def keys_from_jwks(jwks: object) -> Mapping[str, VerificationKey]:
+    """The keys of a JWK Set by key id; at most 16, each kid once.
+
+    Raises KeyRejected: not a JWK Set, empty, too many, one key that is refused, the same key twice.
+    """
+    entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    if not isinstance(entries, list) or not entries:
+        raise KeyRejected("a JWK Set has a non-empty list of keys")
+    if len(entries) > _MOST_KEYS:
+        raise KeyRejected(f"a JWK Set has at most {_MOST_KEYS} keys; this one has {len(entries)}")
+    keys: dict[str, VerificationKey] = {}
+    for entry in entries:
+        key = VerificationKey.from_jwk(entry)
+        if key.kid in keys:
+            raise KeyRejected(f"the key {key.kid} is in the set twice")
+        keys[key.kid] = key
+    return MappingProxyType(keys)
