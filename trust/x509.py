@@ -1,0 +1,224 @@
+"""X.509 for mutual TLS: requests, the anchor's CA, and the one entity that a TLS certificate stands for.
+
+- A TLS certificate of a node has exactly two subject alternative names: URI = entity id, DNS = its `tls_name`. Never
+  an IP address (design §5).
+- The CA takes both from the entity id that it was asked to enrol and only the key from the request, after the
+  request's own signature has proven that the asker holds that key.
+- Keys are ECDSA on P-256: gRPC is held to TLS 1.3 by its cipher suites, which works with ECDSA keys.
+- A certificate begins a little before it was made, since clocks differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from trust.errors import EntityIdRejected, TlsIdentityRejected
+from trust.identity import check_entity_id, tls_name
+from trust.keys import SigningKey
+
+__all__ = [
+    "TlsIdentity",
+    "TlsRequest",
+    "create_csr",
+    "identity_from_pem",
+    "issue_from_csr",
+    "make_ca",
+    "read_csr",
+    "verify_issued_by",
+]
+
+CA_LIFE = timedelta(days=3650)
+DEFAULT_DAYS = 90
+_BACKDATED = timedelta(minutes=5)
+_MOST_PEM_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """The entity that a TLS certificate names, and until when (aware UTC)."""
+
+    entity_id: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TlsRequest:
+    """A request whose own signature holds: who asks, with which key."""
+
+    entity_id: str
+    public_key: ec.EllipticCurvePublicKey
+
+
+def create_csr(key: SigningKey, entity_id: str) -> bytes:
+    """A PEM request for `key` (ES256) that names the entity in both ways. Raises TlsIdentityRejected."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(tls_name(entity_id)))
+    request = builder.add_extension(_names(entity_id), critical=False).sign(_ec_key(key), SHA256())
+    return request.public_bytes(Encoding.PEM)
+
+
+def read_csr(pem: bytes) -> TlsRequest:
+    """The request in a PEM block, its signature verified.
+
+    Raises TlsIdentityRejected: not a request, not a P-256 key, signature wrong, not exactly one URI name.
+    """
+    _check_size(pem)
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        valid, names = request.is_signature_valid, _alternative_names(request.extensions)
+        key = request.public_key()
+    except (ValueError, InvalidSignature, x509.DuplicateExtension):
+        raise TlsIdentityRejected("not a certificate signing request in PEM") from None
+    if not valid:
+        raise TlsIdentityRejected("the request is not signed with the key it names")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise TlsIdentityRejected("a TLS key is on P-256")
+    return TlsRequest(_one_uri(names), key)
+
+
+def make_ca(key: SigningKey, name: str, now: datetime, *, life: timedelta = CA_LIFE) -> bytes:
+    """The anchor's CA as PEM: self-signed, no CA below it, for nothing but signing. Raises TlsIdentityRejected."""
+    private = _ec_key(key)
+    subject = _subject(name)
+    builder = (
+        _builder(subject, subject, private.public_key(), now, life)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)
+    )
+    return builder.sign(private, SHA256()).public_bytes(Encoding.PEM)
+
+
+def issue_from_csr(
+    csr_pem: bytes,
+    ca_pem: bytes,
+    ca_key: SigningKey,
+    entity_id: str,
+    now: datetime,
+    *,
+    days: int = DEFAULT_DAYS,
+) -> bytes:
+    """The chain (leaf, then CA) in PEM for the key of the request, named by `entity_id` and nothing else.
+
+    Raises TlsIdentityRejected: the request is refused by `read_csr`, or names another entity.
+    """
+    request = read_csr(csr_pem)
+    if request.entity_id != entity_id:
+        raise TlsIdentityRejected(f"the request is for {request.entity_id}, not for {entity_id}")
+    authority = x509.load_pem_x509_certificate(ca_pem)
+    life = min(timedelta(days=days), authority.not_valid_after_utc - now)
+    ca_private = _ec_key(ca_key)
+    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_private.public_key())
+    builder = (
+        _builder(_subject(tls_name(entity_id)), authority.subject, request.public_key, now, life)
+        .add_extension(_names(entity_id), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+            critical=False,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key), critical=False)
+        .add_extension(issuer_id, critical=False)
+    )
+    return builder.sign(ca_private, SHA256()).public_bytes(Encoding.PEM) + ca_pem
+
+
+def identity_from_pem(pem: bytes) -> TlsIdentity:
+    """The entity that the first certificate of a PEM chain names. That the chain is good is TLS's to prove.
+
+    Raises TlsIdentityRejected: not PEM, not exactly one URI name, not an entity id, DNS name of another entity, an
+    IP address among the names.
+    """
+    _check_size(pem)
+    try:
+        leaf = x509.load_pem_x509_certificate(pem)
+        names = _alternative_names(leaf.extensions)
+    except (ValueError, x509.DuplicateExtension):
+        raise TlsIdentityRejected("not a TLS certificate in PEM") from None
+    entity_id = _one_uri(names)
+    if names is None or names.get_values_for_type(x509.DNSName) != [tls_name(entity_id)]:
+        raise TlsIdentityRejected("the TLS certificate does not carry the one DNS name of its entity")
+    if names.get_values_for_type(x509.IPAddress):
+        raise TlsIdentityRejected("the TLS certificate names an IP address")
+    return TlsIdentity(entity_id, leaf.not_valid_after_utc)
+
+
+def verify_issued_by(pem: bytes, ca_pem: bytes) -> None:
+    """Return when the CA signed the first certificate of `pem`. Raises TlsIdentityRejected."""
+    _check_size(pem)
+    try:
+        leaf, authority = x509.load_pem_x509_certificate(pem), x509.load_pem_x509_certificate(ca_pem)
+        leaf.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        raise TlsIdentityRejected("the TLS certificate was not issued by the federation's CA") from None
+
+
+def _ec_key(key: SigningKey) -> ec.EllipticCurvePrivateKey:
+    private = key.private_key
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise TlsIdentityRejected("a TLS key is on P-256")
+    return private
+
+
+def _check_size(pem: bytes) -> None:
+    if len(pem) > _MOST_PEM_BYTES:
+        raise TlsIdentityRejected(f"more than {_MOST_PEM_BYTES} bytes of PEM")
+
+
+def _subject(name: str) -> x509.Name:
+    """At most 64 characters fit in a common name (RFC 5280, ub-common-name)."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _names(entity_id: str) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(
+        [x509.UniformResourceIdentifier(entity_id), x509.DNSName(tls_name(entity_id))]
+    )
+
+
+def _alternative_names(extensions: x509.Extensions) -> x509.SubjectAlternativeName | None:
+    try:
+        return extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _one_uri(names: x509.SubjectAlternativeName | None) -> str:
+    """The only URI name, when it is an entity id in form. Whether HTTP is allowed is the trust list's question."""
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier) if names is not None else []
+    if len(uris) != 1:
+        raise TlsIdentityRejected(f"a TLS certificate names one entity by URI; this one names {len(uris)}")
+    try:
+        return check_entity_id(uris[0], allow_http_on_loopback=True)
+    except EntityIdRejected as error:
+        raise TlsIdentityRejected(error.detail) from None
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key)
+    builder = builder.serial_number(x509.random_serial_number())
+    return builder.not_valid_before(now - _BACKDATED).not_valid_after(now + life)
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
