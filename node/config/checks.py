@@ -1,0 +1,182 @@
+"""What no single setting can know: settings that must fit each other, and files that must be there.
+
+Each check is given the sections that were readable and yields what is wrong; a section that has faults of its
+own is not there, and the checks that need it say nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import mapping
+from node.config.model import (
+    AccessSection,
+    Address,
+    DialectSection,
+    KeysSection,
+    ListenSection,
+    NodeSection,
+    PublicSection,
+    Section,
+    TrustSection,
+)
+
+__all__ = ["FILE_CHECKS", "SETTING_CHECKS", "Finding", "Sections", "check_secret_file"]
+
+Sections = dict[str, Section]
+S = TypeVar("S", bound=Section)
+
+
+class Finding(NamedTuple):
+    """A fault before its line is known: the dotted key, and what is wrong in Chinese and English."""
+
+    key: str
+    zh: str
+    en: str
+
+
+def _section(sections: Sections, name: str, kind: type[S]) -> S | None:
+    found = sections.get(name)
+    return found if isinstance(found, kind) else None
+
+
+def check_urls(sections: Sections) -> Iterator[Finding]:
+    """Entity ids are https; plain HTTP only on loopback and only when the file says so."""
+    node = _section(sections, "node", NodeSection)
+    trust = _section(sections, "trust", TrustSection)
+    if node is None:
+        return
+    urls = {"node.entity_id": node.entity_id} | ({"trust.anchor": trust.anchor} if trust else {})
+    for key, url in urls.items():
+        if url.startswith("https://"):
+            continue
+        host = urlsplit(url).hostname or ""
+        if not (Address(host, 0).is_loopback and node.allow_http_on_loopback):
+            yield Finding(
+                key,
+                "须为 https；仅在本机回环地址并设 node.allow_http_on_loopback = true 时可用 http",
+                "must be https; http is allowed on loopback only, with node.allow_http_on_loopback = true",
+            )
+    if trust and node.entity_id.rstrip("/") == trust.anchor.rstrip("/"):
+        yield Finding("trust.anchor", "不能与 node.entity_id 相同", "must not be the node itself")
+
+
+def check_ports(sections: Sections) -> Iterator[Finding]:
+    """No two listeners share a port."""
+    listen = _section(sections, "listen", ListenSection)
+    if listen is None:
+        return
+    taken: dict[int, str] = {}
+    for name in ("public", "platform", "operations", "grpc"):
+        port = getattr(listen, name).port
+        if port and port in taken:
+            yield Finding(
+                f"listen.{name}",
+                f"端口 {port} 已用于 listen.{taken[port]}",
+                f"port {port} is already that of listen.{taken[port]}",
+            )
+        taken.setdefault(port, name)
+
+
+def check_reachable(sections: Sections) -> Iterator[Finding]:
+    """What others are told is an address that they can use, not every address or any port."""
+    listen = _section(sections, "listen", ListenSection)
+    public = _section(sections, "public", PublicSection)
+    if listen is None or public is None:
+        return
+    if public.grpc is None and (listen.grpc.host in ("0.0.0.0", "::")):  # noqa: S104  it is refused here
+        yield Finding(
+            "public.grpc",
+            "listen.grpc 监听所有地址，须写明其他节点使用的地址",
+            "listen.grpc listens on every address; say here which one the other nodes use",
+        )
+    if public.grpc is not None and public.grpc.port == 0:
+        yield Finding("public.grpc", "端口不能为 0", "the port must not be 0")
+
+
+def check_dialect(sections: Sections) -> Iterator[Finding]:
+    """The dialect is one that comes with the node, or its directory is there."""
+    dialect = _section(sections, "dialect", DialectSection)
+    if dialect is None:
+        return
+    directory = dialect.directory or _bundled_dialects() / dialect.province
+    if not directory.is_dir():
+        yield Finding(
+            "dialect.directory" if dialect.directory else "dialect.province",
+            f"没有方言数据目录 {directory}",
+            f"there is no dialect data in {directory}",
+        )
+
+
+def _bundled_dialects() -> Path:
+    return Path(mapping.__file__).parent / "dialects"
+
+
+def check_secret_file(path: Path) -> tuple[str, str] | None:
+    """Why a file that holds a secret cannot be used, in Chinese and English; None when it can."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return f"没有文件 {path}", f"there is no file {path}"
+    if not stat.S_ISREG(mode):
+        return f"{path} 不是普通文件", f"{path} is not a regular file"
+    if mode & 0o077:
+        said = oct(stat.S_IMODE(mode))[2:]
+        return (
+            f"{path} 的权限为 {said}，只可由所有者读写（chmod 600）",
+            f"{path} has mode {said}; nobody but its owner may read it (chmod 600)",
+        )
+    return None
+
+
+def check_key_file(sections: Sections) -> Iterator[Finding]:
+    """The key-encryption key is there, and nobody else may read it."""
+    keys = _section(sections, "keys", KeysSection)
+    wrong = check_secret_file(keys.key_encryption_key) if keys else None
+    if wrong:
+        yield Finding("keys.key_encryption_key", *wrong)
+
+
+def check_trust_files(sections: Sections) -> Iterator[Finding]:
+    """The anchor's keys and the enrolment are there and are JSON."""
+    trust = _section(sections, "trust", TrustSection)
+    if trust is None:
+        return
+    if wrong := _not_json(trust.anchor_keys):
+        yield Finding("trust.anchor_keys", *wrong)
+    if not trust.enrolment.exists():
+        yield Finding(
+            "trust.enrolment",
+            f"没有 {trust.enrolment}：请由锚方执行 yrd anchor enroll",
+            f"there is no {trust.enrolment}: the anchor makes it with `yrd anchor enroll`",
+        )
+    elif wrong := _not_json(trust.enrolment):
+        yield Finding("trust.enrolment", *wrong)
+
+
+def _not_json(path: Path) -> tuple[str, str] | None:
+    try:
+        json.loads(path.read_bytes())
+    except OSError:
+        return f"没有文件 {path}", f"there is no file {path}"
+    except ValueError:
+        return f"{path} 不是 JSON", f"{path} is not JSON"
+    return None
+
+
+def check_access_file(sections: Sections) -> Iterator[Finding]:
+    """The access rules are there; what is in them is read by `federation.access`."""
+    access = _section(sections, "access", AccessSection)
+    if access and not access.policy.is_file():
+        yield Finding("access.policy", f"没有文件 {access.policy}", f"there is no file {access.policy}")
+
+
+Check = Callable[[Sections], Iterator[Finding]]
+
+SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable)
+FILE_CHECKS: tuple[Check, ...] = (check_key_file, check_trust_files, check_access_file, check_dialect)

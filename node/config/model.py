@@ -1,0 +1,225 @@
+"""The settings of a node, section by section, as `node.toml` has them: frozen, and unknown keys are refused.
+
+Times end in `_s` (seconds), sizes in `_bytes`. Every default is the figure of the design's chapter on limits.
+Paths are resolved against the folder of the file, so a node can be started from anywhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationInfo
+
+from node.connectors.settings import RegistrySettings
+
+__all__ = [
+    "AccessSection",
+    "Address",
+    "Config",
+    "DialectSection",
+    "KeysSection",
+    "LimitsSection",
+    "ListenSection",
+    "LogSection",
+    "NodeSection",
+    "PublicSection",
+    "Section",
+    "StoreSection",
+    "TrustSection",
+    "resolve_sqlite",
+]
+
+_SQLITE = "sqlite:///"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
+
+
+class Address(NamedTuple):
+    """Where something listens or is reached. `str()` gives ``host:port``, with brackets around an IPv6
+    address.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody outside this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def _read_address(value: Any) -> Address:
+    message = f'须写作 "host:port"，端口 0–65535 / must be "host:port" with a port of 0–65535, not {value!r}'
+    if not isinstance(value, str):
+        raise ValueError(message)
+    host, _, port = value.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535 and _is_host(host)):
+        raise ValueError(message)
+    return Address(host, int(port))
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None
+    return True
+
+
+def _resolve_path(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("须为文件路径 / must be the path of a file")
+    folder: Path = (info.context or {}).get("folder", Path())
+    return (folder / value).absolute()
+
+
+def resolve_sqlite(url: str, folder: Path) -> str:
+    """The same URL; a relative SQLite path in it is taken from `folder`."""
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return f"{_SQLITE}{(folder / url.removeprefix(_SQLITE)).absolute()}"
+    return url
+
+
+def _resolve_store(value: Any, info: ValidationInfo) -> str:
+    if isinstance(value, str) and value.startswith(_SQLITE) and len(value) > len(_SQLITE):
+        return resolve_sqlite(value, (info.context or {}).get("folder", Path()))
+    if isinstance(value, str) and value.startswith("postgresql://"):
+        return value
+    raise ValueError("须为 sqlite:///文件 或 postgresql://… / must be sqlite:///FILE or postgresql://…")
+
+
+ListenAddress = Annotated[Address, BeforeValidator(_read_address)]
+FilePath = Annotated[Path, BeforeValidator(_resolve_path)]
+StoreUrl = Annotated[str, BeforeValidator(_resolve_store)]
+Province = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class NodeSection(Section):
+    """[node]: who this node is. `entity_id` is its public URL; plain HTTP on loopback only, when said so."""
+
+    province: Province
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    entity_id: Url
+    allow_http_on_loopback: bool = False
+
+
+class ListenSection(Section):
+    """[listen]: the four listeners and the control socket. Port 0 takes any free port."""
+
+    public: ListenAddress
+    platform: ListenAddress
+    operations: ListenAddress
+    grpc: ListenAddress
+    control: FilePath
+
+
+class PublicSection(Section):
+    """[public]: how other nodes reach this one, where that is not where it listens."""
+
+    grpc: ListenAddress | None = None
+
+
+class StoreSection(Section):
+    """[store]: SQLite out of the box, PostgreSQL in production."""
+
+    url: StoreUrl
+
+
+class KeysSection(Section):
+    """[keys]: the file of the key-encryption key, mode 0600."""
+
+    key_encryption_key: FilePath
+
+
+class TrustSection(Section):
+    """[trust]: the anchor, its public keys, what it gave this node at enrolment, and how fresh its word must
+    be.
+    """
+
+    anchor: Url
+    anchor_keys: FilePath
+    enrolment: FilePath
+    refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    status_max_age_s: Annotated[float, Field(ge=10, le=86400)] = 600.0
+
+
+class AccessSection(Section):
+    """[access]: the file of the access rules."""
+
+    policy: FilePath
+
+
+class DialectSection(Section):
+    """[dialect]: whose dialect this node speaks; `directory` only when it is not one that comes with the
+    node.
+    """
+
+    province: Province
+    directory: FilePath | None = None
+
+
+class LimitsSection(Section):
+    """[limits]: every limit by name and unit."""
+
+    message_in_bytes: Annotated[int, Field(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
+    message_out_bytes: Annotated[int, Field(ge=4096, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    request_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 64 * 1024
+    deadline_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+    skew_s: Annotated[float, Field(ge=1, le=600)] = 60.0
+    request_life_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    peer_quota_per_s: Annotated[float, Field(gt=0)] = 500.0
+    peer_quota_burst: Annotated[float, Field(ge=1)] = 1000.0
+    platform_quota_per_s: Annotated[float, Field(gt=0)] = 500.0
+    platform_quota_burst: Annotated[float, Field(ge=1)] = 1000.0
+    signed_refusals_per_minute: Annotated[int, Field(ge=0)] = 600
+    frame_items: Annotated[int, Field(ge=1, le=4096)] = 64
+    frame_bytes: Annotated[int, Field(ge=4096)] = 512 * 1024
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
+    drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+
+
+class LogSection(Section):
+    """[log]: how much is logged, as JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """A whole node. `path` is the file it was read from."""
+
+    node: NodeSection
+    listen: ListenSection
+    store: StoreSection
+    keys: KeysSection
+    trust: TrustSection
+    access: AccessSection
+    dialect: DialectSection
+    registry: Annotated[RegistrySettings, SkipValidation]
+    public: PublicSection = PublicSection()
+    limits: LimitsSection = LimitsSection()
+    log: LogSection = LogSection()
+    path: Path = Path("node.toml")
+
+    @property
+    def grpc_target(self) -> Address:
+        """Where other nodes reach this one."""
+        return self.public.grpc or self.listen.grpc
