@@ -264,8 +264,8 @@ def check_certificate_type(code: str) -> None:
 def parse_certificate_id(value: str) -> CertificateId:
     """The parts of a certificate id. Raises InvalidIdentifier: `form` or `check`.
 
-    A six-digit division where the issuing authority's credit code belongs, and credit codes that do not check,
-    occur in real certificates: they are in `advice`.
+    A six-digit division where the issuing authority's credit code belongs, and credit codes that do not
+    check, occur in real certificates: they are in `advice`.
     """
     found = _CERTIFICATE_ID.fullmatch(value)
     if found is None:
