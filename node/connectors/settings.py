@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from federation.errors import RegistryNotOffered
 from federation.query import Operation
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RegistrySettingsError",
     "SqlOperation",
     "SqlRegistrySettings",
+    "entry_for",
     "value_text",
 ]
 
@@ -159,3 +161,19 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+_Entry = TypeVar("_Entry")
+
+
+def entry_for(entries: Mapping[str, _Entry], operation: Operation) -> _Entry:
+    """The entry for an operation; to verify a certificate is to get it, unless it has an entry of its own.
+
+    Raises RegistryNotOffered.
+    """
+    entry = entries.get(operation.value)
+    if entry is None and operation is Operation.CERTIFICATES_VERIFY:
+        entry = entries.get(Operation.CERTIFICATES_GET.value)
+    if entry is None:
+        raise RegistryNotOffered(f"this province's registry does not offer {operation.value}")
+    return entry
