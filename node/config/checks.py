@@ -11,12 +11,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import mapping
 from node.config.model import (
     AccessSection,
-    Address,
     DialectSection,
     KeysSection,
     ListenSection,
@@ -25,6 +23,8 @@ from node.config.model import (
     Section,
     TrustSection,
 )
+from trust.errors import EntityIdRejected
+from trust.identity import check_entity_id
 
 __all__ = ["FILE_CHECKS", "SETTING_CHECKS", "Finding", "Sections", "check_secret_file"]
 
@@ -46,23 +46,22 @@ def _section(sections: Sections, name: str, kind: type[S]) -> S | None:
 
 
 def check_urls(sections: Sections) -> Iterator[Finding]:
-    """Entity ids are https; plain HTTP only on loopback and only when the file says so."""
+    """Entity ids are URLs in their one spelling; plain HTTP only on loopback and when the file says so."""
     node = _section(sections, "node", NodeSection)
     trust = _section(sections, "trust", TrustSection)
     if node is None:
         return
     urls = {"node.entity_id": node.entity_id} | ({"trust.anchor": trust.anchor} if trust else {})
     for key, url in urls.items():
-        if url.startswith("https://"):
-            continue
-        host = urlsplit(url).hostname or ""
-        if not (Address(host, 0).is_loopback and node.allow_http_on_loopback):
+        try:
+            check_entity_id(url, allow_http_on_loopback=node.allow_http_on_loopback)
+        except EntityIdRejected as error:
             yield Finding(
                 key,
-                "须为 https；仅在本机回环地址并设 node.allow_http_on_loopback = true 时可用 http",
-                "must be https; http is allowed on loopback only, with node.allow_http_on_loopback = true",
+                "须为规范的 https URL；回环地址须设 node.allow_http_on_loopback = true 方可用 http",
+                error.detail,
             )
-    if trust and node.entity_id.rstrip("/") == trust.anchor.rstrip("/"):
+    if trust and node.entity_id == trust.anchor:
         yield Finding("trust.anchor", "不能与 node.entity_id 相同", "must not be the node itself")
 
 

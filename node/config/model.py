@@ -104,7 +104,6 @@ ListenAddress = Annotated[Address, BeforeValidator(_read_address)]
 FilePath = Annotated[Path, BeforeValidator(_resolve_path)]
 StoreUrl = Annotated[str, BeforeValidator(_resolve_store)]
 Province = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 
 
 class Section(BaseModel):
@@ -118,7 +117,7 @@ class NodeSection(Section):
 
     province: Province
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    entity_id: Url
+    entity_id: str
     allow_http_on_loopback: bool = False
 
 
@@ -155,7 +154,7 @@ class TrustSection(Section):
     be.
     """
 
-    anchor: Url
+    anchor: str
     anchor_keys: FilePath
     enrolment: FilePath
     refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60.0

@@ -1,0 +1,207 @@
+"""The node's figures for Prometheus: a registry of its own, so that two nodes in one process do not mix.
+
+Labels are from closed lists only (operations, provinces, codes, stages), so the number of series is bounded
+and no person's data can be in them. What an exchange reports is only added up here, in plain dictionaries on
+the event loop, and becomes Prometheus' objects when someone scrapes: an exchange reports a dozen times, and
+the library's own counters, made for threads, would cost it twenty microseconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from federation.errors import TABLE
+from federation.observe import Side
+from federation.peers import Directory
+from federation.ports import Clock
+from federation.query import Operation
+from node.health import Health, StoreWatch
+
+__all__ = ["Metrics", "node_version"]
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.5, 5.0)
+_ITEMS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+Labels = tuple[str, ...]
+
+
+def node_version() -> str:
+    """The version of the software that runs."""
+    try:
+        return version("yrd-node")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class _Counts:
+    """A counter: how often, by labels."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+        self._head = (name, text, labels)
+        self.counts: defaultdict[Labels, int] = defaultdict(int)
+        if not labels:
+            self.counts[()] = 0
+
+    def family(self) -> Metric:
+        name, text, names = self._head
+        family = CounterMetricFamily(name, text, labels=names)
+        for labels, count in self.counts.items():
+            family.add_metric(labels, count)
+        return family
+
+
+class _Spread:
+    """A histogram: how many fell below each bound, by labels."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._head = (name, text, labels)
+        self._bounds = tuple(bounds)
+        self._rows: dict[Labels, tuple[list[int], list[float]]] = {}
+
+    def observe(self, labels: Labels, value: float) -> None:
+        row = self._rows.get(labels)
+        if row is None:
+            row = self._rows[labels] = ([0] * (len(self._bounds) + 1), [0.0])
+        row[0][bisect_left(self._bounds, value)] += 1
+        row[1][0] += value
+
+    def family(self) -> Metric:
+        name, text, names = self._head
+        family = HistogramMetricFamily(name, text, labels=names)
+        bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        for labels, (counts, total) in self._rows.items():
+            below, buckets = 0, []
+            for bound, count in zip(bounds, counts, strict=True):
+                below += count
+                buckets.append((bound, float(below)))
+            family.add_metric(labels, buckets, total[0])
+        return family
+
+
+class Metrics(Collector):
+    """All figures. Implements `federation.observe.ExchangeObserver` and the journal's hooks."""
+
+    def __init__(self, store: StoreWatch | None = None) -> None:
+        """`store` is told with each commit and failure whether the store takes writes."""
+        self.registry = CollectorRegistry()
+        self._store = store
+        self._in_flight: dict[str, int] = {side.value: 0 for side in Side}
+        self._exchanges = _Counts(
+            "yrd_exchanges",
+            "Exchanges that are over, by side (ask, answer), operation, peer's province and outcome.",
+            ["side", "operation", "province", "outcome"],
+        )
+        self._turned_away = _Counts(
+            "yrd_turned_away",
+            "Messages refused without a signed answer and answers not believed, by side, province and code.",
+            ["side", "province", "code"],
+        )
+        self._durations = _Spread(
+            "yrd_exchange_seconds", "How long a whole exchange took.", ["side", "operation"], _SECONDS
+        )
+        self._stages = _Spread(
+            "yrd_stage_seconds", "How long each stage of an exchange took.", ["side", "stage"], _SECONDS
+        )
+        self._commits = _Counts("yrd_store_commits", "Transactions of the journal.")
+        self._failures = _Counts("yrd_store_failures", "Transactions of the journal that failed.")
+        self._batch = _Spread("yrd_store_batch_items", "Items in one transaction.", [], _ITEMS)
+        self._commit_seconds = _Spread(
+            "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
+        )
+        self.registry.register(self)
+        build = Gauge("yrd_build_info", "What runs.", ["version"], registry=self.registry)
+        build.labels(node_version()).set(1)
+        ProcessCollector(registry=self.registry)
+
+    # --- federation.observe.ExchangeObserver
+
+    def began(self, side: Side) -> None:
+        """One more exchange in flight."""
+        self._in_flight[side] += 1
+
+    def stage(self, side: Side, stage: str, seconds: float) -> None:
+        """A stage is over."""
+        self._stages.observe((side, stage), seconds)
+
+    def finished(self, side: Side, operation: Operation, province: str, outcome: str, seconds: float) -> None:
+        """An exchange is over."""
+        self._in_flight[side] -= 1
+        self._exchanges.counts[side, operation, province, _known(outcome)] += 1
+        self._durations.observe((side, operation), seconds)
+
+    def turned_away(self, side: Side, province: str, code: str) -> None:
+        """A message was refused without a signed answer, or an answer was not believed."""
+        self._turned_away.counts[side, province, _known(code)] += 1
+
+    # --- the journal's hooks
+
+    def committed(self, items: int, seconds: float) -> None:
+        """The journal's writer committed so many items."""
+        self._commits.counts[()] += 1
+        self._batch.observe((), items)
+        self._commit_seconds.observe((), seconds)
+        if self._store is not None:
+            self._store.succeeded()
+
+    def failed(self) -> None:
+        """A transaction of the journal failed."""
+        self._failures.counts[()] += 1
+        if self._store is not None:
+            self._store.failed()
+
+    # --- what someone who scrapes sees
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Exchanges at work now, by side."""
+        return self._in_flight
+
+    def exchanges_by_outcome(self) -> dict[str, int]:
+        """How many exchanges ended how, both sides together, since the start."""
+        totals: defaultdict[str, int] = defaultdict(int)
+        for (_, _, _, outcome), count in self._exchanges.counts.items():
+            totals[outcome] += count
+        return dict(totals)
+
+    def watch(self, directory: Directory, health: Health, clock: Clock) -> None:
+        """Add the figures that are read when someone scrapes."""
+
+        def trust_age_s() -> float:
+            at = directory.current.refreshed_at
+            return float("nan") if at is None else (clock.now() - at).total_seconds()
+
+        self._gauge("yrd_trust_age_seconds", "Since the anchor's status was last seen.", trust_age_s)
+        self._gauge("yrd_trust_sequence", "The anchor's status.", lambda: directory.current.sequence)
+        self._gauge("yrd_trust_peers", "Peers in the trust list.", lambda: len(directory.current.peers))
+        self._gauge("yrd_ready", "Whether work should come here.", lambda: float(health.is_ready))
+
+    def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        Gauge(name, text, registry=self.registry).set_function(read)
+
+    def collect(self) -> Iterator[Metric]:
+        """What the exchange and the journal reported, as Prometheus' objects."""
+        in_flight = GaugeMetricFamily("yrd_in_flight", "Exchanges at work now.", labels=["side"])
+        for side, count in self._in_flight.items():
+            in_flight.add_metric([side], count)
+        yield in_flight
+        for counts in (self._exchanges, self._turned_away, self._commits, self._failures):
+            yield counts.family()
+        for spread in (self._durations, self._stages, self._batch, self._commit_seconds):
+            yield spread.family()
+
+    def render(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def _known(code: str) -> str:
+    """Keep the series bounded: a code that a peer made up counts as one."""
+    return code if code in TABLE or code == "answered" else "other"
