@@ -1,0 +1,341 @@
+"""Answer a peer. Thirteen checks, in this order; the code carries the same numbers (1 to 6 in `admission`).
+
+ 1. size, before parsing; form
+ 2. the TLS peer is a member in good standing and within its quota; payload type and version are known
+ 3. the key is one that the trust list gives to the TLS peer
+ 4. signature
+ 5. header: asking = signer = TLS peer; answering = this node; operation = payload type = the method called
+ 6. time: within the allowed skew, not expired
+ 7. claim (asking entity, request id): a repeat gets the first answer, other bytes under the same id nothing
+ 8. access
+ 9. shared words → own dialect
+10. registry look-up, within the remaining deadline
+11. own dialect → shared words, cut to the granted fields
+12. seal
+13. request and answer are durable; only then the answer leaves
+
+Until 7 nothing is proven that is worth keeping: a refusal is raised, counted and logged. From 8 on a refusal
+is a signed answer, stored like any other, at most so many a minute and peer; beyond that it is raised as well.
+A repeat is answered from what is stored, so its refusals (`peer.replayed`, `peer.in_progress`) are raised too.
+
+From 7 on the work runs in its own task: a caller that goes away changes nothing, the answer is made and
+stored, and can be fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from federation.access import Grant
+from federation.admission import Admission, Asked
+from federation.bodies import certificate_type_of, cut_body
+from federation.errors import (
+    AccessDenied,
+    FederationError,
+    PeerBusy,
+    PeerInProgress,
+    PeerInternal,
+    PeerNoAnswer,
+    PeerReplayed,
+    PeerTooLarge,
+    RegistryTimeout,
+    code_of,
+    detail_of,
+    error_from,
+)
+from federation.exchange import ExchangeParts
+from federation.observe import Side, trace_id
+from federation.operations import Operations
+from federation.peers import Peer
+from federation.ports import Claim, ClaimState, ClaimVerdict, ExchangeMeta, LocalRegistry, RecordKind
+from federation.query import Answer, AnswerHeader, Decision, Operation, Outcome, Request
+from federation.quota import InFlight, TokenBuckets
+from trust.envelope import parse
+from trust.errors import TrustError
+
+__all__ = ["Answerer"]
+
+_log = structlog.get_logger("yrd.answer")
+
+
+def _no_refresh() -> None:
+    """Nobody to tell."""
+
+
+class Answerer:
+    """The answering side of a node. `version` is the software's, as `node.state` tells it."""
+
+    def __init__(
+        self,
+        parts: ExchangeParts,
+        registry: LocalRegistry,
+        *,
+        version: str,
+        request_refresh: Callable[[], None] = _no_refresh,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`request_refresh` starts a refresh of the trust list in the background, or not if it just did."""
+        limits = parts.limits
+        self._parts = parts
+        self._now_s = now_s
+        self._admission = Admission(parts, request_refresh=request_refresh, now_s=now_s)
+        self._operations = Operations(registry, parts.clock, version=version, page_size=limits.page_size)
+        self._in_flight = InFlight(limits.in_flight)
+        per_minute = limits.signed_refusals_per_minute
+        self._signed_refusals = TokenBuckets(per_minute / 60, per_minute, now_s=now_s)
+        self._tasks: set[asyncio.Task[bytes]] = set()
+
+    async def answer(
+        self, envelope: bytes, *, tls_peer: str, method_operation: Operation | None, timeout_s: float
+    ) -> bytes:
+        """The answer envelope for a request envelope from the peer whose TLS certificate names `tls_peer`.
+
+        `method_operation` is that of the method called, None for `Exchange`. What is returned is durable. A
+        repeat is safe. Raises the FederationError of the check that refused before anything could be signed;
+        its detail may be shown to the peer. A cancelled caller leaves the work going.
+        """
+        began_s = self._now_s()
+        try:
+            asked = self._admission.admit(envelope, tls_peer, method_operation)  # 1-6
+            if not self._in_flight.enter(tls_peer):
+                raise PeerBusy("too many requests are in flight here; try again shortly")
+        except Exception as error:
+            raise self._turn_away(error, tls_peer) from error
+        self._parts.observer.stage(Side.ANSWER, "admit", self._now_s() - began_s)
+        deadline_s = began_s + min(timeout_s, self._parts.limits.deadline_s)
+        return await asyncio.shield(self._start(self._work(asked, began_s, deadline_s), tls_peer))
+
+    async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
+        """The finished answer to an earlier request of `tls_peer`, whatever the request's expiry.
+
+        Access is checked again. Raises PeerNoAnswer, AccessDenied, and the errors of check 2.
+        """
+        try:
+            self._admission.require_peer(tls_peer)
+            envelope = await self._parts.journal.find_answer(tls_peer, request_identity)
+            if envelope is None:
+                raise PeerNoAnswer("no finished answer to that request of yours is here")
+            await self._require_granted_fetch(envelope, tls_peer)
+        except Exception as error:
+            raise self._turn_away(error, tls_peer) from error
+        return envelope
+
+    async def drain(self) -> None:
+        """Wait until what is at work is done; for a stopping node that takes no more requests."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- 7 to 13 ----------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, bytes], tls_peer: str) -> asyncio.Task[bytes]:
+        self._parts.observer.began(Side.ANSWER)
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._end(done, tls_peer))
+        return task
+
+    def _end(self, task: asyncio.Task[bytes], tls_peer: str) -> None:
+        self._tasks.discard(task)
+        self._in_flight.leave(tls_peer)
+        if not task.cancelled():
+            task.exception()  # the caller may be gone: then nobody else looks at it
+
+    async def _work(self, asked: Asked, began_s: float, deadline_s: float) -> bytes:
+        outcome = "internal"
+        try:
+            envelope, outcome = await self._claimed(asked, deadline_s)
+        except Exception as error:
+            refusal = self._turn_away(error, asked.peer.entity_id, asked.request)
+            outcome = refusal.code
+            raise refusal from error
+        finally:
+            header = asked.header
+            took_s = self._now_s() - began_s
+            self._parts.observer.finished(Side.ANSWER, header.operation, asked.peer.province, outcome, took_s)
+        return envelope
+
+    async def _claimed(self, asked: Asked, deadline_s: float) -> tuple[bytes, str]:
+        header = asked.header
+        claim = Claim(header.asking, header.request_id, asked.identity, self._parts.limits.lease_s)
+        since_s = self._now_s()
+        verdict = await self._parts.journal.claim(claim)  # 7
+        self._parts.observer.stage(Side.ANSWER, "claim", self._now_s() - since_s)
+        if verdict.state is not ClaimState.NEW:
+            return await self._first_answer(asked, claim, verdict, deadline_s), "repeated"
+        try:
+            return await self._fresh(asked, deadline_s)
+        except BaseException:
+            await self._release(claim)
+            raise
+
+    async def _fresh(self, asked: Asked, deadline_s: float) -> tuple[bytes, str]:
+        since_s = self._now_s()
+        try:
+            answer = await self._decide(asked, deadline_s)
+            payload = self._encode(answer)
+        except FederationError as refusal:
+            answer = self._refuse(asked, refusal)
+            payload = self._parts.codec.encode_answer(answer)
+        stored_s = self._now_s()
+        self._parts.observer.stage(Side.ANSWER, "look_up", stored_s - since_s)
+        meta = _meta(asked.request, answer.header.outcome)
+        sealed = await self._parts.journal.store_exchange(  # 12, 13
+            meta, asked.sealed, asked.identity, answer.header.operation.answer_type, payload
+        )
+        self._parts.observer.stage(Side.ANSWER, "seal_and_store", self._now_s() - stored_s)
+        return sealed.envelope, answer.header.refusal_code or answer.header.outcome.word
+
+    async def _decide(self, asked: Asked, deadline_s: float) -> Answer:
+        grant = self._grant(asked.request, asked.peer)  # 8
+        remaining_s = deadline_s - self._now_s()
+        if remaining_s <= 0:
+            raise RegistryTimeout("no time was left to ask the registry")
+        dialect = self._parts.dialect.current
+        body = await self._operations.perform(
+            asked.request, grant, dialect, timeout_s=remaining_s
+        )  # 9, 10, 11
+        return Answer(self._header(asked, Outcome.ANSWERED, Decision(grant.rule, grant.policy_version)), body)
+
+    def _encode(self, answer: Answer) -> bytes:
+        payload = self._parts.codec.encode_answer(answer)
+        most = self._parts.limits.message_out_bytes - _ENVELOPE_BYTES
+        if len(payload) > most:
+            raise PeerTooLarge(f"the answer has {len(payload)} bytes, at most {most} are sent; ask for less")
+        return payload
+
+    def _refuse(self, asked: Asked, refusal: FederationError) -> Answer:
+        """The signed refusal; raises it unsigned when this peer has had its share of signed ones."""
+        if self._signed_refusals.take(asked.peer.entity_id):
+            raise refusal
+        _log.info("refused", code=refusal.code, peer=asked.peer.entity_id, **_ids(asked.request))
+        decision = Decision(policy_version=self._parts.access.current.version)
+        return Answer(self._header(asked, Outcome.REFUSED, decision, refusal), None)
+
+    def _header(
+        self, asked: Asked, outcome: Outcome, decision: Decision, refusal: FederationError | None = None
+    ) -> AnswerHeader:
+        header = asked.header
+        return AnswerHeader(
+            request_id=header.request_id,
+            request_identity=asked.identity,
+            answering=header.answering,
+            asking=header.asking,
+            operation=header.operation,
+            answered_at=self._parts.clock.now(),
+            outcome=outcome,
+            map_set=self._parts.map_set,
+            decision=decision,
+            refusal_code=refusal.code if refusal else "",
+            refusal_detail=refusal.detail if refusal else "",
+        )
+
+    async def _release(self, claim: Claim) -> None:
+        try:
+            await self._parts.journal.release(claim)
+        except FederationError:
+            _log.warning("claim_not_released", request_id=claim.request_id)  # its lease runs out
+
+    # --- the first answer again ---------------------------------------------------------------------
+
+    async def _first_answer(
+        self, asked: Asked, claim: Claim, verdict: ClaimVerdict, deadline_s: float
+    ) -> bytes:
+        if verdict.state is ClaimState.REPLAYED:
+            raise PeerReplayed(f"request id {claim.request_id} was used for other content")
+        envelope: bytes | None = verdict.answer
+        if verdict.state is ClaimState.WORKING:
+            wait_s = max(0.0, deadline_s - self._now_s())
+            envelope = await self._parts.journal.await_answer(claim, timeout_s=wait_s)
+        if not envelope:
+            raise PeerInProgress(f"request {claim.request_id} is still at work; fetch its answer later")
+        self._require_granted(asked.request, asked.peer, self._stored_answer(envelope))
+        return envelope
+
+    async def _require_granted_fetch(self, envelope: bytes, tls_peer: str) -> None:
+        answer = self._stored_answer(envelope)
+        peer = self._parts.directory.current.peer(tls_peer)
+        for record in await self._parts.journal.find_records(answer.header.request_id):
+            if (
+                record.kind is RecordKind.ANSWERED_REQUEST
+                and record.identity == answer.header.request_identity
+            ):
+                sealed = parse(record.envelope, max_bytes=len(record.envelope))
+                request = self._parts.codec.decode_request(sealed.payload_type, sealed.payload)
+                self._require_granted(request, peer, answer)
+                return
+        raise PeerNoAnswer("the request of that answer is no longer here")
+
+    def _stored_answer(self, envelope: bytes) -> Answer:
+        sealed = parse(envelope, max_bytes=len(envelope))
+        return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
+
+    def _require_granted(self, request: Request, peer: Peer, answer: Answer) -> None:
+        """An answer that left once leaves again only if all of it is still granted. A refusal holds nothing."""
+        if answer.body is None:
+            return
+        grant = self._grant(request, peer)
+        if cut_body(answer.body, grant) != answer.body:
+            raise AccessDenied(f"rule {grant.rule} no longer grants all of the first answer; ask anew")
+
+    def _grant(self, request: Request, peer: Peer) -> Grant:
+        header = request.header
+        return self._parts.access.current.may_answer(
+            asking=peer.province,
+            platform=header.platform,
+            operation=header.operation,
+            basis=header.basis,
+            certificate_type=certificate_type_of(request.body),
+        )
+
+    # --- refusals that are not signed ---------------------------------------------------------------
+
+    def _turn_away(self, error: Exception, tls_peer: str, request: Request | None = None) -> FederationError:
+        """The error as the peer may see it: counted, logged, and nothing of this node's inside in it."""
+        refusal = _as_seen_by_peer(error)
+        peer = self._parts.directory.current.peers.get(tls_peer)
+        self._parts.observer.turned_away(Side.ANSWER, peer.province if peer else "unknown", refusal.code)
+        if isinstance(refusal, PeerInternal):
+            incident = refusal.detail.removeprefix("incident ")
+            _log.error("internal", incident=incident, peer=tls_peer, exc_info=error, **_ids(request))
+        else:
+            _log.warning(
+                "turned_away", code=refusal.code, detail=refusal.detail, peer=tls_peer, **_ids(request)
+            )
+        return refusal
+
+
+_ENVELOPE_BYTES = 1024
+"""What type, signature, key id and a batch path add to a payload, at most."""
+
+
+def _as_seen_by_peer(error: Exception) -> FederationError:
+    if not isinstance(error, FederationError | TrustError):
+        return PeerInternal(f"incident {secrets.token_hex(8)}")
+    code = code_of(error)
+    if code.startswith("own."):  # this node's own troubles are not the asker's doing
+        return PeerBusy(detail_of(error))
+    return error if isinstance(error, FederationError) else error_from(code, detail_of(error))
+
+
+def _meta(request: Request, outcome: Outcome) -> ExchangeMeta:
+    header = request.header
+    return ExchangeMeta(
+        request_id=header.request_id,
+        asking=header.asking,
+        answering=header.answering,
+        operation=header.operation,
+        outcome=outcome.word,
+        case_number=header.basis.case_number,
+    )
+
+
+def _ids(request: Request | None) -> dict[str, str]:
+    if request is None:
+        return {}
+    return {"request_id": request.header.request_id, "trace_id": trace_id(request.header.traceparent)}

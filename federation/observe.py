@@ -1,0 +1,65 @@
+"""What can be seen of the exchange from outside: counts, durations and log lines. Never a person's data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from federation.query import Operation
+
+__all__ = ["ExchangeObserver", "Side", "SilentObserver", "trace_id"]
+
+
+class Side(StrEnum):
+    """At which end of an exchange something was seen."""
+
+    ASK = "ask"
+    ANSWER = "answer"
+
+
+class ExchangeObserver(Protocol):
+    """Told what happens; it must be quick and must not raise.
+
+    `province` is the peer's, or ``unknown`` for who is in no trust list, so that there are never more values
+    than provinces. Stages of asking: ``translate``, ``store_request``, ``send``, ``open``, ``store_answer``,
+    ``translate_back``. Stages of answering: ``admit`` (checks 1-6), ``claim`` (7), ``look_up`` (8-11),
+    ``seal_and_store`` (12-13).
+    """
+
+    def began(self, side: Side) -> None:
+        """One more exchange in flight."""
+        ...
+
+    def stage(self, side: Side, stage: str, seconds: float) -> None:
+        """A stage is over."""
+        ...
+
+    def finished(self, side: Side, operation: Operation, province: str, outcome: str, seconds: float) -> None:
+        """An exchange that `began` is over. `outcome` is ``answered`` or the error code."""
+        ...
+
+    def turned_away(self, side: Side, province: str, code: str) -> None:
+        """A message was refused without a signed answer, or an answer was not believed."""
+        ...
+
+
+class SilentObserver:
+    """Sees nothing."""
+
+    def began(self, side: Side) -> None:
+        """Nothing."""
+
+    def stage(self, side: Side, stage: str, seconds: float) -> None:
+        """Nothing."""
+
+    def finished(self, side: Side, operation: Operation, province: str, outcome: str, seconds: float) -> None:
+        """Nothing."""
+
+    def turned_away(self, side: Side, province: str, code: str) -> None:
+        """Nothing."""
+
+
+def trace_id(traceparent: str) -> str:
+    """The trace id in a W3C traceparent (``00-<32 hex>-<16 hex>-<flags>``), or empty."""
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else ""

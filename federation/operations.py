@@ -1,0 +1,222 @@
+"""Checks 9 to 11 for each operation: shared words → own dialect → registry → shared words, cut to the grant.
+
+What the registry holds and the dialect does not know is never dropped: a code comes through marked `unmapped`,
+a document of an unknown type under the type `unmapped` with each value as it was, for who may see all types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mapping.translate import Dialect
+
+from federation.access import Grant
+from federation.bodies import cut_body
+from federation.errors import AccessDenied, RegistryBadAnswer, RegistryNotOffered
+from federation.ports import Clock, LocalDocument, LocalRegistry, RegistryAnswer
+from federation.query import (
+    AnswerBody,
+    Certificate,
+    CertificateAnswer,
+    CertificateGet,
+    CertificateQuery,
+    CertificatesAnswer,
+    CertificateType,
+    CertificateTypes,
+    CertificateTypesAnswer,
+    CertificateVerify,
+    Operation,
+    Request,
+    RequestBody,
+    ServiceGet,
+    ServiceItem,
+    ServiceItemAnswer,
+    ServicesAnswer,
+    ServiceSearch,
+    StateAnswer,
+    StateQuery,
+)
+from federation.verdict import verdict_on
+from mapping.element import Element, Relation
+from mapping.errors import MappingError
+
+__all__ = ["UNMAPPED_TYPE", "Operations"]
+
+UNMAPPED_TYPE = "unmapped"
+"""The certificate type of a document whose own type the dialect does not know."""
+
+_ITEM = "service_item"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look-up: with which words, for whom, and how long it may take."""
+
+    dialect: Dialect
+    grant: Grant
+    timeout_s: float
+
+
+class Operations:
+    """Performs what was asked, at the registry or from what the node knows itself."""
+
+    def __init__(self, registry: LocalRegistry, clock: Clock, *, version: str, page_size: int) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._version = version
+        self._page_size = page_size
+        self._perform: Mapping[type[RequestBody], Callable[[Any, _Look], Awaitable[AnswerBody]]] = {
+            CertificateQuery: self._query,
+            CertificateGet: self._get,
+            CertificateVerify: self._verify,
+            CertificateTypes: self._types,
+            ServiceSearch: self._search,
+            ServiceGet: self._item,
+            StateQuery: self._state,
+        }
+
+    async def perform(
+        self, request: Request, grant: Grant, dialect: Dialect, *, timeout_s: float
+    ) -> AnswerBody:
+        """The answer's body in shared words, cut to what was granted.
+
+        Raises the registry's errors, RegistryNotOffered for a code that this province does not have,
+        AccessDenied when what was found is not granted.
+        """
+        body = await self._perform[type(request.body)](request.body, _Look(dialect, grant, timeout_s))
+        return cut_body(body, grant)
+
+    async def _query(self, body: CertificateQuery, look: _Look) -> AnswerBody:
+        parameters = {
+            "holder_id_type": _local(look.dialect, "holder_id_type", body.holder_id_type),
+            "holder_id": body.holder_id,
+        }
+        if body.certificate_type:
+            parameters["certificate_type"] = _local(look.dialect, "certificate_type", body.certificate_type)
+        said = await self._look_up(Operation.CERTIFICATES_QUERY, parameters, look)
+        found = [_certificate(look, document) for document in said.documents]
+        if body.certificate_type:  # a registry may ignore the type; the answer does not
+            found = [one for one in found if one.certificate_type == body.certificate_type]
+        return CertificatesAnswer(tuple(found))
+
+    async def _get(self, body: CertificateGet, look: _Look) -> AnswerBody:
+        return CertificateAnswer(await self._one(body.certificate_id, look))
+
+    async def _verify(self, body: CertificateVerify, look: _Look) -> AnswerBody:
+        _require_fields(body, look.grant)
+        held = await self._one(body.certificate_id, look)
+        if held is not None and not look.grant.covers_type(held.certificate_type):
+            raise AccessDenied(f"rule {look.grant.rule} does not grant type {held.certificate_type}")
+        return verdict_on(body, held, self._clock.now())
+
+    async def _types(self, _body: CertificateTypes, look: _Look) -> AnswerBody:
+        offered = await self._offered(look)
+        types = [
+            CertificateType(code, name, tuple(fields))
+            for code, name, fields in look.dialect.certificate_types
+            if offered is None or code in offered
+        ]
+        return CertificateTypesAnswer(tuple(types))
+
+    async def _search(self, body: ServiceSearch, look: _Look) -> AnswerBody:
+        parameters = {
+            "page": str(body.page),
+            "page_size": str(min(body.page_size, self._page_size)),
+        }
+        if body.words:
+            parameters["words"] = body.words
+        if body.item_code:
+            parameters["item_code"] = body.item_code
+        if body.division:
+            parameters["division"] = _local(look.dialect, "division", body.division)
+        said = await self._look_up(Operation.SERVICES_SEARCH, parameters, look)
+        items = tuple([_service_item(look.dialect, document) for document in said.documents])
+        return ServicesAnswer(items, max(said.total, len(items)), body.page)
+
+    async def _item(self, body: ServiceGet, look: _Look) -> AnswerBody:
+        said = await self._look_up(Operation.SERVICES_GET, {"item_code": body.item_code}, look)
+        items = [_service_item(look.dialect, document) for document in said.documents]
+        return ServiceItemAnswer(next((item for item in items if item.item_code == body.item_code), None))
+
+    async def _state(self, _body: StateQuery, _look: _Look) -> AnswerBody:
+        operations = tuple([operation.value for operation in Operation])
+        return StateAnswer(self._version, self._clock.now(), operations)
+
+    async def _one(self, certificate_id: str, look: _Look) -> Certificate | None:
+        parameters = {"certificate_id": certificate_id}
+        said = await self._look_up(Operation.CERTIFICATES_GET, parameters, look)
+        if not said.documents:
+            return None
+        for document in said.documents:
+            found = _certificate(look, document)
+            if found.certificate_id == certificate_id:
+                return found
+        raise RegistryBadAnswer("the registry answered with other certificates than the one asked for")
+
+    async def _offered(self, look: _Look) -> frozenset[str] | None:
+        """The shared types that the registry says it has; None when it keeps no such list."""
+        try:
+            said = await self._look_up(Operation.CERTIFICATES_TYPES, {}, look)
+        except RegistryNotOffered:
+            return None
+        return frozenset(_kind(look.dialect, document) for document in said.documents)
+
+    async def _look_up(
+        self, operation: Operation, parameters: Mapping[str, str], look: _Look
+    ) -> RegistryAnswer:
+        return await self._registry.look_up(operation, parameters, timeout_s=look.timeout_s)
+
+
+def _local(dialect: Dialect, list_name: str, shared: str) -> str:
+    """Check 9: a shared code in the province's own. Raises RegistryNotOffered when it has none."""
+    element = dialect.code_to_local(list_name, shared)
+    if element.relation in (Relation.UNMAPPED, Relation.INVALID):
+        raise RegistryNotOffered(f"this province has no {list_name} for {shared[:60]}")
+    return element.value
+
+
+def _kind(dialect: Dialect, document: LocalDocument) -> str:
+    try:
+        return dialect.document_kind(document)
+    except MappingError:
+        return UNMAPPED_TYPE
+
+
+def _certificate(look: _Look, document: LocalDocument) -> Certificate:
+    """Check 11 for one document."""
+    kind = _kind(look.dialect, document)
+    if kind == UNMAPPED_TYPE:
+        return Certificate(kind, "", _as_it_is(document))
+    try:
+        certificate_id = look.dialect.document_id(document)
+        return Certificate(kind, certificate_id, look.dialect.to_shared(kind, document))
+    except MappingError as error:
+        raise RegistryBadAnswer(error.detail) from error
+
+
+def _as_it_is(document: LocalDocument) -> tuple[Element, ...]:
+    return tuple(
+        Element(name, str(value), str(value), Relation.UNMAPPED)
+        for name, value in document.items()
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
+    )
+
+
+def _service_item(dialect: Dialect, document: LocalDocument) -> ServiceItem:
+    elements = dialect.to_shared(_ITEM, document)
+    values = {element.name: element.value for element in elements}
+    code = values.get("实施编码", "")
+    if not code:
+        raise RegistryBadAnswer("a service item without its code (实施编码)")
+    return ServiceItem(code, values.get("事项名称", ""), elements)
+
+
+def _require_fields(body: CertificateVerify, grant: Grant) -> None:
+    """A face is compared field by field, so that asking tells; only granted fields can be asked about."""
+    if grant.fields is None:
+        return
+    refused = [element.name for element in body.face if element.name not in grant.fields]
+    if refused:
+        raise AccessDenied(f"rule {grant.rule} does not grant {', '.join(refused)[:200]}")
