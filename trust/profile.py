@@ -1,0 +1,154 @@
+"""What a node says about itself as a node of this federation: the entity type `yrd_node`, and what the anchor pins.
+
+`yrd_node` has `province` (GB/T 2260, 6 digits), `name`, `grpc_endpoint` (host:port), `envelope_jwks` and
+`protocol_versions`. Province, name, endpoint and issuer are the anchor's to say, by a policy that pins them: a node
+with Zhejiang's statement cannot be Anhui. A node that claims something else than it is pinned to is not silently
+corrected but refused, since one of the two is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trust.chain import VerifiedEntity
+from trust.errors import EntityIdRejected, StatementRejected
+from trust.identity import host_and_port, tls_name
+from trust.keys import VerificationKey, jwks_of, keys_from_jwks
+from trust.policy import pin
+
+__all__ = [
+    "NODE_TYPE",
+    "PROTOCOL_VERSION",
+    "NodeProfile",
+    "check_node_facts",
+    "node_metadata",
+    "node_pins",
+    "read_node",
+]
+
+NODE_TYPE = "yrd_node"
+PROTOCOL_VERSION = "1"
+_PROVINCE = re.compile(r"[1-9][0-9]0000")
+_MOST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProfile:
+    """A node as its chain proves it. `envelope_keys` are by key id; `expires_at` is when the chain ends."""
+
+    entity_id: str
+    province: str
+    name: str
+    grpc_target: str
+    tls_name: str
+    envelope_keys: Mapping[str, VerificationKey]
+    expires_at: datetime
+
+
+def node_metadata(
+    *,
+    entity_id: str,
+    province: str,
+    name: str,
+    grpc_endpoint: str,
+    envelope_keys: Iterable[VerificationKey],
+    protocol_versions: Iterable[str] = (PROTOCOL_VERSION,),
+) -> dict[str, dict[str, Any]]:
+    """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`."""
+    check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
+    return {
+        "federation_entity": {"organization_name": name},
+        "openid_provider": {"issuer": entity_id, "client_registration_types_supported": ["automatic"]},
+        "openid_relying_party": {"client_name": name, "client_registration_types": ["automatic"]},
+        NODE_TYPE: {
+            "province": province,
+            "name": name,
+            "grpc_endpoint": grpc_endpoint,
+            "envelope_jwks": jwks_of(envelope_keys),
+            "protocol_versions": list(protocol_versions),
+        },
+    }
+
+
+def node_pins(
+    *,
+    entity_id: str,
+    province: str,
+    name: str,
+    grpc_endpoint: str,
+    openid_endpoints: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The anchor's metadata policy for a node: who it is and where, by `value`.
+
+    `openid_endpoints` are metadata parameters of its OpenID provider, URLs under the entity id. Raises
+    StatementRejected.
+    """
+    check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
+    endpoints = dict(openid_endpoints or {})
+    for parameter, url in endpoints.items():
+        if not isinstance(url, str) or not url.startswith(entity_id + "/"):
+            raise StatementRejected(f"{parameter} is not a URL under {entity_id}")
+    return pin(
+        {
+            NODE_TYPE: {"province": province, "name": name, "grpc_endpoint": grpc_endpoint},
+            "openid_provider": {"issuer": entity_id, **endpoints},
+        }
+    )
+
+
+def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -> None:
+    """Return when these are a province code, a name and an endpoint. Raises StatementRejected."""
+    if not isinstance(province, str) or not _PROVINCE.fullmatch(province):
+        raise StatementRejected(f"{province!r} is not a province code: six digits, the last four zero")
+    if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME or not name.isprintable():
+        raise StatementRejected(f"a node's name has 1 to {_MOST_NAME} printable characters")
+    if not isinstance(grpc_endpoint, str):
+        raise EntityIdRejected("a gRPC endpoint is host:port")
+    host_and_port(grpc_endpoint)
+
+
+def read_node(entity: VerifiedEntity) -> NodeProfile:
+    """The node that a chain proves. Raises StatementRejected, KeyRejected.
+
+    Refused: no `yrd_node`, a claim that differs from its pin, an issuer other than the entity, a protocol version
+    that this node does not speak.
+    """
+    node = entity.metadata.get(NODE_TYPE)
+    if node is None:
+        raise StatementRejected(f"{entity.entity_id} is not a node: it has no metadata of type {NODE_TYPE}")
+    _check_claims(entity)
+    province, name, endpoint = node.get("province"), node.get("name"), node.get("grpc_endpoint")
+    check_node_facts(province=province, name=name, grpc_endpoint=endpoint)
+    if PROTOCOL_VERSION not in _list_of(node, "protocol_versions"):
+        raise StatementRejected(f"{entity.entity_id} does not speak protocol version {PROTOCOL_VERSION}")
+    return NodeProfile(
+        entity.entity_id,
+        str(province),
+        str(name),
+        str(endpoint),
+        tls_name(entity.entity_id),
+        keys_from_jwks(node.get("envelope_jwks")),
+        entity.expires_at,
+    )
+
+
+def _check_claims(entity: VerifiedEntity) -> None:
+    """What the entity says for itself must be what it is pinned to."""
+    for entity_type in (NODE_TYPE, "openid_provider"):
+        pinned, claimed = entity.metadata.get(entity_type, {}), entity.claimed.get(entity_type, {})
+        wrong = [name for name, value in claimed.items() if pinned.get(name) != value]
+        if wrong:
+            names = ", ".join(f"{entity_type}.{name}" for name in wrong)
+            raise StatementRejected(f"{entity.entity_id} claims another {names} than its superior pins")
+    issuer = entity.metadata.get("openid_provider", {}).get("issuer", entity.entity_id)
+    if issuer != entity.entity_id:
+        raise StatementRejected(f"{entity.entity_id} names another issuer than itself")
+
+
+def _list_of(node: Mapping[str, Any], name: str) -> list[Any]:
+    value = node.get(name)
+    return value if isinstance(value, list) else []

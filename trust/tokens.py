@@ -1,0 +1,124 @@
+"""Signed JSON: JWS compact serialization (RFC 7515) with an explicit type, and nothing of JOSE beside it.
+
+ - `read_token` takes a token apart; what it returns is an `UnverifiedToken` and good for finding the key only.
+ - `verify_token` makes `SignedClaims` of it, with a key of the caller's. The key decides the algorithm and the header
+   must agree, so neither ``none`` nor a downgrade nor a MAC with a public key is a question (RFC 8725 §3.1).
+ - The type is always given and always compared (RFC 8725 §3.11).
+ - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, as is any critical extension.
+ - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open).
+
+Signing goes through `Signer`, so that a key may live in hardware.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from trust.algorithms import b64url, b64url_bytes
+from trust.errors import ForeignKey, StatementRejected
+from trust.keys import Signer, VerificationKey
+
+__all__ = ["MAX_TOKEN_BYTES", "SignedClaims", "UnverifiedToken", "read_token", "sign_token", "verify_token"]
+
+MAX_TOKEN_BYTES = 64 * 1024
+_REFUSED_HEADERS = ("b64", "crit", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip")
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A token that is well-formed. Nothing in it is proven; `claims` may serve to find the key."""
+
+    text: str
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signature: bytes
+
+    @property
+    def kid(self) -> str:
+        """The key id that the header names."""
+        kid: str = self.header["kid"]
+        return kid
+
+
+@dataclass(frozen=True, slots=True)
+class SignedClaims:
+    """Claims whose signature was verified under `kid`. Times, issuer and audience are the caller's to check."""
+
+    text: str
+    claims: Mapping[str, Any]
+    kid: str
+
+
+def sign_token(claims: Mapping[str, Any], signer: Signer, *, typ: str) -> str:
+    """The claims as a JWS of that type."""
+    header = {"alg": signer.alg, "kid": signer.kid, "typ": typ}
+    message = f"{b64url(orjson.dumps(header))}.{b64url(orjson.dumps(claims))}"
+    return f"{message}.{b64url(signer.sign(message.encode('ascii')))}"
+
+
+def read_token(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> UnverifiedToken:
+    """Take a token from outside apart.
+
+    Raises StatementRejected: too long, not three parts of base64url, not JSON objects, a member named twice, no kid,
+    a header that is not allowed.
+    """
+    if len(token) > max_bytes:
+        raise StatementRejected(f"a token has at most {max_bytes} bytes; this one has {len(token)}")
+    try:
+        text = token if isinstance(token, str) else token.decode("ascii")
+        head, body, signature = text.split(".")
+        parts = _read_object(head), _read_object(body), b64url_bytes(signature)
+    except (ValueError, RecursionError):
+        raise StatementRejected("not a JWS in compact serialization with JSON objects in it") from None
+    _check_header(parts[0])
+    return UnverifiedToken(text, *parts)
+
+
+def verify_token(token: UnverifiedToken, *, keys: Mapping[str, VerificationKey], typ: str) -> SignedClaims:
+    """Verify the signature under one of `keys`.
+
+    Raises StatementRejected when type or algorithm are not what they must be, ForeignKey when the key id is not
+    among `keys`, SignatureForm, BadSignature.
+    """
+    if token.header.get("typ") != typ:
+        raise StatementRejected(f"the token is of type {token.header.get('typ')!r}, expected {typ!r}")
+    key = keys.get(token.kid)
+    if key is None:
+        raise ForeignKey(f"the token's key {token.kid} is not one of the issuer's")
+    if token.header.get("alg") != key.alg:
+        raise StatementRejected(f"the token says alg {token.header.get('alg')!r}; its key is for {key.alg}")
+    key.verify(token.signature, token.text.rpartition(".")[0].encode("ascii"))
+    return SignedClaims(token.text, token.claims, token.kid)
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    refused = [name for name in _REFUSED_HEADERS if name in header]
+    if refused:
+        raise StatementRejected(f"the token's header carries {', '.join(refused)}, which is not allowed")
+    if not isinstance(header.get("kid"), str):
+        raise StatementRejected("the token's header has no kid")
+
+
+def _read_object(part: str) -> dict[str, Any]:
+    found = json.loads(
+        b64url_bytes(part), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+    )
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    return found
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is named twice")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
