@@ -65,7 +65,7 @@ class Health:
         return not self.reasons()
 
 
-def trust_probe(directory: Directory, clock: Clock, max_age_s: float) -> Probe:
+def trust_probe(directory: Directory, clock: Clock) -> Probe:
     """Unready until trust was resolved once; ready again with old trust, since chains live for days.
 
     Old trust is a reason to warn, not to stop (design §5), so age alone is told by metrics and status only;

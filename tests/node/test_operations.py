@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
+
+from federation.observe import Side
+from federation.peers import Directory, TrustSnapshot
+from federation.query import Operation
+from node.health import Health, Reason, Stage, StoreWatch
+from node.metrics import Metrics
+from node.operations import make_operations_app
+from tests.support.clock import FixedClock
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    """Values by name and sorted label values."""
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+async def get(health: Health, metrics: Metrics, path: str) -> tuple[int, str, Any]:
+    async with TestClient(TestServer(make_operations_app(health, metrics.render))) as client:
+        response = await client.get(path)
+        is_json = response.content_type == "application/json"
+        return response.status, response.content_type, await (response.json() if is_json else response.text())
+
+
+async def test_livez_says_alive_even_when_not_ready() -> None:
+    assert await get(Health(), Metrics(), "/livez") == (200, "application/json", {"alive": True})
+
+
+async def test_readyz_says_why_not() -> None:
+    reason = Reason("trust_unresolved", "尚未取得信任状态", "trust is not resolved yet")
+    health = Health([lambda: reason])
+    health.stage = Stage.SERVING
+    status, _, body = await get(health, Metrics(), "/readyz")
+    assert status == 503
+    assert body == {
+        "ready": False,
+        "stage": "serving",
+        "reasons": [{"code": reason.code, "zh": reason.zh, "en": reason.en}],
+    }
+
+
+async def test_readyz_says_ready() -> None:
+    health = Health()
+    health.stage = Stage.SERVING
+    status, _, body = await get(health, Metrics(), "/readyz")
+    assert (status, body["ready"], body["reasons"]) == (200, True, [])
+
+
+async def test_metrics_are_served_as_prometheus_reads_them() -> None:
+    status, kind, text = await get(Health(), Metrics(), "/metrics")
+    assert (status, kind) == (200, "text/plain")
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"yrd_in_flight", "yrd_store_commits", "yrd_build_info", "process_resident_memory_bytes"} <= names
+
+
+def test_an_exchange_is_counted_by_operation_province_and_outcome() -> None:
+    metrics = Metrics()
+    metrics.began(Side.ASK)
+    metrics.began(Side.ASK)
+    metrics.stage(Side.ASK, "send", 0.003)
+    metrics.finished(Side.ASK, Operation.CERTIFICATES_QUERY, "310000", "answered", 0.004)
+    seen = samples(metrics)
+    assert seen["yrd_in_flight", "ask"] == 1
+    assert seen["yrd_exchanges_total", "310000", "answered", "ask", "certificates.query"] == 1
+    assert seen["yrd_exchange_seconds_count", "ask", "certificates.query"] == 1
+    assert seen["yrd_stage_seconds_bucket", "0.002", "ask", "send"] == 0
+    assert seen["yrd_stage_seconds_bucket", "0.004", "ask", "send"] == 1
+    assert seen["yrd_stage_seconds_bucket", "+Inf", "ask", "send"] == 1
+    assert seen["yrd_stage_seconds_sum", "ask", "send"] == pytest.approx(0.003)
+    assert metrics.exchanges_by_outcome() == {"answered": 1}
+
+
+def test_a_peer_cannot_make_up_series() -> None:
+    metrics = Metrics()
+    for number in range(100):
+        metrics.turned_away(Side.ANSWER, "unknown", f"peer.made_up_{number}")
+    metrics.turned_away(Side.ANSWER, "310000", "peer.bad_signature")
+    seen = samples(metrics)
+    assert seen["yrd_turned_away_total", "answer", "other", "unknown"] == 100
+    assert seen["yrd_turned_away_total", "310000", "answer", "peer.bad_signature"] == 1
+
+
+def test_the_journals_hooks_count_and_tell_whether_the_store_is_there() -> None:
+    watch = StoreWatch(FixedClock())
+    metrics = Metrics(watch)
+    metrics.failed()
+    assert watch() is not None
+    metrics.committed(5, 0.002)
+    assert watch() is None
+    seen = samples(metrics)
+    assert seen["yrd_store_commits_total",] == 1
+    assert seen["yrd_store_failures_total",] == 1
+    assert seen["yrd_store_batch_items_bucket", "4"] == 0
+    assert seen["yrd_store_batch_items_bucket", "8"] == 1
+
+
+def test_trust_age_is_read_when_scraped() -> None:
+    clock = FixedClock()
+    directory = Directory(TrustSnapshot("https://zj.example", "330000"))
+    metrics = Metrics()
+    metrics.watch(directory, Health(), clock)
+    assert math.isnan(samples(metrics)["yrd_trust_age_seconds",])
+    directory.swap(TrustSnapshot("https://zj.example", "330000", refreshed_at=clock.now(), sequence=7))
+    clock.advance(seconds=42)
+    seen = samples(metrics)
+    assert seen["yrd_trust_age_seconds",] == 42
+    assert seen["yrd_trust_sequence",] == 7
+    assert seen["yrd_ready",] == 0
