@@ -1,0 +1,198 @@
+"""Opening the store: SQLite out of the box, PostgreSQL in production, one schema.
+
+What is refused, because evidence must be durable before anything is released (design §6): a SQLite database
+that is not in WAL mode with ``synchronous=FULL``; a PostgreSQL with ``fsync`` or ``synchronous_commit`` off.
+
+Readers and the small writers use SQLAlchemy's async engine; the journal's writer thread has its own
+connection (`node.store.outbox`). A SQLite write transaction begins with BEGIN IMMEDIATE, since a transaction
+that reads first and writes later cannot wait for another writer (SQLITE_BUSY_SNAPSHOT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from federation.errors import OwnStoreUnavailable
+from node.store.migrate import upgrade
+
+__all__ = [
+    "BUSY_TIMEOUT_S",
+    "WAL_AUTOCHECKPOINT_PAGES",
+    "Database",
+    "check_postgres",
+    "check_sqlite",
+    "open_database",
+]
+
+BUSY_TIMEOUT_S: Final = 2.0
+"""How long one SQLite writer waits for another before the store counts as unavailable."""
+
+WAL_AUTOCHECKPOINT_PAGES: Final = 1000
+"""Pages in the write-ahead log after which SQLite copies them into the database (measured best, design
+§9).
+"""
+
+POOL_SIZE: Final = 5
+"""Connections beside the journal's: reads, and the small writes of clients, tokens and trust."""
+
+SQLITE_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}",
+)
+"""What every SQLite connection of a node is set to before its first use."""
+
+_SQLITE_FULL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open store. `dialect` is ``sqlite`` or ``postgresql``; `location` what the writer's driver connects
+    to.
+
+    `location` is a file path for SQLite and a libpq connection string for PostgreSQL; it may hold a password.
+    """
+
+    dialect: str
+    location: str
+    engine: AsyncEngine
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection with a snapshot to read from. Raises OwnStoreUnavailable."""
+        with _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction to write in: committed at the end, rolled back on any exception.
+
+        Raises OwnStoreUnavailable. Cancellation rolls back.
+        """
+        with _translated():
+            async with self.engine.connect() as connection:
+                writer = await connection.execution_options(writes=True)
+                async with writer.begin():
+                    yield writer
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        await self.engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"Database({self.dialect})"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the driver raises when the store cannot be reached or written into OwnStoreUnavailable."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout, OSError) as error:
+        raise OwnStoreUnavailable("the store cannot be reached or written now; try again") from error
+
+
+def open_database(url: str) -> Database:
+    """Open the store at `url` (``sqlite:///path`` or ``postgresql://…``), bring its schema up to date, check
+    it.
+
+    Blocks; meant for the start of a process. A SQLite file is made, readable by its owner only. Raises
+    OwnStoreUnavailable when it cannot be reached, would not be durable, or belongs to a newer release;
+    ValueError when `url` has another form.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        path = Path(parsed.database).absolute()
+        with suppress(FileExistsError):
+            _make_private(path)
+        location = str(path)
+        drivers = (URL.create("sqlite", database=location), URL.create("sqlite+aiosqlite", database=location))
+    elif backend == "postgresql":
+        location = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        drivers = (parsed.set(drivername="postgresql+psycopg"), parsed.set(drivername="postgresql+psycopg"))
+    else:
+        raise ValueError("store.url must be sqlite:///path or postgresql://…")
+    _prepare(drivers[0])
+    engine = create_async_engine(drivers[1], pool_size=POOL_SIZE, max_overflow=0, pool_timeout=BUSY_TIMEOUT_S)
+    _listen(engine.sync_engine)
+    return Database(dialect=backend, location=location, engine=engine)
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OwnStoreUnavailable(f"the database file cannot be made: {error.strerror}") from error
+
+
+def _prepare(url: URL) -> None:
+    """Migrate and check with a connection of its own."""
+    engine = create_engine(url, poolclass=NullPool)
+    _listen(engine)
+    with _translated(), engine.connect() as connection:
+        writer = connection.execution_options(writes=True)
+        with writer.begin():
+            upgrade(writer)
+        with connection.begin():
+            _require_durable(connection)
+
+
+def _listen(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # None: the driver starts no transactions by itself; _begin_sqlite does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _require_durable(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        check_sqlite(lambda sql: connection.exec_driver_sql(sql).scalar())
+    else:
+        check_postgres(lambda sql: connection.exec_driver_sql(sql).scalar())
+
+
+def check_sqlite(scalar: Callable[[str], Any]) -> None:
+    """Raises OwnStoreUnavailable unless the connection writes ahead and syncs at every commit."""
+    mode, level = scalar("PRAGMA journal_mode"), scalar("PRAGMA synchronous")
+    if str(mode).lower() != "wal" or int(level) < _SQLITE_FULL:
+        raise OwnStoreUnavailable(
+            f"SQLite runs with journal_mode={mode} and synchronous={level}, where evidence needs wal and 2 (FULL):"
+            " put the database on a local file system"
+        )
+
+
+def check_postgres(scalar: Callable[[str], Any]) -> None:
+    """Raises OwnStoreUnavailable when the server may acknowledge a commit before it is on disk."""
+    for setting in ("fsync", "synchronous_commit"):
+        if scalar(f"SHOW {setting}") == "off":
+            raise OwnStoreUnavailable(
+                f"PostgreSQL runs with {setting} = off, so evidence is not durable: turn it on"
+            )

@@ -1,0 +1,272 @@
+"""The journal: `federation.ports.Journal` on the store. What it returns from is on disk.
+
+Everything that is written goes through one outbox (`node.store.outbox`); what is only read goes through the
+async engine. Several journals, in several processes, may share one PostgreSQL: what they must agree on is
+rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final
+
+from sqlalchemy import and_, select
+
+from federation.errors import OwnStoreUnavailable
+from federation.ports import Claim, ClaimVerdict, Clock, ExchangeMeta, RecordKind, StoredRecord
+from federation.query import Operation
+from node.store.batch import BatchStore, JournalMetrics, NoMetrics
+from node.store.database import Database
+from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
+from node.store.outbox import QUEUE_BYTES, QUEUE_JOBS, Outbox
+from node.store.tables import CLAIM_FINISHED, CLAIMS, RECORDS
+from node.store.times import from_micros
+from trust.envelope import Sealed
+from trust.keys import SigningKey
+
+__all__ = ["POLL_FIRST_S", "POLL_LONGEST_S", "StoreJournal"]
+
+POLL_FIRST_S: Final = 0.02
+"""After how long another replica's answer is looked for the first time; each next time half as much later."""
+
+POLL_LONGEST_S: Final = 0.25
+
+_FORGOTTEN_AFTER_S: Final = 5.0
+"""An exchange that was begun and never ended (a timeout) counts as in flight for at most twice this long."""
+
+
+class _InFlight:
+    """How many exchanges are open here, to within those that never end: these are forgotten by and by."""
+
+    def __init__(self) -> None:
+        self._now: set[str] = set()
+        self._before: set[str] = set()
+        self._turns_at = 0.0
+
+    def begin(self, request_id: str) -> None:
+        self._now.add(request_id)
+
+    def end(self, request_id: str) -> None:
+        self._now.discard(request_id)
+        self._before.discard(request_id)
+
+    def count(self) -> int:
+        return len(self._now) + len(self._before)
+
+    def turn(self) -> None:
+        now = monotonic()
+        if now >= self._turns_at:
+            self._before, self._now = self._now, set()
+            self._turns_at = now + _FORGOTTEN_AFTER_S
+
+
+class StoreJournal:
+    """Implements `federation.ports.Journal`.
+
+    `signer` gives the envelope key of the moment; it is called in the writer thread, once a batch. With
+    `sign_batches` the messages of one flush share one signature over their Merkle root. All methods raise
+    OwnBusy when more waits than `queue_jobs` or `queue_bytes` allow, and OwnShuttingDown after `close`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signer: Callable[[], SigningKey],
+        clock: Clock,
+        metrics: JournalMetrics | None = None,
+        *,
+        sign_batches: bool = False,
+        queue_jobs: int = QUEUE_JOBS,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        self._database = database
+        self._process = secrets.token_hex(8)
+        self._takes = 0
+        self._in_flight = _InFlight()
+        self._waiters: dict[tuple[str, str], list[asyncio.Future[bytes | None]]] = {}
+        store = BatchStore(
+            database, signer, clock, metrics or NoMetrics(), process=self._process, sign_batches=sign_batches
+        )
+        self._outbox = Outbox(
+            store,
+            in_flight=self._in_flight.count,
+            resolved=self._wake,
+            queue_jobs=queue_jobs,
+            queue_bytes=queue_bytes,
+        )
+
+    async def start(self) -> None:
+        """Start the writer ahead of the first call. Every other method does so when needed."""
+        self._outbox.start(asyncio.get_running_loop())
+
+    async def close(self) -> None:
+        """Store what waits, then end the writer. The database stays open."""
+        await self._outbox.close()
+
+    # --- asking ---
+
+    async def store_request(self, meta: ExchangeMeta, payload_type: str, payload: bytes) -> Sealed:
+        """Sign and store a request of this node. Durable on return."""
+        self._in_flight.begin(meta.request_id)
+        sealed: Sealed = await self._submit(StoreRequest(self._future(), meta, payload_type, payload))
+        return sealed
+
+    async def store_answer(self, meta: ExchangeMeta, identity: bytes, envelope: bytes) -> None:
+        """Store a verified answer that this node got. Durable on return."""
+        try:
+            await self._submit(StoreAnswer(self._future(), meta, identity, envelope))
+        finally:
+            self._in_flight.end(meta.request_id)
+
+    # --- answering ---
+
+    async def claim(self, claim: Claim) -> ClaimVerdict:
+        """Check 7, by one insert."""
+        self._in_flight.begin(claim.request_id)
+        self._takes += 1
+        owner = f"{self._process}.{self._takes}"
+        verdict: ClaimVerdict = await self._submit(TakeClaim(self._future(), claim, owner))
+        return verdict
+
+    async def release(self, claim: Claim) -> None:
+        """Give up a claim that this journal holds; another's, or a finished one, stays."""
+        try:
+            await self._submit(ReleaseClaim(self._future(), claim))
+        finally:
+            self._in_flight.end(claim.request_id)
+
+    async def store_exchange(
+        self, meta: ExchangeMeta, request: Sealed, request_identity: bytes, payload_type: str, payload: bytes
+    ) -> Sealed:
+        """Sign the answer, store both, finish the claim. Durable on return.
+
+        When the claim was finished meanwhile (its lease had run out and another took it up), the first answer
+        is returned and nothing is stored. When the request id belongs to other bytes (a signed `replayed`),
+        both are stored and the claim is left alone.
+        """
+        job = StoreExchange(self._future(), meta, request.envelope, request_identity, payload_type, payload)
+        try:
+            sealed: Sealed = await self._submit(job)
+        finally:
+            self._in_flight.end(meta.request_id)
+        return sealed
+
+    async def await_answer(self, claim: Claim, *, timeout_s: float) -> bytes | None:
+        """The answer as soon as it is finished, here or in another replica; None on timeout or when it is
+        given up.
+
+        Safe to cancel and to repeat.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        key = (claim.asking, claim.request_id)
+        woken: asyncio.Future[bytes | None] = loop.create_future()
+        waiters = self._waiters.setdefault(key, [])
+        waiters.append(woken)
+        pause = POLL_FIRST_S
+        try:
+            while True:
+                given_up, answer = await self._look(claim)
+                if given_up or answer is not None:
+                    return answer
+                left = until - loop.time()
+                if left <= 0:
+                    return None
+                done, _ = await asyncio.wait((woken,), timeout=min(pause, left))
+                if done:
+                    return woken.result()
+                pause = min(pause * 1.5, POLL_LONGEST_S)
+        finally:
+            waiters.remove(woken)
+            if not waiters:
+                self._waiters.pop(key, None)
+
+    async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
+        """The envelope of the finished answer to a request of `asking`, or None."""
+        query = (
+            select(RECORDS.c.envelope)
+            .join(CLAIMS, CLAIMS.c.answer == RECORDS.c.log_index)
+            .where(CLAIMS.c.identity == request_identity, CLAIMS.c.asking == asking)
+            .where(CLAIMS.c.state == CLAIM_FINISHED)
+        )
+        async with self._database.reading() as connection:
+            found: bytes | None = (await connection.execute(query)).scalar()
+        return found
+
+    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
+        """All records of one exchange in log order."""
+        query = select(RECORDS).where(RECORDS.c.request_id == request_id).order_by(RECORDS.c.log_index)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [_record(row) for row in rows]
+
+    # --- inside ---
+
+    def _future(self) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().create_future()
+
+    def _submit(self, job: Job) -> asyncio.Future[Any]:
+        self._in_flight.turn()
+        self._outbox.start(job.future.get_loop())
+        return self._outbox.submit(job)
+
+    async def _look(self, claim: Claim) -> tuple[bool, bytes | None]:
+        """Whether the claim is gone, and its answer when there is one. A store that is away now is tried
+        later.
+        """
+        query = (
+            select(CLAIMS.c.state, RECORDS.c.envelope)
+            .outerjoin(RECORDS, RECORDS.c.log_index == CLAIMS.c.answer)
+            .where(and_(CLAIMS.c.asking == claim.asking, CLAIMS.c.request_id == claim.request_id))
+            .where(CLAIMS.c.identity == claim.identity)
+        )
+        try:
+            async with self._database.reading() as connection:
+                row = (await connection.execute(query)).one_or_none()
+        except OwnStoreUnavailable:
+            return False, None
+        return row is None, row[1] if row is not None else None
+
+    def _wake(self, batch: Sequence[Job]) -> None:
+        """Tell those who wait in this process; on the event loop, after each batch."""
+        if not self._waiters:
+            return
+        for job in batch:
+            if job.error is not None:
+                continue
+            if isinstance(job, StoreExchange):
+                self._tell((job.meta.asking, job.meta.request_id), job)
+            elif isinstance(job, ReleaseClaim):
+                self._tell((job.claim.asking, job.claim.request_id), None)
+
+    def _tell(self, key: tuple[str, str], job: StoreExchange | None) -> None:
+        if job is not None and not job.finishes:
+            return
+        for woken in self._waiters.get(key, ()):
+            if not woken.done():
+                woken.set_result(job.result.envelope if job is not None else None)
+
+
+def _record(row: Any) -> StoredRecord:
+    meta = ExchangeMeta(
+        request_id=row["request_id"],
+        asking=row["asking"],
+        answering=row["answering"],
+        operation=Operation(row["operation"]),
+        client=row["client"],
+        outcome=row["outcome"],
+        case_number=row["case_number"],
+    )
+    return StoredRecord(
+        log_index=row["log_index"],
+        kind=RecordKind(row["kind"]),
+        meta=meta,
+        recorded_at=from_micros(row["recorded_at"]),
+        identity=bytes(row["identity"]),
+        envelope=bytes(row["envelope"]),
+        salt=bytes(row["salt"]),
+        leaf=bytes(row["leaf"]),
+    )
