@@ -65,11 +65,15 @@ class _Spread:
         self._head = (name, text, labels)
         self._bounds = tuple(bounds)
         self._rows: dict[Labels, tuple[list[int], list[float]]] = {}
+        if not labels:
+            self._add(())
+
+    def _add(self, labels: Labels) -> tuple[list[int], list[float]]:
+        row = self._rows[labels] = ([0] * (len(self._bounds) + 1), [0.0])
+        return row
 
     def observe(self, labels: Labels, value: float) -> None:
-        row = self._rows.get(labels)
-        if row is None:
-            row = self._rows[labels] = ([0] * (len(self._bounds) + 1), [0.0])
+        row = self._rows.get(labels) or self._add(labels)
         row[0][bisect_left(self._bounds, value)] += 1
         row[1][0] += value
 
@@ -111,8 +115,8 @@ class Metrics(Collector):
             "yrd_stage_seconds", "How long each stage of an exchange took.", ["side", "stage"], _SECONDS
         )
         self._commits = _Counts("yrd_store_commits", "Transactions of the journal.")
-        self._failures = _Counts("yrd_store_failures", "Transactions of the journal that failed.")
-        self._batch = _Spread("yrd_store_batch_items", "Items in one transaction.", [], _ITEMS)
+        self._failures = _Counts("yrd_store_failures", "What the journal could not store.")
+        self._batch = _Spread("yrd_store_batch_items", "Records and claims in one transaction.", [], _ITEMS)
         self._commit_seconds = _Spread(
             "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
         )
@@ -143,17 +147,17 @@ class Metrics(Collector):
 
     # --- the journal's hooks
 
-    def committed(self, items: int, seconds: float) -> None:
-        """The journal's writer committed so many items."""
+    def committed(self, *, records: int, claims: int, seconds: float) -> None:
+        """The journal's writer committed that many records and claims. Called in the writer's thread."""
         self._commits.counts[()] += 1
-        self._batch.observe((), items)
+        self._batch.observe((), records + claims)
         self._commit_seconds.observe((), seconds)
         if self._store is not None:
             self._store.succeeded()
 
-    def failed(self) -> None:
-        """A transaction of the journal failed."""
-        self._failures.counts[()] += 1
+    def failed(self, *, jobs: int) -> None:
+        """The store did not take that many of the journal's jobs. Called in the writer's thread."""
+        self._failures.counts[()] += jobs
         if self._store is not None:
             self._store.failed()
 
@@ -204,4 +208,4 @@ class Metrics(Collector):
 
 def _known(code: str) -> str:
     """Keep the series bounded: a code that a peer made up counts as one."""
-    return code if code in TABLE or code == "answered" else "other"
+    return code if code in TABLE or code in ("answered", "repeated") else "other"

@@ -93,13 +93,13 @@ def test_a_peer_cannot_make_up_series() -> None:
 def test_the_journals_hooks_count_and_tell_whether_the_store_is_there() -> None:
     watch = StoreWatch(FixedClock())
     metrics = Metrics(watch)
-    metrics.failed()
+    metrics.failed(jobs=3)
     assert watch() is not None
-    metrics.committed(5, 0.002)
+    metrics.committed(records=4, claims=1, seconds=0.002)
     assert watch() is None
     seen = samples(metrics)
     assert seen["yrd_store_commits_total",] == 1
-    assert seen["yrd_store_failures_total",] == 1
+    assert seen["yrd_store_failures_total",] == 3
     assert seen["yrd_store_batch_items_bucket", "4"] == 0
     assert seen["yrd_store_batch_items_bucket", "8"] == 1
 
