@@ -1,8 +1,8 @@
 """Between domain words and payload bytes: `ProtobufCodec`, driven by one table with a row per operation.
 
 What comes in is checked for form only: parsed without a fault, header present and whole (`convert_header`),
-body whole (`convert_bodies`). Whether it is true is the matter of `answer` and `ask`. In particular the operation
-in the header may be another than that of the payload type: check 5 compares them.
+body whole (`convert_bodies`). Whether it is true is the matter of `answer` and `ask`. In particular the
+operation in the header may be another than that of the payload type: check 5 compares them.
 """
 
 from __future__ import annotations
