@@ -15,8 +15,8 @@
 13. request and answer are durable; only then the answer leaves
 
 Until 7 nothing is proven that is worth keeping: a refusal is raised, counted and logged. From 8 on a refusal
-is a signed answer, stored like any other, at most so many a minute and peer; beyond that it is raised as well.
-A repeat is answered from what is stored, so its refusals (`peer.replayed`, `peer.in_progress`) are raised too.
+is a signed answer, stored like any other, at most so many a minute and peer; beyond that it is raised too. A
+repeat is answered from what is stored, so its refusals (`peer.replayed`, `peer.in_progress`) are raised.
 
 From 7 on the work runs in its own task: a caller that goes away changes nothing, the answer is made and
 stored, and can be fetched.
@@ -276,7 +276,7 @@ class Answerer:
         return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
 
     def _require_granted(self, request: Request, peer: Peer, answer: Answer) -> None:
-        """An answer that left once leaves again only if all of it is still granted. A refusal holds nothing."""
+        """An answer that left once leaves again only if all of it is still granted; a refusal always."""
         if answer.body is None:
             return
         grant = self._grant(request, peer)

@@ -34,6 +34,8 @@ class ExchangeLimits:
     lease_s: float = 15.0
     peer_quota_per_s: float = 500.0
     peer_quota_burst: float = 1000.0
+    platform_quota_per_s: float = 500.0
+    platform_quota_burst: float = 1000.0
     signed_refusals_per_minute: float = 600.0
     in_flight: int = 512
     page_size: int = 100

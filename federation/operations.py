@@ -1,7 +1,8 @@
 """Checks 9 to 11 for each operation: shared words → own dialect → registry → shared words, cut to the grant.
 
-What the registry holds and the dialect does not know is never dropped: a code comes through marked `unmapped`,
-a document of an unknown type under the type `unmapped` with each value as it was, for who may see all types.
+What the registry holds and the dialect does not know is never dropped: a code comes through marked
+`unmapped`, a document of an unknown type under the type `unmapped` with each value as it was, for who may
+see all types.
 """
 
 from __future__ import annotations

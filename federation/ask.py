@@ -1,0 +1,390 @@
+"""Ask a peer on behalf of a platform.
+
+find peer → translate → may ask → seal and store → send → unseal and check → store → translate back
+
+Nothing leaves before the request is durable, nothing is released before the answer is. An answer that does
+not pass its checks (`opening`) is counted and logged and never stored as an answer. From the moment the
+request is to be stored the work runs in its own task: a platform that goes away changes nothing, the answer
+is stored and can be fetched by request id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from federation.access import Grant
+from federation.bodies import certificate_type_of, cut_body, operation_of
+from federation.errors import (
+    FederationError,
+    OwnBusy,
+    OwnDeadline,
+    OwnNotFound,
+    OwnOverQuota,
+    OwnTooLarge,
+    PeerForeignKey,
+    PeerInternal,
+    PeerTimeout,
+    code_of,
+    detail_of,
+    error_from,
+)
+from federation.exchange import ExchangeParts
+from federation.local_words import check_basis, to_local_body, to_shared_body
+from federation.observe import Side, trace_id
+from federation.opening import open_answer
+from federation.peers import Peer, TrustSnapshot
+from federation.ports import ExchangeMeta, PeerTransport, RecordKind, StoredRecord
+from federation.query import (
+    Answer,
+    AnswerBody,
+    AnswerHeader,
+    Basis,
+    Operation,
+    Outcome,
+    Request,
+    RequestBody,
+    RequestHeader,
+)
+from federation.quota import InFlight, TokenBuckets
+from federation.request_ids import RequestIds
+from trust.envelope import Opened, Sealed, parse
+from trust.errors import TrustError
+
+__all__ = ["AskCommand", "AskResult", "Asker"]
+
+_log = structlog.get_logger("yrd.ask")
+
+_ENVELOPE_BYTES = 1024
+"""What type, signature, key id and a batch path add to a payload, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCommand:
+    """What a platform asks, in its own words. `request_id` is a UUIDv7; empty: one is made."""
+
+    client: str
+    officer: str
+    province: str
+    basis: Basis
+    body: RequestBody
+    timeout_s: float = 5.0
+    request_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskResult:
+    """What came back. `body` is in the platform's own words, cut to what both nodes grant."""
+
+    request_id: str
+    peer: Peer
+    request_header: RequestHeader
+    answer_header: AnswerHeader
+    body: AnswerBody
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """One exchange between its request and its answer. `identity` is known once the request is sealed."""
+
+    client: str
+    peer: Peer
+    request: Request
+    grant: Grant
+    deadline_s: float
+    envelope: bytes = b""
+    identity: bytes = b""
+
+    @property
+    def header(self) -> RequestHeader:
+        return self.request.header
+
+    def meta(self, outcome: str = "") -> ExchangeMeta:
+        header = self.header
+        return ExchangeMeta(
+            header.request_id,
+            header.asking,
+            header.answering,
+            header.operation,
+            self.client,
+            outcome,
+            header.basis.case_number,
+        )
+
+    def sealed_as(self, sealed: Sealed) -> _Open:
+        return _Open(
+            self.client,
+            self.peer,
+            self.request,
+            self.grant,
+            self.deadline_s,
+            sealed.envelope,
+            sealed.identity,
+        )
+
+
+class Asker:
+    """The asking side of a node."""
+
+    def __init__(
+        self,
+        parts: ExchangeParts,
+        transport: PeerTransport,
+        *,
+        refresh_trust: Callable[[], Awaitable[None]],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`refresh_trust` refreshes the trust list once, or returns at once when it was just refreshed."""
+        limits = parts.limits
+        self._parts = parts
+        self._transport = transport
+        self._refresh_trust = refresh_trust
+        self._now_s = now_s
+        self._request_ids = RequestIds(parts.clock)
+        self._quota = TokenBuckets(limits.platform_quota_per_s, limits.platform_quota_burst, now_s=now_s)
+        self._in_flight = InFlight(limits.in_flight)
+        self._running: dict[str, tuple[str, asyncio.Task[AskResult]]] = {}
+
+    def new_request_id(self) -> str:
+        """A fresh UUIDv7, greater than all before it."""
+        return self._request_ids.new()
+
+    def peers(self) -> TrustSnapshot:
+        """Who can be asked, and as of when."""
+        return self._parts.directory.current
+
+    async def ask(self, command: AskCommand) -> AskResult:
+        """Ask, and return the checked and stored answer in the platform's own words.
+
+        Raises FederationError only: `own.*` when nothing left this node (OwnStoreUnavailable also when the
+        answer could not be stored), `access.*`, `peer.*` and `registry.*` by what refused; a signed refusal
+        was stored before it is raised. After PeerTimeout the answer may still come: `fetch` it. Cancelling
+        the caller leaves the exchange going.
+        """
+        began_s = self._now_s()
+        self._require_quota(command.client)
+        exchange = self._prepare(command, began_s)
+        self._parts.observer.stage(Side.ASK, "translate", self._now_s() - began_s)
+        return await self._run(exchange, self._exchange(exchange), began_s)
+
+    async def fetch(self, request_id: str, *, client: str, timeout_s: float = 5.0) -> AskResult:
+        """The result of an earlier request of this client: from the log, or from the peer that was asked.
+
+        Access is checked again. Raises OwnNotFound when the client made no such request, PeerNoAnswer when
+        the peer has not finished one, and as `ask`.
+        """
+        running = self._running.get(request_id)
+        if running is not None and running[0] == client:
+            return await asyncio.shield(running[1])
+        began_s = self._now_s()
+        records = await self._parts.journal.find_records(request_id)
+        asked = _record(records, RecordKind.ASKED_REQUEST)
+        if asked is None or asked.meta.client != client:
+            raise OwnNotFound(f"this client made no request {request_id[:40]}")
+        exchange = self._reopen(asked, began_s + timeout_s)
+        answered = _record(records, RecordKind.ASKED_ANSWER)
+        if answered is not None:
+            return self._result(exchange, self._stored_answer(answered))
+        return await self._run(exchange, self._fetch(exchange), began_s)
+
+    async def drain(self) -> None:
+        """Wait until all that was asked is answered and stored; for a stopping node."""
+        while self._running:
+            await asyncio.wait([task for _, task in self._running.values()])
+
+    # --- before anything leaves ---------------------------------------------------------------------
+
+    def _require_quota(self, client: str) -> None:
+        wait_s = self._quota.take(client)
+        if wait_s:
+            raise OwnOverQuota(f"the quota of {client} is used up; try again in {wait_s:.3f} s")
+
+    def _prepare(self, command: AskCommand, began_s: float) -> _Open:
+        snapshot = self._parts.directory.current
+        peer = snapshot.peer_in(command.province)
+        peer.require_standing(self._parts.clock.now())
+        check_basis(command.basis)
+        page_size = self._parts.limits.page_size
+        body = to_shared_body(self._parts.dialect.current, command.body, page_size_max=page_size)
+        grant = self._may_ask(command.client, peer, command.basis, body)
+        header = self._header(command, snapshot.own_entity, peer, operation_of(body))
+        return _Open(command.client, peer, Request(header, body), grant, began_s + command.timeout_s)
+
+    def _may_ask(self, client: str, peer: Peer, basis: Basis, body: RequestBody) -> Grant:
+        return self._parts.access.current.may_ask(
+            platform=client,
+            province=peer.province,
+            operation=operation_of(body),
+            basis=basis,
+            certificate_type=certificate_type_of(body),
+        )
+
+    def _header(self, command: AskCommand, own: str, peer: Peer, operation: Operation) -> RequestHeader:
+        now = self._parts.clock.now()
+        return RequestHeader(
+            request_id=command.request_id or self._request_ids.new(),
+            asking=own,
+            answering=peer.entity_id,
+            operation=operation,
+            asked_at=now,
+            expires_at=now + timedelta(seconds=self._parts.limits.request_life_s),
+            platform=command.client,
+            officer=command.officer,
+            basis=command.basis,
+            traceparent=command.traceparent,
+            map_set=self._parts.map_set,
+        )
+
+    # --- the exchange ---------------------------------------------------------------------------------
+
+    async def _run(self, exchange: _Open, work: Coroutine[Any, Any, AskResult], began_s: float) -> AskResult:
+        """Let the work go on when the caller goes away."""
+        if not self._in_flight.enter(exchange.client):
+            work.close()
+            raise OwnBusy("too many requests of this platform are in flight; try again shortly")
+        self._parts.observer.began(Side.ASK)
+        task = asyncio.create_task(work)
+        request_id = exchange.header.request_id
+        self._running[request_id] = (exchange.client, task)
+        task.add_done_callback(lambda done: self._end(exchange, done, began_s))
+        return await asyncio.shield(task)
+
+    def _end(self, exchange: _Open, task: asyncio.Task[AskResult], began_s: float) -> None:
+        self._in_flight.leave(exchange.client)
+        self._running.pop(exchange.header.request_id, None)
+        error = None if task.cancelled() else task.exception()
+        outcome = "answered" if error is None else code_of(error)
+        took_s = self._now_s() - began_s
+        header = exchange.header
+        self._parts.observer.finished(Side.ASK, header.operation, exchange.peer.province, outcome, took_s)
+        _log.debug("asked", outcome=outcome, peer=exchange.peer.entity_id, **_ids(header))
+
+    async def _exchange(self, unsealed: _Open) -> AskResult:
+        exchange = await self._seal_and_store(unsealed)
+        opened, answer = await self._send(exchange, self._exchange_once)
+        await self._store_answer(exchange, opened, answer)
+        return self._result(exchange, answer)
+
+    async def _fetch(self, exchange: _Open) -> AskResult:
+        opened, answer = await self._send(exchange, self._fetch_once)
+        await self._store_answer(exchange, opened, answer)
+        return self._result(exchange, answer)
+
+    async def _seal_and_store(self, exchange: _Open) -> _Open:
+        since_s = self._now_s()
+        payload = self._parts.codec.encode_request(exchange.request)
+        most = self._parts.limits.message_in_bytes - _ENVELOPE_BYTES
+        if len(payload) > most:
+            raise OwnTooLarge(f"the request has {len(payload)} bytes; at most {most} can be sent")
+        payload_type = exchange.header.operation.request_type
+        sealed = await self._parts.journal.store_request(exchange.meta(), payload_type, payload)
+        self._parts.observer.stage(Side.ASK, "store_request", self._now_s() - since_s)
+        return exchange.sealed_as(sealed)
+
+    async def _send(
+        self, exchange: _Open, once: Callable[[_Open, Peer, float], Awaitable[bytes]]
+    ) -> tuple[Opened, Answer]:
+        """Send and open. When either side does not know the other's key, refresh trust and repeat once."""
+        try:
+            return await self._send_once(exchange, exchange.peer, once)
+        except PeerForeignKey:
+            await self._refresh_trust()
+            peer = self._parts.directory.current.peer(exchange.peer.entity_id)
+            return await self._send_once(exchange, peer, once)
+
+    async def _send_once(
+        self, exchange: _Open, peer: Peer, once: Callable[[_Open, Peer, float], Awaitable[bytes]]
+    ) -> tuple[Opened, Answer]:
+        since_s = self._now_s()
+        remaining_s = exchange.deadline_s - since_s
+        if remaining_s <= 0:
+            raise OwnDeadline("no time was left to send the request")
+        try:
+            envelope = await once(exchange, peer, remaining_s)
+        except PeerTimeout as error:
+            request_id = exchange.header.request_id
+            detail = f"{peer.entity_id} did not answer within {remaining_s:.1f} s; fetch {request_id} later"
+            raise PeerTimeout(detail) from error
+        self._parts.observer.stage(Side.ASK, "send", self._now_s() - since_s)
+        return self._open(exchange, peer, envelope)
+
+    async def _exchange_once(self, exchange: _Open, peer: Peer, timeout_s: float) -> bytes:
+        operation = exchange.header.operation
+        return await self._transport.exchange(peer, operation, exchange.envelope, timeout_s=timeout_s)
+
+    async def _fetch_once(self, exchange: _Open, peer: Peer, timeout_s: float) -> bytes:
+        return await self._transport.fetch_answer(peer, exchange.identity, timeout_s=timeout_s)
+
+    def _open(self, exchange: _Open, peer: Peer, envelope: bytes) -> tuple[Opened, Answer]:
+        since_s = self._now_s()
+        try:
+            opened, answer = open_answer(
+                self._parts,
+                envelope,
+                keys=peer.envelope_keys,
+                asked=exchange.header,
+                request_identity=exchange.identity,
+            )
+        except (FederationError, TrustError) as error:
+            code, detail = code_of(error), detail_of(error)
+            self._parts.observer.turned_away(Side.ASK, peer.province, code)
+            _log.warning(
+                "answer_rejected", code=code, detail=detail, peer=peer.entity_id, **_ids(exchange.header)
+            )
+            raise error_from(code, detail) from error
+        self._parts.observer.stage(Side.ASK, "open", self._now_s() - since_s)
+        return opened, answer
+
+    async def _store_answer(self, exchange: _Open, opened: Opened, answer: Answer) -> None:
+        since_s = self._now_s()
+        meta = exchange.meta(answer.header.outcome.word)
+        await self._parts.journal.store_answer(meta, opened.identity, opened.sealed.envelope)
+        self._parts.observer.stage(Side.ASK, "store_answer", self._now_s() - since_s)
+
+    def _result(self, exchange: _Open, answer: Answer) -> AskResult:
+        """The stored answer for the platform; raises what a refusal says."""
+        header = answer.header
+        if header.outcome is Outcome.REFUSED or answer.body is None:
+            raise _refused(header)
+        since_s = self._now_s()
+        body = cut_body(answer.body, exchange.grant)
+        local = to_local_body(self._parts.dialect.current, body, exchange.request.body)
+        self._parts.observer.stage(Side.ASK, "translate_back", self._now_s() - since_s)
+        return AskResult(header.request_id, exchange.peer, exchange.header, header, local)
+
+    # --- an exchange taken up again ---------------------------------------------------------------------
+
+    def _reopen(self, asked: StoredRecord, deadline_s: float) -> _Open:
+        sealed = parse(asked.envelope, max_bytes=len(asked.envelope))
+        request = self._parts.codec.decode_request(sealed.payload_type, sealed.payload)
+        peer = self._parts.directory.current.peer(request.header.answering)
+        client = asked.meta.client
+        grant = self._may_ask(client, peer, request.header.basis, request.body)
+        return _Open(client, peer, request, grant, deadline_s, asked.envelope, asked.identity)
+
+    def _stored_answer(self, answered: StoredRecord) -> Answer:
+        sealed = parse(answered.envelope, max_bytes=len(answered.envelope))
+        return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
+
+
+def _refused(header: AnswerHeader) -> FederationError:
+    """What the peer refused with; its `own.*` and `internal` are not this node's but the peer's."""
+    code = header.refusal_code
+    if code.startswith("own.") or code == "internal":
+        return PeerInternal(f"{code}: {header.refusal_detail}"[:500])
+    return error_from(code, header.refusal_detail)
+
+
+def _record(records: Sequence[StoredRecord], kind: RecordKind) -> StoredRecord | None:
+    return next((record for record in records if record.kind is kind), None)
+
+
+def _ids(header: RequestHeader) -> dict[str, str]:
+    return {"request_id": header.request_id, "trace_id": trace_id(header.traceparent)}

@@ -1,0 +1,209 @@
+"""The asking side's translation: what a platform asks into shared words, what comes back into its dialect.
+
+What a platform asks must be right: an unknown code or a wrong check character is refused here, named by
+field, before anything leaves the node. What a peer answers is carried through whatever it is, each value with
+how it was translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mapping.translate import Dialect
+
+from federation.errors import OwnBadValue, OwnUnknownCode
+from federation.query import (
+    AnswerBody,
+    Basis,
+    Certificate,
+    CertificateAnswer,
+    CertificateGet,
+    CertificateQuery,
+    CertificatesAnswer,
+    CertificateType,
+    CertificateTypesAnswer,
+    CertificateVerify,
+    RequestBody,
+    ServiceGet,
+    ServiceItem,
+    ServiceItemAnswer,
+    ServicesAnswer,
+    ServiceSearch,
+    Verdict,
+    VerifyAnswer,
+)
+from mapping.element import Element, Relation
+from mapping.errors import InvalidIdentifier, MappingError
+from mapping.identifiers import check_holder_id, check_service_item_code, parse_certificate_id
+
+__all__ = ["check_basis", "to_local_body", "to_shared_body"]
+
+_ITEM = "service_item"
+_UNKNOWN = (Relation.UNMAPPED, Relation.INVALID)
+
+# --- what is asked ----------------------------------------------------------------------------------
+
+
+def check_basis(basis: Basis) -> None:
+    """Return when the basis's item code, if there is one, is well formed. Raises OwnBadValue."""
+    if basis.service_item_code:
+        _require(check_service_item_code, basis.service_item_code, "basis.service_item_code")
+
+
+def to_shared_body(dialect: Dialect, body: RequestBody, *, page_size_max: int) -> RequestBody:
+    """The request in shared words.
+
+    Raises OwnUnknownCode for a code that is not in the province's list, OwnBadValue for a value that breaks
+    its standard; both name the field as the platform's JSON does.
+    """
+    if isinstance(body, CertificateQuery):
+        return _shared_query(dialect, body)
+    if isinstance(body, CertificateGet):
+        _require(parse_certificate_id, body.certificate_id, "certificate_id")
+    elif isinstance(body, CertificateVerify):
+        return _shared_verify(dialect, body)
+    elif isinstance(body, ServiceSearch):
+        return _shared_search(dialect, body, page_size_max)
+    elif isinstance(body, ServiceGet):
+        _require(check_service_item_code, body.item_code, "item_code")
+    return body
+
+
+def _shared_query(dialect: Dialect, body: CertificateQuery) -> CertificateQuery:
+    id_type = _shared_code(dialect, "holder_id_type", body.holder_id_type, "holder.id_type")
+    try:
+        check_holder_id(id_type, body.holder_id)
+    except InvalidIdentifier as error:
+        raise OwnBadValue(error.detail, field="holder.id") from None  # the number stays out of the trace
+    certificate_type = ""
+    if body.certificate_type:
+        certificate_type = _shared_code(
+            dialect, "certificate_type", body.certificate_type, "certificate_type"
+        )
+    return CertificateQuery(id_type, body.holder_id, certificate_type)
+
+
+def _shared_verify(dialect: Dialect, body: CertificateVerify) -> CertificateVerify:
+    kind = _require(parse_certificate_id, body.certificate_id, "certificate_id").certificate_type
+    if not body.digest and not body.face:
+        raise OwnBadValue("expected a digest of the face, or the face itself", field="face")
+    if body.digest and len(body.digest) != 32:
+        raise OwnBadValue("expected a SHA-256 of 32 bytes", field="digest")
+    return replace(body, face=_shared_face(dialect, kind, body.face)) if body.face else body
+
+
+def _shared_face(dialect: Dialect, kind: str, face: tuple[Element, ...]) -> tuple[Element, ...]:
+    try:
+        shared = dialect.to_shared(kind, {element.name: element.value for element in face})
+    except MappingError as error:
+        raise OwnUnknownCode(f"type {kind}: {error.detail}", field="certificate_id") from error
+    for element in shared:
+        if element.relation in _UNKNOWN:
+            raise OwnUnknownCode(
+                "a field or code that this province does not have", field=f"face.{element.name}"
+            )
+    # What the dialect fills in by itself was not presented, so it is not compared.
+    return tuple(element for element in shared if element.relation is not Relation.DEFAULTED)
+
+
+def _shared_search(dialect: Dialect, body: ServiceSearch, page_size_max: int) -> ServiceSearch:
+    if body.item_code:
+        _require(check_service_item_code, body.item_code, "item_code")
+    if body.page < 1:
+        raise OwnBadValue("pages count from 1", field="page")
+    if not 1 <= body.page_size <= page_size_max:
+        raise OwnBadValue(f"expected 1 to {page_size_max}", field="page_size")
+    if not body.division:
+        return body
+    return replace(body, division=_shared_code(dialect, "division", body.division, "division"))
+
+
+def _shared_code(dialect: Dialect, list_name: str, value: str, field: str) -> str:
+    element = dialect.code_to_shared(list_name, value)
+    if element.relation in _UNKNOWN:
+        raise OwnUnknownCode(f"{value[:60]!r} is not in this province's list {list_name}", field=field)
+    return element.value
+
+
+def _require(check: Callable[[str], Any], value: str, field: str) -> Any:
+    try:
+        return check(value)
+    except InvalidIdentifier as error:
+        raise OwnBadValue(error.detail, field=field) from error
+
+
+# --- what comes back --------------------------------------------------------------------------------
+
+
+def to_local_body(dialect: Dialect, body: AnswerBody, asked: RequestBody) -> AnswerBody:
+    """The answer in the platform's dialect; `asked` is the request in shared words."""
+    translate = _TO_LOCAL.get(type(body))
+    return body if translate is None else translate(dialect, body, asked)
+
+
+def _certificates(dialect: Dialect, body: CertificatesAnswer, _asked: RequestBody) -> AnswerBody:
+    return CertificatesAnswer(tuple([_certificate(dialect, one) for one in body.certificates]))
+
+
+def _one_certificate(dialect: Dialect, body: CertificateAnswer, _asked: RequestBody) -> AnswerBody:
+    return CertificateAnswer(body.certificate and _certificate(dialect, body.certificate))
+
+
+def _certificate(dialect: Dialect, one: Certificate) -> Certificate:
+    elements = _local_elements(dialect, one.certificate_type, one.elements)
+    local_type = dialect.code_to_local("certificate_type", one.certificate_type).value
+    return Certificate(local_type, one.certificate_id, elements)
+
+
+def _verdict(dialect: Dialect, body: VerifyAnswer, asked: RequestBody) -> AnswerBody:
+    if body.verdict is Verdict.NOT_VALID and body.state:
+        return replace(body, state=dialect.code_to_local("certificate_state", body.state).value)
+    if body.altered and isinstance(asked, CertificateVerify):
+        kind = parse_certificate_id(asked.certificate_id).certificate_type
+        presented = [element for element in asked.face if element.name in body.altered]
+        return replace(body, altered=tuple(e.name for e in _local_elements(dialect, kind, presented)))
+    return body
+
+
+def _types(dialect: Dialect, body: CertificateTypesAnswer, _asked: RequestBody) -> AnswerBody:
+    return CertificateTypesAnswer(tuple([_type(dialect, one) for one in body.types]))
+
+
+def _type(dialect: Dialect, one: CertificateType) -> CertificateType:
+    fields = _local_elements(dialect, one.code, [Element(name, "") for name in one.fields])
+    code = dialect.code_to_local("certificate_type", one.code).value
+    return CertificateType(code, one.name, tuple(element.name for element in fields))
+
+
+def _services(dialect: Dialect, body: ServicesAnswer, _asked: RequestBody) -> AnswerBody:
+    return replace(body, items=tuple([_item(dialect, item) for item in body.items]))
+
+
+def _one_service(dialect: Dialect, body: ServiceItemAnswer, _asked: RequestBody) -> AnswerBody:
+    return ServiceItemAnswer(body.item and _item(dialect, body.item))
+
+
+def _item(dialect: Dialect, item: ServiceItem) -> ServiceItem:
+    return replace(item, elements=_local_elements(dialect, _ITEM, item.elements))
+
+
+def _local_elements(
+    dialect: Dialect, kind: str, elements: tuple[Element, ...] | list[Element]
+) -> tuple[Element, ...]:
+    """Local names and values; a kind that this province does not know comes through unmapped."""
+    try:
+        return dialect.to_local(kind, elements)
+    except MappingError:
+        return tuple(replace(element, relation=Relation.UNMAPPED) for element in elements)
+
+
+_TO_LOCAL: Mapping[type[AnswerBody], Callable[[Dialect, Any, RequestBody], AnswerBody]] = {
+    CertificatesAnswer: _certificates,
+    CertificateAnswer: _one_certificate,
+    VerifyAnswer: _verdict,
+    CertificateTypesAnswer: _types,
+    ServicesAnswer: _services,
+    ServiceItemAnswer: _one_service,
+}
