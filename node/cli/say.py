@@ -1,0 +1,117 @@
+"""How commands speak: one line a step, Chinese first; one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from federation.errors import FederationError, row_of
+from node.config import ConfigFaults
+from node.control import CommandRefused, ControlInUse
+from trust.errors import TrustError
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_NOT_RUNNING",
+    "EXIT_USAGE",
+    "Failed",
+    "config_option",
+    "say",
+    "told",
+    "write_new",
+]
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_RUNNING = 3
+
+
+class Failed(click.ClickException):
+    """The command did not work out, for a reason that can be said in a line."""
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"{zh} / {en}")
+
+    def show(self, file: object = None) -> None:
+        """One line on standard error."""
+        click.echo(f"yrd: {self.message}", err=True)
+
+
+class NotRunning(Failed):
+    """No node serves the control socket."""
+
+    exit_code = EXIT_NOT_RUNNING
+
+
+def say(zh: str, en: str) -> None:
+    """One line of progress or result."""
+    click.echo(f"{zh} / {en}")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn the errors that commands may meet into one line each on standard error, and an exit code."""
+    try:
+        yield
+    except ConfigFaults as faults:
+        for fault in faults.faults:
+            click.echo(str(fault), err=True)
+        count = len(faults.faults)
+        _leave(
+            f"配置有 {count} 处错误", f"the configuration has {count} fault{'s'[: count != 1]}", EXIT_USAGE
+        )
+    except CommandRefused as refused:
+        for line in refused.faults:
+            click.echo(line, err=True)
+        _leave(refused.zh, refused.en, EXIT_FAILED)
+    except ControlInUse as error:
+        _leave(f"节点已在运行（{error}）", f"the node is already running ({error})", EXIT_FAILED)
+    except (FederationError, TrustError) as error:
+        row = row_of(error)
+        _leave(row.zh, f"{row.en}: {error.detail}" if error.detail else row.en, EXIT_FAILED)
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        reason = error.strerror or str(error)
+        _leave(f"系统错误{place}：{reason}", f"the system refused{place}: {reason}", EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _leave(zh: str, en: str, exit_code: int) -> None:
+    click.echo(f"yrd: {zh} / {en}", err=True)
+    sys.exit(exit_code)
+
+
+def write_new(path: Path, data: bytes | str, *, secret: bool = False) -> None:
+    """Write a file that must not exist yet; a secret one is only its owner's to read, from the first moment.
+
+    Raises Failed when it exists: nothing is overwritten.
+    """
+    text = data.encode() if isinstance(data, str) else data
+    try:
+        with open(path, "xb", opener=_opener(0o600 if secret else 0o644)) as file:
+            file.write(text)
+    except FileExistsError:
+        raise Failed(f"{path} 已存在，不会覆盖", f"{path} exists already and is not overwritten") from None
+
+
+def _opener(mode: int) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags, mode)
+
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("node.toml"),
+    show_default=True,
+    envvar="YRD_CONFIG",
+    help="节点配置文件 / The node's configuration",
+)

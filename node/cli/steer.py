@@ -1,0 +1,122 @@
+"""Steering a running node through its control socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.say import NotRunning, config_option, say
+from node.config import read_config
+from node.control import call_control
+
+__all__ = ["reload", "status", "trust"]
+
+
+def _call(config_path: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    config = read_config(config_path, check_files=False)
+    try:
+        return call_control(config.listen.control, command, **arguments)
+    except (FileNotFoundError, ConnectionError, TimeoutError):
+        raise NotRunning(
+            f"没有运行中的节点（{config.listen.control}）",
+            f"no node is running there ({config.listen.control})",
+        ) from None
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="JSON 输出 / Print JSON")
+def status(config_path: Path, as_json: bool) -> None:
+    """运行中的节点的状态。
+
+    What a running node is doing.
+    """
+    state = _call(config_path, "status")
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(state, option=orjson.OPT_INDENT_2).decode())
+        return
+    ready = "就绪 ready" if state["ready"] else "未就绪 not ready"
+    click.echo(f"{state['name']} ({state['province']})  {state['entity_id']}")
+    click.echo(f"  {ready} · {state['stage']} · yrd {state['version']} · pid {state['pid']}")
+    for reason in state["reasons"]:
+        click.echo(f"  ! {reason['zh']} / {reason['en']}")
+    trusted = state["trust"]
+    click.echo(
+        f"  信任 trust: 序号 sequence {trusted['sequence']}, 更新于 refreshed {trusted['refreshed_at']}"
+    )
+    for peer in trusted["peers"]:
+        click.echo(f"    {peer['province']} {peer['standing']:8} {peer['entity_id']}  {peer['grpc_target']}")
+    click.echo(f"  规则 access: {state['access']['version']}    方言 dialect: {state['dialect']['version']}")
+    in_flight = state["in_flight"]
+    click.echo(f"  在途 in flight: 询问 asking {in_flight['ask']}, 应答 answering {in_flight['answer']}")
+    if state["outcomes"]:
+        ended = ", ".join(f"{code} {count}" for code, count in sorted(state["outcomes"].items()))
+        click.echo(f"  已完成 finished: {ended}")
+
+
+@click.group()
+def trust() -> None:
+    """信任：刷新，停止或恢复信任某节点。
+
+    Trust: refresh it now, deny or allow a peer at once and without the anchor.
+    """
+
+
+@trust.command()
+@config_option
+def refresh(config_path: Path) -> None:
+    """立即刷新 / Fetch the federation's statements now."""
+    result = _call(config_path, "trust.refresh")
+    say(
+        f"已刷新：序号 {result['sequence']}，成员 {result['members']}，撤销 {result['revoked']}，停用 {result['denied']}",
+        f"{result['members']} members, {result['revoked']} revoked, {result['denied']} denied",
+    )
+    for entity_id, problem in result["problems"].items():
+        click.echo(f"  ! {entity_id}: {problem}")
+
+
+@trust.command()
+@click.argument("entity_id")
+@click.option("--reason", default="", help="原因 / Why")
+@config_option
+def deny(entity_id: str, reason: str, config_path: Path) -> None:
+    """立即停止信任 ENTITY_ID / Stop dealing with a peer at once."""
+    _call(config_path, "trust.deny", entity_id=entity_id, reason=reason)
+    say(f"已停止信任 {entity_id}", f"{entity_id} is denied")
+
+
+@trust.command()
+@click.argument("entity_id")
+@config_option
+def allow(entity_id: str, config_path: Path) -> None:
+    """恢复信任 ENTITY_ID / Take a denial back."""
+    _call(config_path, "trust.allow", entity_id=entity_id)
+    say(f"已恢复 {entity_id}", f"{entity_id} is allowed again")
+
+
+@click.group()
+def reload() -> None:
+    """重新读取规则或方言；有错误时旧的继续有效。
+
+    Read the access rules or the dialect again; when they have faults the old ones stay.
+    """
+
+
+@reload.command()
+@config_option
+def access(config_path: Path) -> None:
+    """重新读取 access.toml / Read access.toml again."""
+    result = _call(config_path, "reload.access")
+    say(f"访问规则现为 {result['version']}", f"the access rules are now {result['version']}")
+
+
+@reload.command()
+@config_option
+def maps(config_path: Path) -> None:
+    """重新读取方言 / Read the dialect again."""
+    result = _call(config_path, "reload.maps")
+    say(f"方言现为 {result['version']}", f"the dialect is now {result['version']}")

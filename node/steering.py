@@ -1,0 +1,175 @@
+"""What an operator can have a running node do, command by command (`node.control` carries them).
+
+Access rules and the dialect are files of this process: a reload reads them again and swaps the snapshot whole,
+or, when they have faults, tells all of them and leaves the old one in force. Denials are rows: every replica
+follows them with its next refresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from federation.access import AccessFaults, AccessHolder, AccessPolicy, parse_access
+from federation.exchange import DialectHolder
+from federation.peers import Directory
+from federation.trust_sync import RefreshReport, TrustSync
+from mapping.errors import RuleSetFaults
+from mapping.translate import Dialect, load_dialect
+from node.config import Config
+from node.control import CommandRefused, Handler
+from node.health import Health
+from node.metrics import Metrics, node_version
+from trust.errors import TrustError
+from trust.identity import check_entity_id
+
+__all__ = ["Steering", "read_access", "read_dialect"]
+
+
+def read_access(config: Config) -> AccessPolicy:
+    """The access rules that the configuration names. Raises AccessFaults, OSError."""
+    try:
+        text = config.access.policy.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CommandRefused("access.faults", "规则文件不是 UTF-8", "the rules are not UTF-8") from None
+    return parse_access(text)
+
+
+def read_dialect(config: Config) -> Dialect:
+    """The dialect that the configuration names. Raises RuleSetFaults, OSError."""
+    return load_dialect(config.dialect.province, config.dialect.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """The commands, over the parts of a node that they touch."""
+
+    config: Config
+    directory: Directory
+    trust_sync: TrustSync
+    access: AccessHolder
+    dialect: DialectHolder
+    health: Health
+    metrics: Metrics
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The commands by name."""
+        return {
+            "status": self.status,
+            "trust.refresh": self.refresh_trust,
+            "trust.deny": self.deny,
+            "trust.allow": self.allow,
+            "reload.access": self.reload_access,
+            "reload.maps": self.reload_maps,
+        }
+
+    async def status(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Everything that an operator looks at first."""
+        snapshot = self.directory.current
+        reasons = self.health.reasons()
+        return {
+            "name": self.config.node.name,
+            "province": self.config.node.province,
+            "entity_id": self.config.node.entity_id,
+            "version": node_version(),
+            "pid": os.getpid(),
+            "stage": self.health.stage.value,
+            "ready": not reasons,
+            "reasons": [{"code": r.code, "zh": r.zh, "en": r.en} for r in reasons],
+            "trust": {
+                "sequence": snapshot.sequence,
+                "refreshed_at": snapshot.refreshed_at.isoformat() if snapshot.refreshed_at else None,
+                "peers": [
+                    {
+                        "entity_id": peer.entity_id,
+                        "province": peer.province,
+                        "standing": peer.standing,
+                        "grpc_target": peer.grpc_target,
+                        "expires_at": peer.expires_at.isoformat(),
+                    }
+                    for peer in snapshot.peers.values()
+                ],
+            },
+            "access": {"version": self.access.current.version, "digest": self.access.current.digest.hex()},
+            "dialect": {"version": self.dialect.current.version, "digest": self.dialect.current.digest.hex()},
+            "in_flight": dict(self.metrics.in_flight),
+            "outcomes": self.metrics.exchanges_by_outcome(),
+        }
+
+    async def refresh_trust(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fetch the federation's statements now."""
+        return _report(await self.trust_sync.refresh_once())
+
+    async def deny(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stop dealing with an entity at once, whatever the anchor says."""
+        entity_id = self._entity(arguments)
+        return _report(await self.trust_sync.deny(entity_id, str(arguments.get("reason", ""))[:500]))
+
+    async def allow(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take a denial back."""
+        return _report(await self.trust_sync.allow(self._entity(arguments)))
+
+    def _entity(self, arguments: Mapping[str, Any]) -> str:
+        entity_id = arguments.get("entity_id")
+        try:
+            checked = check_entity_id(
+                str(entity_id), allow_http_on_loopback=self.config.node.allow_http_on_loopback
+            )
+        except TrustError as error:
+            raise CommandRefused("control.entity", "不是实体标识", error.detail) from None
+        if checked == self.config.node.entity_id:
+            raise CommandRefused("control.entity", "这是本节点自己", "that is this node itself")
+        return checked
+
+    async def reload_access(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Read the access rules again; with faults the old ones stay."""
+        try:
+            policy = await asyncio.to_thread(read_access, self.config)
+        except AccessFaults as error:
+            faults = tuple(f"{self.config.access.policy}: {fault}" for fault in error.faults)
+            raise _kept("access.faults", "访问规则", "the access rules have", faults) from None
+        except OSError as error:
+            raise _unreadable("access.faults", error) from None
+        self.access.swap(policy)
+        return {"version": policy.version, "digest": policy.digest.hex()}
+
+    async def reload_maps(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Read the dialect again; with faults the old one stays."""
+        try:
+            dialect = await asyncio.to_thread(read_dialect, self.config)
+        except RuleSetFaults as error:
+            raise _kept("maps.faults", "方言", "the dialect has", tuple(map(str, error.faults))) from None
+        except OSError as error:
+            raise _unreadable("maps.faults", error) from None
+        self.dialect.swap(dialect)
+        return {"version": dialect.version, "digest": dialect.digest.hex()}
+
+
+def _kept(code: str, zh: str, en: str, faults: tuple[str, ...]) -> CommandRefused:
+    return CommandRefused(
+        code,
+        f"{zh}有 {len(faults)} 处错误，原有的继续有效",
+        f"{en} {len(faults)} fault{'' if len(faults) == 1 else 's'}; what was in force stays",
+        faults,
+    )
+
+
+def _unreadable(code: str, error: OSError) -> CommandRefused:
+    return CommandRefused(
+        code,
+        f"无法读取 {error.filename}，原有的继续有效",
+        f"{error.filename} cannot be read ({error.strerror}); what was in force stays",
+    )
+
+
+def _report(report: RefreshReport) -> Mapping[str, Any]:
+    return {
+        "sequence": report.sequence,
+        "members": report.members,
+        "revoked": report.revoked,
+        "denied": report.denied,
+        "problems": dict(report.problems),
+    }
