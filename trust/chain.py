@@ -31,7 +31,7 @@ from typing import Any
 from trust.entity import SKEW_S, STATEMENT_TYPE, UnverifiedStatement, read_statement
 from trust.errors import ChainBroken, ChainExpired, StatementRejected
 from trust.keys import VerificationKey
-from trust.policy import apply_policy, merge_policies
+from trust.policy import Policy, apply_policy, merge_policies
 from trust.tokens import verify_token
 
 __all__ = ["MAX_DEPTH", "VerifiedEntity", "check_time", "resolve_chain", "verify_statement"]
@@ -51,6 +51,8 @@ class VerifiedEntity:
     keys: Mapping[str, VerificationKey]
     """Its federation keys, as the superior gives them."""
     expires_at: datetime
+    pinned: frozenset[tuple[str, str]]
+    """(entity type, parameter) of what its superiors decided for it."""
 
 
 def resolve_chain(
@@ -77,9 +79,11 @@ def resolve_chain(
     _check_constraints(chain)  # 9
     leaf, superior = chain[0], chain[1]
     claimed = _metadata(leaf, superior)
-    metadata = _after_policy(chain, claimed)  # 10
+    policy = _policy(chain)  # 10
+    metadata = MappingProxyType(apply_policy(claimed, policy))
     expires_at = min(statement.expires_at for statement in chain)
-    return VerifiedEntity(leaf.sub, anchor, metadata, claimed, superior.keys, expires_at)
+    pinned = frozenset((kind, parameter) for kind, parameters in policy.items() for parameter in parameters)
+    return VerifiedEntity(leaf.sub, anchor, metadata, claimed, superior.keys, expires_at, pinned)
 
 
 def verify_statement(
@@ -172,13 +176,10 @@ def _metadata(leaf: UnverifiedStatement, superior: UnverifiedStatement) -> Mappi
     return MappingProxyType(metadata)
 
 
-def _after_policy(
-    chain: Sequence[UnverifiedStatement], claimed: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Mapping[str, Any]]:
+def _policy(chain: Sequence[UnverifiedStatement]) -> Policy:
     superiors = list(reversed(chain[1:-1]))
     for statement in superiors:
         critical = statement.claims.get("metadata_policy_crit", [])
         if critical:
             raise ChainBroken(f"critical policy operators that are not applied here: {critical} (§6.1.3.2)")
-    policy = merge_policies(statement.claims.get("metadata_policy", {}) for statement in superiors)
-    return MappingProxyType(apply_policy(claimed, policy))
+    return merge_policies(statement.claims.get("metadata_policy", {}) for statement in superiors)

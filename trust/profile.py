@@ -34,6 +34,9 @@ NODE_TYPE = "yrd_node"
 PROTOCOL_VERSION = "1"
 _PROVINCE = re.compile(r"[1-9][0-9]0000")
 _MOST_NAME = 60
+_MUST_BE_PINNED = frozenset(
+    {(NODE_TYPE, "province"), (NODE_TYPE, "grpc_endpoint"), ("openid_provider", "issuer")}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,13 @@ def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -
 def read_node(entity: VerifiedEntity) -> NodeProfile:
     """The node that a chain proves. Raises StatementRejected, KeyRejected.
 
-    Refused: no `yrd_node`, a claim that differs from its pin, an issuer other than the entity, a protocol version
-    that this node does not speak.
+    Refused: no `yrd_node`, a province, endpoint or issuer that no superior pins, a claim that differs from its pin,
+    an issuer other than the entity, a protocol version that this node does not speak.
     """
     node = entity.metadata.get(NODE_TYPE)
     if node is None:
         raise StatementRejected(f"{entity.entity_id} is not a node: it has no metadata of type {NODE_TYPE}")
-    _check_claims(entity)
+    _check_pins(entity)
     province, name, endpoint = node.get("province"), node.get("name"), node.get("grpc_endpoint")
     check_node_facts(province=province, name=name, grpc_endpoint=endpoint)
     if PROTOCOL_VERSION not in _list_of(node, "protocol_versions"):
@@ -136,17 +139,26 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     )
 
 
-def _check_claims(entity: VerifiedEntity) -> None:
-    """What the entity says for itself must be what it is pinned to."""
-    for entity_type in (NODE_TYPE, "openid_provider"):
-        pinned, claimed = entity.metadata.get(entity_type, {}), entity.claimed.get(entity_type, {})
-        wrong = [name for name, value in claimed.items() if pinned.get(name) != value]
-        if wrong:
-            names = ", ".join(f"{entity_type}.{name}" for name in wrong)
-            raise StatementRejected(f"{entity.entity_id} claims another {names} than its superior pins")
+def _check_pins(entity: VerifiedEntity) -> None:
+    """Who and where a node is must be pinned, and what it says for itself must be what it is pinned to."""
+    loose = sorted(_MUST_BE_PINNED - entity.pinned)
+    if loose:
+        raise StatementRejected(f"no superior of {entity.entity_id} pins {_names(loose)}")
+    wrong = [
+        (kind, parameter)
+        for kind, parameter in sorted(entity.pinned)
+        if parameter in entity.claimed.get(kind, {})
+        and entity.claimed[kind][parameter] != entity.metadata[kind].get(parameter)
+    ]
+    if wrong:
+        raise StatementRejected(f"{entity.entity_id} claims another {_names(wrong)} than its superior pins")
     issuer = entity.metadata.get("openid_provider", {}).get("issuer", entity.entity_id)
     if issuer != entity.entity_id:
         raise StatementRejected(f"{entity.entity_id} names another issuer than itself")
+
+
+def _names(parameters: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(".".join(parameter) for parameter in parameters)
 
 
 def _list_of(node: Mapping[str, Any], name: str) -> list[Any]:
