@@ -1,0 +1,82 @@
+"""Statements over HTTP: a node's own entity configuration, and how any statement is served.
+
+OpenID Federation 1.0 §9: GET ``/.well-known/openid-federation`` under the entity id, as
+``application/entity-statement+jwt``. Peers ask every minute, so a statement carries an entity tag (RFC 9110 §8.8.3)
+and an unchanged one costs a 304.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from aiohttp import ETag, web
+
+from federation.ports import Clock
+from trust.entity import WELL_KNOWN, statement_digest
+
+__all__ = [
+    "STATEMENT_MEDIA",
+    "STATUS_MEDIA",
+    "RenewedConfiguration",
+    "add_entity_configuration",
+    "statement_response",
+]
+
+STATEMENT_MEDIA = "application/entity-statement+jwt"
+STATUS_MEDIA = "application/trust-status+jwt"
+_RENEW_AFTER_S = 3600
+
+
+def statement_response(request: web.Request, token: str, *, media: str = STATEMENT_MEDIA) -> web.Response:
+    """The statement, or 304 when the asker already has this one."""
+    tag = ETag(statement_digest(token))
+    known = request.if_none_match or ()
+    if any(candidate.value in ("*", tag.value) for candidate in known):
+        response = web.Response(status=304)
+    else:
+        response = web.Response(body=token.encode("ascii"), content_type=media)
+    response.etag = tag
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def add_entity_configuration(app: web.Application, current: Callable[[], str], *, path: str = "") -> None:
+    """Serve what `current` returns as this entity's configuration.
+
+    `path` is the path of the entity id when it has one.
+    """
+
+    async def serve(request: web.Request) -> web.Response:
+        return statement_response(request, current())
+
+    app.router.add_get(path + WELL_KNOWN, serve)
+
+
+class RenewedConfiguration:
+    """A node's own configuration, signed anew each hour, so that what peers hold is never near its end.
+
+    Between two signings it is the same bytes, so that peers get a 304. `expire` makes the next look sign anew: call it
+    when a key or an endpoint changed.
+    """
+
+    def __init__(
+        self, build: Callable[[datetime], str], clock: Clock, *, renew_after_s: int = _RENEW_AFTER_S
+    ) -> None:
+        self._build = build
+        self._clock = clock
+        self._renew_after = timedelta(seconds=renew_after_s)
+        self._token = ""
+        self._signed_at: datetime | None = None
+
+    def __call__(self) -> str:
+        """The current configuration."""
+        now = self._clock.now()
+        if self._signed_at is None or abs(now - self._signed_at) >= self._renew_after:
+            self._token, self._signed_at = self._build(now), now
+        return self._token
+
+    def expire(self) -> None:
+        """Sign anew at the next look."""
+        self._signed_at = None
