@@ -1,8 +1,8 @@
 """What an operator can have a running node do, command by command (`node.control` carries them).
 
-Access rules and the dialect are files of this process: a reload reads them again and swaps the snapshot whole,
-or, when they have faults, tells all of them and leaves the old one in force. Denials are rows: every replica
-follows them with its next refresh.
+Access rules and the dialect are files of this process: a reload reads them again and swaps the snapshot
+whole, or, when they have faults, tells all of them and leaves the old one in force. Denials are rows:
+every replica follows them with its next refresh.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def refresh(config_path: Path) -> None:
     """立即刷新 / Fetch the federation's statements now."""
     result = _call(config_path, "trust.refresh")
     say(
-        f"已刷新：序号 {result['sequence']}，成员 {result['members']}，撤销 {result['revoked']}，停用 {result['denied']}",
+        f"已刷新：成员 {result['members']}，撤销 {result['revoked']}，停用 {result['denied']}",
         f"{result['members']} members, {result['revoked']} revoked, {result['denied']} denied",
     )
     for entity_id, problem in result["problems"].items():
