@@ -15,20 +15,20 @@
 13. request and answer are durable; only then the answer leaves
 
 Until 7 nothing is proven that is worth keeping: a refusal is raised, counted and logged. From 8 on a refusal
-is a signed answer, stored like any other, at most so many a minute and peer; beyond that it is raised too. A
-repeat is answered from what is stored, so its refusals (`peer.replayed`, `peer.in_progress`) are raised.
+is a signed answer, stored like any other, at most so many a minute and peer; beyond that it is raised too. So
+is `peer.replayed` of 7. A repeat is answered from what is stored, so its own refusals (`peer.in_progress`, an
+access that is no longer granted) are raised.
 
-From 7 on the work runs in its own task: a caller that goes away changes nothing, the answer is made and
-stored, and can be fetched.
+Whoever calls `answer` does so in a task that outlives the peer's call (`rpc.work`): a peer that goes away
+changes nothing, the answer is made and stored, and can be fetched. A task that is cancelled all the same
+gives its claim back, unless it had come to 12: what the journal has begun it finishes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
@@ -89,7 +89,6 @@ class Answerer:
         self._in_flight = InFlight(limits.in_flight)
         per_minute = limits.signed_refusals_per_minute
         self._signed_refusals = TokenBuckets(per_minute / 60, per_minute, now_s=now_s)
-        self._tasks: set[asyncio.Task[bytes]] = set()
 
     async def answer(
         self, envelope: bytes, *, tls_peer: str, method_operation: Operation | None, timeout_s: float
@@ -98,7 +97,7 @@ class Answerer:
 
         `method_operation` is that of the method called, None for `Exchange`. What is returned is durable. A
         repeat is safe. Raises the FederationError of the check that refused before anything could be signed;
-        its detail may be shown to the peer. A cancelled caller leaves the work going.
+        its detail may be shown to the peer.
         """
         began_s = self._now_s()
         try:
@@ -108,8 +107,10 @@ class Answerer:
         except Exception as error:
             raise self._turn_away(error, tls_peer) from error
         self._parts.observer.stage(Side.ANSWER, "admit", self._now_s() - began_s)
-        deadline_s = began_s + min(timeout_s, self._parts.limits.deadline_s)
-        return await asyncio.shield(self._start(self._work(asked, began_s, deadline_s), tls_peer))
+        try:
+            return await self._work(asked, began_s, timeout_s)
+        finally:
+            self._in_flight.leave(tls_peer)
 
     async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
         """The finished answer to an earlier request of `tls_peer`, whatever the request's expiry.
@@ -126,38 +127,21 @@ class Answerer:
             raise self._turn_away(error, tls_peer) from error
         return envelope
 
-    async def drain(self) -> None:
-        """Wait until what is at work is done; for a stopping node that takes no more requests."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     # --- 7 to 13 ----------------------------------------------------------------------------------
 
-    def _start(self, work: Coroutine[Any, Any, bytes], tls_peer: str) -> asyncio.Task[bytes]:
-        self._parts.observer.began(Side.ANSWER)
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._end(done, tls_peer))
-        return task
-
-    def _end(self, task: asyncio.Task[bytes], tls_peer: str) -> None:
-        self._tasks.discard(task)
-        self._in_flight.leave(tls_peer)
-        if not task.cancelled():
-            task.exception()  # the caller may be gone: then nobody else looks at it
-
-    async def _work(self, asked: Asked, began_s: float, deadline_s: float) -> bytes:
-        outcome = "internal"
+    async def _work(self, asked: Asked, began_s: float, timeout_s: float) -> bytes:
+        observer, outcome = self._parts.observer, "internal"
+        observer.began(Side.ANSWER)
         try:
+            deadline_s = began_s + min(timeout_s, self._parts.limits.deadline_s)
             envelope, outcome = await self._claimed(asked, deadline_s)
         except Exception as error:
             refusal = self._turn_away(error, asked.peer.entity_id, asked.request)
             outcome = refusal.code
             raise refusal from error
         finally:
-            header = asked.header
             took_s = self._now_s() - began_s
-            self._parts.observer.finished(Side.ANSWER, header.operation, asked.peer.province, outcome, took_s)
+            observer.finished(Side.ANSWER, asked.header.operation, asked.peer.province, outcome, took_s)
         return envelope
 
     async def _claimed(self, asked: Asked, deadline_s: float) -> tuple[bytes, str]:
@@ -166,6 +150,10 @@ class Answerer:
         since_s = self._now_s()
         verdict = await self._parts.journal.claim(claim)  # 7
         self._parts.observer.stage(Side.ANSWER, "claim", self._now_s() - since_s)
+        if verdict.state is ClaimState.REPLAYED:
+            replayed = PeerReplayed(f"request id {header.request_id} was used for other content")
+            answer = self._refuse(asked, replayed)
+            return await self._seal_and_store(asked, answer, self._parts.codec.encode_answer(answer))
         if verdict.state is not ClaimState.NEW:
             return await self._first_answer(asked, claim, verdict, deadline_s), "repeated"
         try:
@@ -182,13 +170,16 @@ class Answerer:
         except FederationError as refusal:
             answer = self._refuse(asked, refusal)
             payload = self._parts.codec.encode_answer(answer)
-        stored_s = self._now_s()
-        self._parts.observer.stage(Side.ANSWER, "look_up", stored_s - since_s)
+        self._parts.observer.stage(Side.ANSWER, "look_up", self._now_s() - since_s)
+        return await self._seal_and_store(asked, answer, payload)
+
+    async def _seal_and_store(self, asked: Asked, answer: Answer, payload: bytes) -> tuple[bytes, str]:
+        since_s = self._now_s()
         meta = _meta(asked.request, answer.header.outcome)
         sealed = await self._parts.journal.store_exchange(  # 12, 13
             meta, asked.sealed, asked.identity, answer.header.operation.answer_type, payload
         )
-        self._parts.observer.stage(Side.ANSWER, "seal_and_store", self._now_s() - stored_s)
+        self._parts.observer.stage(Side.ANSWER, "seal_and_store", self._now_s() - since_s)
         return sealed.envelope, answer.header.refusal_code or answer.header.outcome.word
 
     async def _decide(self, asked: Asked, deadline_s: float) -> Answer:
@@ -246,8 +237,6 @@ class Answerer:
     async def _first_answer(
         self, asked: Asked, claim: Claim, verdict: ClaimVerdict, deadline_s: float
     ) -> bytes:
-        if verdict.state is ClaimState.REPLAYED:
-            raise PeerReplayed(f"request id {claim.request_id} was used for other content")
         envelope: bytes | None = verdict.answer
         if verdict.state is ClaimState.WORKING:
             wait_s = max(0.0, deadline_s - self._now_s())

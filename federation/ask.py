@@ -174,20 +174,21 @@ class Asker:
         self._parts.observer.stage(Side.ASK, "translate", self._now_s() - began_s)
         return await self._run(exchange, self._exchange(exchange), began_s)
 
-    async def fetch(self, request_id: str, *, client: str, timeout_s: float = 5.0) -> AskResult:
-        """The result of an earlier request of this client: from the log, or from the peer that was asked.
+    async def fetch(self, request_id: str, *, client: str | None = None, timeout_s: float = 5.0) -> AskResult:
+        """The result of an earlier request: from the log, or from the peer that was asked.
 
-        Access is checked again. Raises OwnNotFound when the client made no such request, PeerNoAnswer when
-        the peer has not finished one, and as `ask`.
+        With `client`, only of one that this client made; without, whoever calls has made sure of that. Access
+        is checked again. Raises OwnNotFound when there is no such request, PeerNoAnswer when the peer has not
+        finished one, and as `ask`.
         """
         running = self._running.get(request_id)
-        if running is not None and running[0] == client:
+        if running is not None and client in (None, running[0]):
             return await asyncio.shield(running[1])
         began_s = self._now_s()
         records = await self._parts.journal.find_records(request_id)
         asked = _record(records, RecordKind.ASKED_REQUEST)
-        if asked is None or asked.meta.client != client:
-            raise OwnNotFound(f"this client made no request {request_id[:40]}")
+        if asked is None or client not in (None, asked.meta.client):
+            raise OwnNotFound(f"no request {request_id[:40]} was made here by this client")
         exchange = self._reopen(asked, began_s + timeout_s)
         answered = _record(records, RecordKind.ASKED_ANSWER)
         if answered is not None:

@@ -1,7 +1,7 @@
 """The face of a certificate (照面信息): its digest, and what differs between one presented and the one held.
 
 Both sides are in shared words. The state and the digest are no part of the face: a state changes without a
-new certificate, and a digest cannot cover itself.
+new certificate, and a digest cannot cover itself. What is empty, or a list of rows, is no part of it either.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def face_digest(elements: Sequence[Element]) -> bytes:
 
     The order in which a registry lists its fields does not matter.
     """
-    rows = sorted(f"{e.name}\x1f{e.value}\x1e" for e in elements if e.name not in _NOT_FACE and not e.groups)
+    rows = sorted(f"{e.name}\x1f{e.value}\x1e" for e in elements if e.value and e.name not in _NOT_FACE)
     return hashlib.sha256("".join(rows).encode()).digest()
 
 

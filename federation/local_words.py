@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mapping.translate import Dialect
-
 from federation.errors import OwnBadValue, OwnUnknownCode
 from federation.query import (
     AnswerBody,
@@ -37,6 +35,7 @@ from federation.query import (
 from mapping.element import Element, Relation
 from mapping.errors import InvalidIdentifier, MappingError
 from mapping.identifiers import check_holder_id, check_service_item_code, parse_certificate_id
+from mapping.translate import Dialect
 
 __all__ = ["check_basis", "to_local_body", "to_shared_body"]
 
@@ -95,17 +94,25 @@ def _shared_verify(dialect: Dialect, body: CertificateVerify) -> CertificateVeri
 
 
 def _shared_face(dialect: Dialect, kind: str, face: tuple[Element, ...]) -> tuple[Element, ...]:
+    """The presented part of a certificate, read as the registry's document would be.
+
+    The fields are put where that document has them by carrying each local value unmapped; what the dialect
+    then adds by itself (defaults, fields that are missing) was not presented.
+    """
     try:
-        shared = dialect.to_shared(kind, {element.name: element.value for element in face})
+        names = {dialect.element_name(kind, element.name): element.name for element in face}
+        carried = [
+            Element(dialect.element_name(kind, element.name), element.value, relation=Relation.UNMAPPED)
+            for element in face
+        ]
+        read = dialect.to_shared(kind, dialect.render_local(kind, carried))
     except MappingError as error:
         raise OwnUnknownCode(f"type {kind}: {error.detail}", field="certificate_id") from error
-    for element in shared:
-        if element.relation in _UNKNOWN:
-            raise OwnUnknownCode(
-                "a field or code that this province does not have", field=f"face.{element.name}"
-            )
-    # What the dialect fills in by itself was not presented, so it is not compared.
-    return tuple(element for element in shared if element.relation is not Relation.DEFAULTED)
+    shared = {element.name: element for element in read if element.relation is not Relation.DEFAULTED}
+    for name, local in names.items():
+        if name not in shared or shared[name].relation in _UNKNOWN:
+            raise OwnUnknownCode("not a field or a value of this province", field=f"face.{local}")
+    return tuple(shared[name] for name in names)
 
 
 def _shared_search(dialect: Dialect, body: ServiceSearch, page_size_max: int) -> ServiceSearch:
@@ -121,7 +128,10 @@ def _shared_search(dialect: Dialect, body: ServiceSearch, page_size_max: int) ->
 
 
 def _shared_code(dialect: Dialect, list_name: str, value: str, field: str) -> str:
-    element = dialect.code_to_shared(list_name, value)
+    try:
+        element = dialect.code_to_shared(list_name, value)
+    except MappingError as error:
+        raise OwnUnknownCode(error.detail, field=field) from error
     if element.relation in _UNKNOWN:
         raise OwnUnknownCode(f"{value[:60]!r} is not in this province's list {list_name}", field=field)
     return element.value
@@ -153,17 +163,17 @@ def _one_certificate(dialect: Dialect, body: CertificateAnswer, _asked: RequestB
 
 def _certificate(dialect: Dialect, one: Certificate) -> Certificate:
     elements = _local_elements(dialect, one.certificate_type, one.elements)
-    local_type = dialect.code_to_local("certificate_type", one.certificate_type).value
-    return Certificate(local_type, one.certificate_id, elements)
+    return Certificate(
+        _local_code(dialect, "certificate_type", one.certificate_type), one.certificate_id, elements
+    )
 
 
 def _verdict(dialect: Dialect, body: VerifyAnswer, asked: RequestBody) -> AnswerBody:
     if body.verdict is Verdict.NOT_VALID and body.state:
-        return replace(body, state=dialect.code_to_local("certificate_state", body.state).value)
+        return replace(body, state=_local_code(dialect, "certificate_state", body.state))
     if body.altered and isinstance(asked, CertificateVerify):
         kind = parse_certificate_id(asked.certificate_id).certificate_type
-        presented = [element for element in asked.face if element.name in body.altered]
-        return replace(body, altered=tuple(e.name for e in _local_elements(dialect, kind, presented)))
+        return replace(body, altered=_local_names(dialect, kind, body.altered))
     return body
 
 
@@ -172,9 +182,8 @@ def _types(dialect: Dialect, body: CertificateTypesAnswer, _asked: RequestBody) 
 
 
 def _type(dialect: Dialect, one: CertificateType) -> CertificateType:
-    fields = _local_elements(dialect, one.code, [Element(name, "") for name in one.fields])
-    code = dialect.code_to_local("certificate_type", one.code).value
-    return CertificateType(code, one.name, tuple(element.name for element in fields))
+    code = _local_code(dialect, "certificate_type", one.code)
+    return CertificateType(code, one.name, _local_names(dialect, one.code, one.fields))
 
 
 def _services(dialect: Dialect, body: ServicesAnswer, _asked: RequestBody) -> AnswerBody:
@@ -189,14 +198,44 @@ def _item(dialect: Dialect, item: ServiceItem) -> ServiceItem:
     return replace(item, elements=_local_elements(dialect, _ITEM, item.elements))
 
 
-def _local_elements(
-    dialect: Dialect, kind: str, elements: tuple[Element, ...] | list[Element]
-) -> tuple[Element, ...]:
+def _local_elements(dialect: Dialect, kind: str, elements: tuple[Element, ...]) -> tuple[Element, ...]:
     """Local names and values; a kind that this province does not know comes through unmapped."""
     try:
-        return dialect.to_local(kind, elements)
+        local = dialect.to_local(kind, elements)
     except MappingError:
-        return tuple(replace(element, relation=Relation.UNMAPPED) for element in elements)
+        return tuple([replace(element, relation=Relation.UNMAPPED) for element in elements])
+    return tuple(map(_joined, elements, local))
+
+
+def _joined(shared: Element, local: Element) -> Element:
+    """Both steps as one: the other province's original, the worse of the two relations, both tables."""
+    tables = [table for table in (shared.table, local.table) if table]
+    groups = local.groups
+    if groups:
+        groups = tuple([tuple(map(_joined, *rows)) for rows in zip(shared.groups, groups, strict=True)])
+    return Element(
+        local.name,
+        local.value,
+        shared.original or shared.value,
+        max(shared.relation, local.relation),
+        " → ".join(tables),
+        groups,
+    )
+
+
+def _local_names(dialect: Dialect, kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple([dialect.field_name(kind, name) for name in names])
+    except MappingError:
+        return names
+
+
+def _local_code(dialect: Dialect, list_name: str, shared: str) -> str:
+    """The province's own code, or the shared one where it has none: what a peer says is carried through."""
+    try:
+        return dialect.code_to_local(list_name, shared).value
+    except MappingError:
+        return shared
 
 
 _TO_LOCAL: Mapping[type[AnswerBody], Callable[[Dialect, Any, RequestBody], AnswerBody]] = {

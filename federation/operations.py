@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mapping.translate import Dialect
-
 from federation.access import Grant
 from federation.bodies import cut_body
 from federation.errors import AccessDenied, RegistryBadAnswer, RegistryNotOffered
@@ -40,8 +38,10 @@ from federation.query import (
     StateQuery,
 )
 from federation.verdict import verdict_on
+from mapping.converters import text_of
 from mapping.element import Element, Relation
 from mapping.errors import MappingError
+from mapping.translate import Dialect
 
 __all__ = ["UNMAPPED_TYPE", "Operations"]
 
@@ -172,7 +172,10 @@ class Operations:
 
 def _local(dialect: Dialect, list_name: str, shared: str) -> str:
     """Check 9: a shared code in the province's own. Raises RegistryNotOffered when it has none."""
-    element = dialect.code_to_local(list_name, shared)
+    try:
+        element = dialect.code_to_local(list_name, shared)
+    except MappingError as error:
+        raise RegistryNotOffered(f"this province takes no {list_name}: {error.detail}") from error
     if element.relation in (Relation.UNMAPPED, Relation.INVALID):
         raise RegistryNotOffered(f"this province has no {list_name} for {shared[:60]}")
     return element.value
@@ -197,12 +200,16 @@ def _certificate(look: _Look, document: LocalDocument) -> Certificate:
         raise RegistryBadAnswer(error.detail) from error
 
 
-def _as_it_is(document: LocalDocument) -> tuple[Element, ...]:
-    return tuple(
-        Element(name, str(value), str(value), Relation.UNMAPPED)
-        for name, value in document.items()
-        if isinstance(value, str | int | float) and not isinstance(value, bool)
-    )
+def _as_it_is(document: Mapping[str, Any], path: str = "") -> tuple[Element, ...]:
+    """Every value of a document that cannot be read, under its dotted path."""
+    elements: list[Element] = []
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            elements += _as_it_is(value, f"{path}{name}.")
+        else:
+            text = text_of(value)
+            elements.append(Element(f"{path}{name}", text, text, Relation.UNMAPPED))
+    return tuple(elements)
 
 
 def _service_item(dialect: Dialect, document: LocalDocument) -> ServiceItem:

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from federation.face import differing_names, face_digest
 from federation.query import Certificate, CertificateVerify, Verdict, VerifyAnswer
+from mapping.element import Relation
 
 __all__ = ["verdict_on"]
 
@@ -20,7 +21,8 @@ _LAPSED = "05"
 """Certificate states of GB/T 36903: 有效, 失效."""
 
 _CHINA = timezone(timedelta(hours=8))
-_STATE_DATES = ("状态日期", "状态变更日期")
+_STATE_DATE = "状态日期"
+_NOT_READ = (Relation.UNMAPPED, Relation.INVALID)
 
 
 def verdict_on(presented: CertificateVerify, held: Certificate | None, now: datetime) -> VerifyAnswer:
@@ -31,14 +33,19 @@ def verdict_on(presented: CertificateVerify, held: Certificate | None, now: date
     if differing or (presented.digest and presented.digest != face_digest(held.elements)):
         return VerifyAnswer(Verdict.ALTERED, altered=differing)
     values = {element.name: element.value for element in held.elements}
-    state = values.get("证照状态", _IN_FORCE)
+    state = values.get("证照状态") or _IN_FORCE
     if state != _IN_FORCE:
-        changed_on = next((values[name] for name in _STATE_DATES if values.get(name)), "")
-        return VerifyAnswer(Verdict.NOT_VALID, state, changed_on)
+        return VerifyAnswer(Verdict.NOT_VALID, state, _state_on(held))
     ends_on = values.get("有效期截止日期", "")
     if _is_past(ends_on, now):
         return VerifyAnswer(Verdict.NOT_VALID, _LAPSED, ends_on)
     return VerifyAnswer(Verdict.VALID)
+
+
+def _state_on(held: Certificate) -> str:
+    """Since when the state holds, where the registry says it in a way that can be read."""
+    days = (e.value for e in held.elements if e.name == _STATE_DATE and e.relation not in _NOT_READ)
+    return next(days, "")
 
 
 def _is_past(day: str, now: datetime) -> bool:
