@@ -1,0 +1,371 @@
+"""A dialect as data: what its files say, read and checked before anything is translated with them.
+
+Files of `dialects/<province>/`:
+
+- ``dialect.toml``: province, name, version, the version of the shared code lists it was written against, `[maps]`
+  (code map → shared list, optionally the list's own column that holds the local codes) and `[parameters]` (request
+  parameter → converter).
+- ``fields.csv``: one row per field: kind, group, local, element, converter, parameters, default, required, note.
+  `kind` is a certificate type's shared name, ``service_item``, or ``*`` for what every certificate carries; a row
+  for a kind replaces the ``*`` row of the same element. `local` is a dotted path; a segment ``name|json`` holds
+  JSON in a string. Rows with a `group` describe the rows of the list that this group is.
+- ``maps/<name>.csv``: one row per claim: source, source_label, relation, target, valid_from, valid_to, direction,
+  preferred_reverse, note, source_of_claim. `relation` says what the target is to the source; ``none`` says that
+  there is no target.
+
+Every fault is reported, not only the first. The digest of a dialect is SHA-256 over its files in the order of their
+names, each as length, name, length, bytes (lengths are 8 bytes, big endian).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mapping.codelists import SERVICE_ITEM, CodeLists, read_rows
+from mapping.element import Relation
+
+__all__ = ["CodeMap", "FieldRule", "MapRow", "ParameterRule", "RuleSet", "digest_of", "read_rule_set"]
+
+FIELD_COLUMNS = (
+    "kind",
+    "group",
+    "local",
+    "element",
+    "converter",
+    "parameters",
+    "default",
+    "required",
+    "note",
+)
+MAP_COLUMNS = (
+    "source",
+    "source_label",
+    "relation",
+    "target",
+    "valid_from",
+    "valid_to",
+    "direction",
+    "preferred_reverse",
+    "note",
+    "source_of_claim",
+)
+EVERY_CERTIFICATE = "*"
+_RELATIONS = {r.word: r for r in (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)}
+_DIRECTIONS = ("both", "to_shared", "to_local")
+_TOP_KEYS = {"province", "name", "version", "codelists", "maps", "parameters"}
+_MAP_KEYS = {"list", "column"}
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """One claim of a code map. `relation` is None where there is no target; validity is ISO 8601 or empty."""
+
+    source: str
+    relation: Relation | None
+    target: str
+    valid_from: str
+    valid_to: str
+    direction: str
+    preferred: bool
+    where: str
+
+    @property
+    def reads(self) -> bool:
+        """Whether the row is used from local to shared."""
+        return self.direction != "to_local"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the row is used from shared to local."""
+        return self.direction != "to_shared" and self.relation is not None
+
+    def holds_on(self, on: str) -> bool:
+        """Whether the row is valid on an ISO day."""
+        return (not self.valid_from or self.valid_from <= on) and (not self.valid_to or on <= self.valid_to)
+
+    def overlaps(self, other: MapRow) -> bool:
+        """Whether there is a day on which both hold."""
+        return (not self.valid_to or not other.valid_from or other.valid_from <= self.valid_to) and (
+            not other.valid_to or not self.valid_from or self.valid_from <= other.valid_to
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CodeMap:
+    """One code map: the shared list it leads to, and its rows."""
+
+    name: str
+    list_name: str
+    rows: tuple[MapRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """One row of ``fields.csv``."""
+
+    kind: str
+    group: str
+    local: str
+    element: str
+    converter: str
+    parameters: Mapping[str, str]
+    default: str
+    required: bool
+    where: str
+
+    @property
+    def leaf(self) -> str:
+        """The local field's own name: the last segment of its path."""
+        return self.local.rsplit(".", 1)[-1].removesuffix("|json")
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRule:
+    """How a request parameter is translated."""
+
+    name: str
+    converter: str
+    element_type: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All that a dialect's files say. `fields` is by kind (certificate type code or ``service_item``)."""
+
+    province: str
+    name: str
+    version: str
+    digest: bytes
+    maps: Mapping[str, CodeMap]
+    fields: Mapping[str, tuple[FieldRule, ...]]
+    parameters: Mapping[str, ParameterRule]
+
+
+def digest_of(directory: Path) -> bytes:
+    """SHA-256 over a dialect's files, as the module says. Raises OSError."""
+    digest = hashlib.sha256()
+    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+    for name in sorted(files):
+        for part in (name.encode(), files[name].read_bytes()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def read_rule_set(directory: Path, lists: CodeLists) -> tuple[RuleSet, str, list[str]]:
+    """What the files say, the code list version they were written against, and what could not be read of them."""
+    faults: list[str] = []
+    described = _read_described(directory / "dialect.toml", faults)
+    rules = RuleSet(
+        province=str(described.get("province", "")),
+        name=str(described.get("name", "")),
+        version=str(described.get("version", "")),
+        digest=digest_of(directory) if directory.is_dir() else b"",
+        maps=MappingProxyType(_read_maps(directory, _table(described, "maps", faults), lists, faults)),
+        fields=MappingProxyType(_read_fields(directory / "fields.csv", lists, faults)),
+        parameters=MappingProxyType(_read_parameters(_table(described, "parameters", faults), faults)),
+    )
+    return rules, str(described.get("codelists", "")), faults
+
+
+def _read_described(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        described = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as failed:
+        faults.append(f"dialect.toml: {failed}")
+        return {}
+    faults.extend(f"dialect.toml: unknown key {key}" for key in sorted(set(described) - _TOP_KEYS))
+    for key in ("province", "name", "version", "codelists"):
+        if not isinstance(described.get(key), str) or not described[key]:
+            faults.append(f"dialect.toml: {key} must be a text")
+    return described
+
+
+def _table(described: Mapping[str, Any], key: str, faults: list[str]) -> dict[str, dict[str, str]]:
+    """A TOML table of tables of texts, without what is not that."""
+    tables: dict[str, dict[str, str]] = {}
+    for name, entry in described.get(key, {}).items() if isinstance(described.get(key, {}), dict) else ():
+        if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values()):
+            tables[name] = entry
+        else:
+            faults.append(f"dialect.toml: [{key}.{name}] must be a table of texts")
+    return tables
+
+
+def _rows(path: Path, name: str, columns: tuple[str, ...], faults: list[str]) -> list[dict[str, str]]:
+    try:
+        rows = read_rows(path)
+    except (OSError, UnicodeError, csv.Error) as failed:
+        faults.append(f"{name}: {failed}")
+        return []
+    if rows and set(rows[0]) != set(columns):
+        faults.append(f"{name}: the columns must be {', '.join(columns)}")
+        return []
+    return rows
+
+
+# --- maps -----------------------------------------------------------------------------------------------------
+
+
+def _read_maps(
+    directory: Path, described: Mapping[str, Mapping[str, str]], lists: CodeLists, faults: list[str]
+) -> dict[str, CodeMap]:
+    maps: dict[str, CodeMap] = {}
+    for name, about in described.items():
+        faults.extend(
+            f"dialect.toml: [maps.{name}] unknown key {key}" for key in sorted(set(about) - _MAP_KEYS)
+        )
+        if about.get("list", "") not in lists.lists:
+            faults.append(f"dialect.toml: [maps.{name}] list {about.get('list', '')!r} does not exist")
+            continue
+        claims = _read_claims(directory / "maps" / f"{name}.csv", name, "column" in about, faults)
+        base = _column_rows(name, about, lists, faults)
+        replaced = {row.source for row in claims if row.reads}
+        rows = [row for row in base if row.source not in replaced] + claims
+        maps[name] = CodeMap(name, about["list"], tuple(rows))
+    known = {f"{name}.csv" for name in described}
+    strange = sorted(path.name for path in directory.glob("maps/*") if path.name not in known)
+    faults.extend(f"maps/{name}: not named in [maps] of dialect.toml" for name in strange)
+    return maps
+
+
+def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: list[str]) -> list[MapRow]:
+    """The rows that follow from the shared list itself: its column holds the local codes."""
+    column = about.get("column", "")
+    rows = lists.lists[about["list"]].rows
+    if not column:
+        return []
+    if any(column not in row for row in rows.values()):
+        faults.append(f"dialect.toml: [maps.{name}] the list {about['list']} has no column {column!r}")
+        return []
+    where = f"[maps.{name}] column {column}"
+    return [
+        MapRow(row[column], Relation.EXACT, code, "", "", "both", preferred=False, where=f"{where}, {code}")
+        for code, row in rows.items()
+        if row[column]
+    ]
+
+
+def _read_claims(path: Path, name: str, optional: bool, faults: list[str]) -> list[MapRow]:
+    if optional and not path.exists():
+        return []
+    claims = []
+    for line, row in enumerate(_rows(path, f"maps/{name}.csv", MAP_COLUMNS, faults), start=2):
+        where = f"maps/{name}.csv line {line}"
+        faults.extend(f"{where}: {fault}" for fault in _claim_faults(row))
+        relation = _RELATIONS.get(row["relation"])
+        claims.append(
+            MapRow(
+                source=row["source"],
+                relation=relation,
+                target=row["target"],
+                valid_from=row["valid_from"],
+                valid_to=row["valid_to"],
+                direction=row["direction"],
+                preferred=row["preferred_reverse"] == "yes",
+                where=where,
+            )
+        )
+    return claims
+
+
+def _claim_faults(row: Mapping[str, str]) -> list[str]:
+    faults = []
+    if not row["source"]:
+        faults.append("source is empty")
+    if row["relation"] != "none" and row["relation"] not in _RELATIONS:
+        faults.append(f"relation {row['relation']!r} is none of exact, narrower, broader, related, none")
+    if (row["relation"] == "none") != (not row["target"]):
+        faults.append("a row has a target, or the relation none")
+    if row["direction"] not in _DIRECTIONS:
+        faults.append(f"direction {row['direction']!r} is none of both, to_shared, to_local")
+    if row["preferred_reverse"] not in ("", "yes"):
+        faults.append("preferred_reverse is yes or empty")
+    faults.extend(
+        f"{name} {row[name]!r} is not a day" for name in ("valid_from", "valid_to") if not _is_day(row[name])
+    )
+    if not row["source_of_claim"]:
+        faults.append("source_of_claim is empty")
+    return faults
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return not text or date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+# --- fields ---------------------------------------------------------------------------------------------------
+
+
+def _read_fields(path: Path, lists: CodeLists, faults: list[str]) -> dict[str, tuple[FieldRule, ...]]:
+    """The rules of every kind that the file names, with those for every certificate in front of its own."""
+    codes = {kind.name: code for code, kind in lists.kinds.items()} | {SERVICE_ITEM: SERVICE_ITEM}
+    common: list[FieldRule] = []
+    own: dict[str, list[FieldRule]] = {}
+    for line, row in enumerate(_rows(path, "fields.csv", FIELD_COLUMNS, faults), start=2):
+        where = f"fields.csv line {line}"
+        if row["kind"] == EVERY_CERTIFICATE:
+            common.append(_field_rule(row, EVERY_CERTIFICATE, where, faults))
+        elif row["kind"] in codes:
+            code = codes[row["kind"]]
+            own.setdefault(code, []).append(_field_rule(row, code, where, faults))
+        else:
+            faults.append(f"{where}: kind {row['kind']!r} is no certificate type of the shared list")
+    return {code: _merged(common if code != SERVICE_ITEM else [], rules) for code, rules in own.items()}
+
+
+def _merged(common: list[FieldRule], own: list[FieldRule]) -> tuple[FieldRule, ...]:
+    replaced = {rule.element for rule in own if not rule.group}
+    return (*(rule for rule in common if rule.element not in replaced), *own)
+
+
+def _field_rule(row: Mapping[str, str], kind: str, where: str, faults: list[str]) -> FieldRule:
+    if row["required"] not in ("", "yes"):
+        faults.append(f"{where}: required is yes or empty")
+    return FieldRule(
+        kind=kind,
+        group=row["group"],
+        local=row["local"],
+        element=row["element"],
+        converter=row["converter"],
+        parameters=MappingProxyType(_parse_parameters(row["parameters"], where, faults)),
+        default=row["default"],
+        required=row["required"] == "yes",
+        where=where,
+    )
+
+
+def _parse_parameters(text: str, where: str, faults: list[str]) -> dict[str, str]:
+    """``map=sex; on=颁发日期`` as a mapping."""
+    parameters: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, sign, value = (piece.strip() for piece in part.partition("="))
+        if not sign or not name or not value or name in parameters:
+            faults.append(f"{where}: parameter {part!r} is not name=value, once")
+        parameters[name] = value
+    return parameters
+
+
+def _read_parameters(
+    described: Mapping[str, Mapping[str, str]], faults: list[str]
+) -> dict[str, ParameterRule]:
+    parameters = {}
+    for name, about in described.items():
+        if "converter" not in about:
+            faults.append(f"dialect.toml: [parameters.{name}] names no converter")
+            continue
+        rest = {key: value for key, value in about.items() if key not in ("converter", "type")}
+        parameters[name] = ParameterRule(
+            name, about["converter"], about.get("type", "text"), MappingProxyType(rest)
+        )
+    return parameters
