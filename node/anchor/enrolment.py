@@ -1,0 +1,114 @@
+"""The paper that passes between a node and the anchor: the request, and what it is checked for.
+
+A request is a JSON object: entity_id, province, name, grpc_endpoint, federation_jwks, tls_csr_pem, and optionally
+openid_endpoints (metadata parameters of the OpenID provider, URLs under the entity id). It is not signed: it is handed
+over in a ceremony where the people know each other, and what it leads to is worthless without the keys it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trust.errors import TrustError
+from trust.identity import check_entity_id
+from trust.keys import SigningKey, VerificationKey, jwks_of, keys_from_jwks
+from trust.profile import check_node_facts, node_pins
+from trust.x509 import create_csr, read_csr
+
+__all__ = ["AnchorRefused", "Enrolment", "enrolment_request", "read_enrolment"]
+
+_REQUIRED = frozenset({"entity_id", "province", "name", "grpc_endpoint", "federation_jwks", "tls_csr_pem"})
+_OPTIONAL = frozenset({"openid_endpoints"})
+
+
+class AnchorRefused(Exception):
+    """The anchor does not do what it was asked; the text says why, for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A request that was checked."""
+
+    entity_id: str
+    province: str
+    name: str
+    grpc_endpoint: str
+    federation_keys: tuple[VerificationKey, ...]
+    tls_csr_pem: bytes
+    openid_endpoints: Mapping[str, str]
+
+    @property
+    def policy(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What the anchor's statement pins this node to."""
+        return node_pins(
+            entity_id=self.entity_id,
+            province=self.province,
+            name=self.name,
+            grpc_endpoint=self.grpc_endpoint,
+            openid_endpoints=self.openid_endpoints,
+        )
+
+
+def enrolment_request(
+    *,
+    entity_id: str,
+    province: str,
+    name: str,
+    grpc_endpoint: str,
+    federation_key: VerificationKey,
+    tls_key: SigningKey,
+    openid_endpoints: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The request of a node, ready for JSON. Only public halves leave. Raises TrustError for what no anchor takes."""
+    check_entity_id(entity_id, allow_http_on_loopback=True)
+    check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
+    request: dict[str, Any] = {
+        "entity_id": entity_id,
+        "province": province,
+        "name": name,
+        "grpc_endpoint": grpc_endpoint,
+        "federation_jwks": jwks_of([federation_key]),
+        "tls_csr_pem": create_csr(tls_key, entity_id).decode("ascii"),
+    }
+    if openid_endpoints:
+        request["openid_endpoints"] = dict(openid_endpoints)
+    return request
+
+
+def read_enrolment(request: object, *, allow_http_on_loopback: bool) -> Enrolment:
+    """Check a request from a node. Raises AnchorRefused, naming the member that is wrong."""
+    if not isinstance(request, Mapping):
+        raise AnchorRefused("an enrolment request is a JSON object")
+    missing, unknown = sorted(_REQUIRED - request.keys()), sorted(request.keys() - _REQUIRED - _OPTIONAL)
+    if missing or unknown:
+        raise AnchorRefused(
+            f"the request lacks {missing or 'nothing'} and has unknown {unknown or 'nothing'}"
+        )
+    try:
+        entity_id = check_entity_id(request["entity_id"], allow_http_on_loopback=allow_http_on_loopback)
+        endpoints = request.get("openid_endpoints", {})
+        if not isinstance(endpoints, Mapping):
+            raise AnchorRefused("openid_endpoints is not an object")
+        enrolment = Enrolment(
+            entity_id=entity_id,
+            province=request["province"],
+            name=request["name"],
+            grpc_endpoint=request["grpc_endpoint"],
+            federation_keys=tuple(keys_from_jwks(request["federation_jwks"]).values()),
+            tls_csr_pem=_pem(request["tls_csr_pem"]),
+            openid_endpoints=dict(endpoints),
+        )
+        _ = enrolment.policy
+        if read_csr(enrolment.tls_csr_pem).entity_id != entity_id:
+            raise AnchorRefused(f"tls_csr_pem is for another entity than {entity_id}")
+    except TrustError as error:
+        raise AnchorRefused(error.detail) from error
+    return enrolment
+
+
+def _pem(value: object) -> bytes:
+    if not isinstance(value, str) or not value.isascii():
+        raise AnchorRefused("tls_csr_pem is not PEM")
+    return value.encode("ascii")
