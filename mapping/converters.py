@@ -13,17 +13,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from mapping.codelists import Divisions
+from mapping.dates import DATE_FORMS, LONG_TERM, LONG_WORDS, MILLISECONDS, read_date, read_milliseconds
 from mapping.element import Relation
 from mapping.errors import InvalidIdentifier, MappingError
 from mapping.identifiers import (
-    check_certificate_id,
     check_citizen_number,
     check_service_item_code,
     check_uscc,
@@ -46,9 +46,6 @@ Reading = tuple[str, Relation]
 """A shared value and how it relates to the local one."""
 Writing = tuple[Any, Relation]
 """A local JSON value and how it relates to the shared one."""
-
-LONG_TERM = "长期"
-"""The shared value of an end date that never comes."""
 
 _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 
@@ -84,7 +81,7 @@ class Settings:
         return value
 
 
-# --- text -----------------------------------------------------------------------------------------------------
+# --- text -------------------------------------------------------------------------------------------------
 
 
 def is_encodable(text: str) -> bool:
@@ -125,7 +122,7 @@ def _text(_settings: Settings) -> Converter:
     return Converter("", _read_text, _write_text)
 
 
-# --- full and half width --------------------------------------------------------------------------------------
+# --- full and half width ----------------------------------------------------------------------------------
 
 _FULL = "".join(
     chr(code) for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
@@ -149,39 +146,7 @@ def _width(settings: Settings) -> Converter:
     return Converter(f"width@{settings.version}", read, write)
 
 
-# --- dates ----------------------------------------------------------------------------------------------------
-
-_DATE = re.compile(
-    r"(?P<year>[0-9]{4})(?:(?P<sep>[-/.])(?P<month>[0-9]{1,2})(?P=sep)(?P<day>[0-9]{1,2})"
-    r"|年(?P<zh_month>[0-9]{1,2})月(?P<zh_day>[0-9]{1,2})日"
-    r"|(?P<compact_month>[0-9]{2})(?P<compact_day>[0-9]{2}))"
-    r"(?:[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?",
-    re.ASCII,
-)
-_MILLISECONDS = re.compile(r"-?[0-9]{9,15}", re.ASCII)
-_FORMS: dict[str, Callable[[date], Any]] = {
-    "iso": lambda day: day.isoformat(),
-    "datetime": lambda day: f"{day.isoformat()} 00:00:00",
-    "slash": lambda day: f"{day.year:04d}/{day.month}/{day.day}",
-    "dash": lambda day: f"{day.year:04d}-{day.month}-{day.day}",
-    "dot": lambda day: f"{day.year:04d}.{day.month:02d}.{day.day:02d}",
-    "chinese": lambda day: f"{day.year:04d}年{day.month}月{day.day}日",
-    "compact": lambda day: f"{day.year:04d}{day.month:02d}{day.day:02d}",
-    "ms": lambda day: _milliseconds(day),
-}
-_LONG_WORDS = frozenset({"长期", "长期有效"})
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  a wall clock in China Standard Time, see _read_milliseconds
-_CHINA = timedelta(hours=8)
-_DAY_MS = 86_400_000
-# Daylight saving time in China; within it midnight was an hour earlier (tz database, rule PRC).
-_SUMMERS = {
-    1986: (date(1986, 5, 4), date(1986, 9, 14)),
-    1987: (date(1987, 4, 12), date(1987, 9, 13)),
-    1988: (date(1988, 4, 17), date(1988, 9, 11)),
-    1989: (date(1989, 4, 16), date(1989, 9, 17)),
-    1990: (date(1990, 4, 15), date(1990, 9, 16)),
-    1991: (date(1991, 4, 14), date(1991, 9, 15)),
-}
+# --- dates ------------------------------------------------------------------------------------------------
 
 
 def _date(settings: Settings) -> Converter:
@@ -190,31 +155,33 @@ def _date(settings: Settings) -> Converter:
     `long` is the dialect's word for 长期; without it, there is no such date in the field. A time of day other than
     midnight is lost and the reading is BROADER. Milliseconds are read in China Standard Time when `form` is ``ms``.
     """
-    form = settings.choice("form", tuple(_FORMS))
+    form = settings.choice("form", tuple(DATE_FORMS))
     long = settings.parameters.get("long", "")
-    written = _FORMS[form]
+    written = DATE_FORMS[form]
 
     @lru_cache(maxsize=4096)
     def read_text(text: str) -> Reading:
-        if long and (text == long or text in _LONG_WORDS):
+        if long and (text == long or text in LONG_WORDS):
             return LONG_TERM, Relation.EXACT
-        if form == "ms" and _MILLISECONDS.fullmatch(text):
-            return _read_milliseconds(int(text))
-        return _read_date(text)
+        if form == "ms" and MILLISECONDS.fullmatch(text):
+            return read_milliseconds(int(text)) or (text, Relation.INVALID)
+        return read_date(text.translate(_TO_HALF)) or (text_of(text), Relation.INVALID)
 
     def read(raw: Any, _on: str) -> Reading:
         if type(raw) is str:
             return read_text(raw) if len(raw) <= 40 else (text_of(raw), Relation.INVALID)
-        if type(raw) is int and -(10**15) < raw < 10**15:
-            if str(raw) == long:
-                return LONG_TERM, Relation.EXACT
-            return _read_milliseconds(raw) if form == "ms" else read_text(str(raw))
-        return text_of(raw), Relation.INVALID
+        if type(raw) is not int or not -(10**15) < raw < 10**15:
+            return text_of(raw), Relation.INVALID
+        if form != "ms" or str(raw) == long:
+            return read_text(str(raw))
+        return read_milliseconds(raw) or (str(raw), Relation.INVALID)
 
     @lru_cache(maxsize=4096)
     def write(value: str, _on: str) -> Writing:
         if value == LONG_TERM:
-            return (int(long) if form == "ms" and long.isdigit() else long or value), _exact_if(bool(long))
+            if not long:
+                return value, Relation.UNMAPPED
+            return int(long) if form == "ms" and long.isdigit() else long, Relation.EXACT
         try:
             day = date.fromisoformat(value) if len(value) == 10 else None
         except ValueError:
@@ -224,46 +191,10 @@ def _date(settings: Settings) -> Converter:
     return Converter(f"date@{settings.version}", read, write)
 
 
-def _exact_if(mapped: bool) -> Relation:
-    return Relation.EXACT if mapped else Relation.UNMAPPED
-
-
-def _read_date(text: str) -> Reading:
-    found = _DATE.fullmatch(text.strip().translate(_TO_HALF))
-    if found is None:
-        return text_of(text), Relation.INVALID
-    month = found["month"] or found["zh_month"] or found["compact_month"]
-    day = found["day"] or found["zh_day"] or found["compact_day"]
-    try:
-        value = date(int(found["year"]), int(month), int(day)).isoformat()
-    except ValueError:
-        return text_of(text), Relation.INVALID
-    midnight = not (found["time"] or "").strip("0:.")
-    return value, Relation.EXACT if midnight else Relation.BROADER
-
-
-def _read_milliseconds(value: int) -> Reading:
-    try:
-        moment = _EPOCH + timedelta(milliseconds=value) + _CHINA
-    except OverflowError:
-        return str(value), Relation.INVALID
-    day, rest = moment.date(), (value + 28_800_000) % _DAY_MS
-    if rest == _DAY_MS - 3_600_000 and day < date.max:
-        # A system that keeps China's daylight saving time wrote midnight of the next day.
-        start, end = _SUMMERS.get(day.year, (date.max, date.min))
-        if start <= day < end:
-            return (day + timedelta(days=1)).isoformat(), Relation.EXACT
-    return day.isoformat(), Relation.EXACT if rest == 0 else Relation.BROADER
-
-
-def _milliseconds(day: date) -> int:
-    """Midnight in UTC+8, also in the summers of daylight saving: every reader then finds the same day."""
-    return (day.toordinal() - _EPOCH.toordinal()) * _DAY_MS - 28_800_000
-
-
-# --- numbers --------------------------------------------------------------------------------------------------
+# --- numbers ----------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,12})?", re.ASCII)
+_CANONICAL = re.compile(r"(?:0|-?[1-9][0-9]{0,29})(?:\.[0-9]{0,11}[1-9])?", re.ASCII)
 _GROUPED = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
 
 
@@ -281,6 +212,8 @@ def _number(settings: Settings) -> Converter:
         original = text_of(raw)
         if type(raw) not in (str, int, float):
             return original, Relation.INVALID
+        if not power and _CANONICAL.fullmatch(original):
+            return original, Relation.EXACT
         text = original.strip().translate(_TO_HALF).removesuffix(suffix).strip()
         if _GROUPED.fullmatch(text):
             text = text.replace(",", "")
@@ -312,17 +245,16 @@ def _json_number(text: str) -> int | float | str:
     return number if json.dumps(number) == text else text
 
 
-# --- identifiers, divisions, tokens ---------------------------------------------------------------------------
+# --- identifiers, divisions, tokens -----------------------------------------------------------------------
 
 
 def _check_strict_certificate_id(value: str) -> None:
-    check_certificate_id(value)
     advice = parse_certificate_id(value).advice
     if advice:
         raise InvalidIdentifier("advice", "; ".join(advice))
 
 
-_CHECKS: dict[str, Callable[[str], None]] = {
+_CHECKS: dict[str, Callable[[str], object]] = {
     "citizen_number": check_citizen_number,
     "uscc": check_uscc,
     "certificate_id": _check_strict_certificate_id,
@@ -345,10 +277,7 @@ def _identifier(settings: Settings) -> Converter:
             return original, Relation.INVALID
         return value, Relation.EXACT
 
-    def write(value: str, _on: str) -> Writing:
-        return value, Relation.EXACT
-
-    return Converter(f"{settings.element_type}@{settings.version}", read, write)
+    return Converter(f"{settings.element_type}@{settings.version}", read, _write_text)
 
 
 _DIVISION = re.compile(r"[1-9][0-9]{5}(?:[0-9]{6})?", re.ASCII)
@@ -409,7 +338,7 @@ def _as_token(value: str) -> str:
     return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
 
 
-# --- by name --------------------------------------------------------------------------------------------------
+# --- by name ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

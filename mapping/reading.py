@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.converters import Converter, text_of
-from mapping.element import Element, Relation
+from mapping.converters import Converter, is_encodable, text_of
+from mapping.element import Element, Relation, make_element
 from mapping.ruleset import FieldRule
 
 __all__ = ["KindReader", "compile_reader", "unknown_name"]
@@ -139,11 +139,13 @@ def _reader(name: str, converter: Converter) -> _Read:
 
 
 def _plain_reader(name: str, converter: Converter) -> _Read:
-    exact = Relation.EXACT
+    """For values that are carried as they are: value and original are one text."""
 
     def read_plain(raw: Any) -> Element:
+        if type(raw) is str and (raw.isascii() or is_encodable(raw)):
+            return make_element(name, raw, raw, Relation.EXACT, "")
         value, relation = converter.read(raw, "")
-        return Element(name, value, value, relation if relation is not exact else exact, "")
+        return make_element(name, value, value, relation, "")
 
     return read_plain
 

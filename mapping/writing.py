@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapping.converters import Converter, text_of
-from mapping.element import Element, Relation
+from mapping.element import Element, Relation, make_element
 from mapping.reading import unknown_name
 from mapping.ruleset import FieldRule
 
