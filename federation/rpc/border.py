@@ -80,7 +80,8 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         async def guarded(raw: bytes, context: Context) -> bytes | None:
             tls_peer = ""
             try:
-                tls_peer = self._check.identify(context.auth_context(), row)
+                tls_peer = self._check.identify(context.auth_context())
+                self._check.admit(tls_peer, row)
                 check_size(raw, row)
                 return await body(raw, Call(row, tls_peer), context)
             except (grpc.aio.AbortError, grpc.aio.UsageError):
@@ -152,7 +153,8 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         async def converse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             tls_peer = ""
             try:
-                tls_peer = self._check.identify(context.auth_context(), row)
+                tls_peer = self._check.identify(context.auth_context())
+                self._check.admit(tls_peer, row)
                 async with asyncio.timeout(row.deadline_s):
                     async for answer in handler.stream_stream(_parsed(requests, row, parse), context):
                         yield write(answer)

@@ -34,8 +34,8 @@ class CallerCheck:
         self._clock = clock
         self._admit = admit
 
-    def identify(self, auth: AuthContext, method: Method) -> str:
-        """The entity id of the caller. Raises PeerTlsIdentity (1-3) and what `admit` raises (4)."""
+    def identify(self, auth: AuthContext) -> str:
+        """The entity id of the caller, by checks 1 to 3. Raises PeerTlsIdentity."""
         version = _one(auth, "ssl_tls_version", "one TLS version")
         if version != b"TLSv1.3":
             raise PeerTlsIdentity(f"TLS 1.3 is needed, not {version.decode('ascii', 'replace')}")
@@ -46,9 +46,12 @@ class CallerCheck:
             raise PeerTlsIdentity(
                 f"the TLS certificate of {identity.entity_id} expired at {identity.not_after.isoformat()}"
             )
-        if method.caller is Caller.MEMBER:
-            self._admit(identity.entity_id)
         return identity.entity_id
+
+    def admit(self, tls_peer: str, method: Method) -> None:
+        """Check 4: return when this entity may call this method. Raises what `admit` raises."""
+        if method.caller is Caller.MEMBER:
+            self._admit(tls_peer)
 
 
 def _one(auth: AuthContext, name: str, wanted: str) -> bytes:

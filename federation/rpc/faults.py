@@ -1,13 +1,15 @@
 """Errors at the border: what a peer may be told, and what a peer told us.
 
 Out: a refusal leaves as gRPC status, safe text of the table, and two trailers: ``yrd-error`` (code) and
-``yrd-detail-bin`` (UTF-8). What is this node's own trouble is told as the peer's (`peer.busy`, or
-`internal` with an incident id); anything that is not of the vocabulary is `internal` too, and its text
-stays in the log. In: only codes that a peer can speak of are rebuilt; the rest becomes PeerInternal.
+``yrd-detail-bin`` (UTF-8). What is this node's own trouble is told as the peer's (`peer.busy`, or `internal`
+with an incident id); so is anything that is not of the vocabulary, and where it arose stays in the log.
+
+In: only codes that a peer can speak of are rebuilt; the rest becomes PeerInternal.
 """
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from dataclasses import dataclass
 from typing import Final
@@ -74,8 +76,22 @@ def refusal_of(error: Exception, *, method: str, tls_peer: str) -> Refusal:
         _log.info("refused", method=method, peer=tls_peer, code=code)
         return Refusal(code, detail_of(error)[:DETAIL_MAX])
     incident = str(uuid.uuid4())
-    _log.error("internal error", method=method, peer=tls_peer, code=code, incident=incident, exc_info=error)
+    _log.error(
+        "internal error",
+        method=method,
+        peer=tls_peer,
+        code=code,
+        incident=incident,
+        kind=type(error).__name__,
+        where=_where(error),
+    )
     return Refusal("internal", f"incident {incident}")
+
+
+def _where(error: Exception) -> list[str]:
+    """The places that the error came through, without its text: that could hold anything, a number too."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def error_of_peer(code: str, detail: str) -> FederationError:

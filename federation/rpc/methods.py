@@ -76,7 +76,6 @@ _ROWS: Final = (
     _unary("/yrd.services.v1.ServicesService/Get", Operation.SERVICES_GET, 64 * _KIB),
     _unary("/yrd.state.v1.StateService/State", Operation.NODE_STATE, 32 * _KIB),
     _standard("/grpc.health.v1.Health/Check", Caller.ENROLLED, _KIB, 5.0),
-    _standard("/grpc.health.v1.Health/List", Caller.ENROLLED, _KIB, 5.0),
     _standard("/grpc.health.v1.Health/Watch", Caller.ENROLLED, _KIB, 3600.0),
     _standard(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Caller.MEMBER, 4 * _KIB, 60.0
