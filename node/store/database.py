@@ -184,7 +184,7 @@ def check_sqlite(scalar: Callable[[str], Any]) -> None:
     mode, level = scalar("PRAGMA journal_mode"), scalar("PRAGMA synchronous")
     if str(mode).lower() != "wal" or int(level) < _SQLITE_FULL:
         raise OwnStoreUnavailable(
-            f"SQLite runs with journal_mode={mode} and synchronous={level}, where evidence needs wal and 2 (FULL):"
+            f"SQLite runs with journal_mode={mode} and synchronous={level}; evidence needs wal and 2 (FULL):"
             " put the database on a local file system"
         )
 

@@ -115,7 +115,6 @@ IDEMPOTENCY_KEYS = Table(
     Column("key", Text, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
     Column("state", SmallInteger, nullable=False),
-    Column("owner", Text, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
     Column("status", Integer, nullable=False),
     Column("content_type", Text, nullable=False),

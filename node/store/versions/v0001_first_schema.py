@@ -87,7 +87,6 @@ def _keys_and_clients() -> None:
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
-        sa.Column("owner", sa.Text, nullable=False),
         sa.Column("lease_until", sa.BigInteger, nullable=False),
         sa.Column("status", sa.Integer, nullable=False),
         sa.Column("content_type", sa.Text, nullable=False),

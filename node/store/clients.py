@@ -1,0 +1,142 @@
+"""The platforms that may call this node (OAuth clients)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from federation.errors import OwnBadValue
+from federation.ports import Clock
+from node.store.client_secrets import hash_secret, is_secret, new_secret
+from node.store.database import Database
+from node.store.tables import CLIENTS
+from node.store.times import from_micros, to_micros
+from node.store.upsert import insert_into
+
+__all__ = ["AuthMethod", "ClientRow", "ClientRows"]
+
+
+class AuthMethod(StrEnum):
+    """How a client proves who it is at the token endpoint."""
+
+    CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - the method's registered name
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """One client. `operations` are what it may ask for; ``*`` stands for all."""
+
+    client_id: str
+    name: str
+    auth_method: AuthMethod
+    jwks: Mapping[str, Any] | None
+    operations: frozenset[str]
+    created_at: datetime
+    disabled_at: datetime | None
+    secret_hash: str = field(repr=False)
+
+    def accepts_secret(self, secret: str) -> bool:
+        """Whether this is its secret; False without one, or when it is disabled. Slow on purpose: never on
+        the loop.
+        """
+        stored = self.secret_hash if self.disabled_at is None else ""
+        return is_secret(secret, stored)
+
+
+class ClientRows:
+    """Clients as rows. Every method raises OwnStoreUnavailable."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def all_clients(self) -> Sequence[ClientRow]:
+        """Every client by id, also those that are disabled."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(CLIENTS).order_by(CLIENTS.c.client_id))
+            return [_client(row) for row in rows.mappings()]
+
+    async def find(self, client_id: str) -> ClientRow | None:
+        """One client, or None."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(CLIENTS).where(CLIENTS.c.client_id == client_id))
+            row = rows.mappings().one_or_none()
+        return None if row is None else _client(row)
+
+    async def add_with_secret(self, client_id: str, name: str, operations: Iterable[str]) -> str:
+        """Add a client that authenticates with a secret, and return the secret: it is not kept.
+
+        Raises OwnBadValue when the id is taken.
+        """
+        secret = new_secret()
+        method = AuthMethod.CLIENT_SECRET_BASIC
+        await self._add(client_id, name, method, operations, secret_hash=hash_secret(secret), jwks=None)
+        return secret
+
+    async def add_with_keys(
+        self, client_id: str, name: str, operations: Iterable[str], jwks: Mapping[str, Any]
+    ) -> None:
+        """Add a client that authenticates with private_key_jwt. Raises OwnBadValue when the id is taken."""
+        await self._add(client_id, name, AuthMethod.PRIVATE_KEY_JWT, operations, secret_hash="", jwks=jwks)
+
+    async def disable(self, client_id: str) -> bool:
+        """From now on it may not call; what it asked stays its own. False when there is no such active
+        client.
+        """
+        change = (
+            update(CLIENTS)
+            .where(CLIENTS.c.client_id == client_id, CLIENTS.c.disabled_at.is_(None))
+            .values(disabled_at=to_micros(self._clock.now()))
+        )
+        async with self._database.writing() as connection:
+            return (await connection.execute(change)).rowcount == 1
+
+    async def remove(self, client_id: str) -> bool:
+        """Forget a client; its id may be given again. False when there is none."""
+        async with self._database.writing() as connection:
+            result = await connection.execute(delete(CLIENTS).where(CLIENTS.c.client_id == client_id))
+            return result.rowcount == 1
+
+    async def _add(
+        self,
+        client_id: str,
+        name: str,
+        method: AuthMethod,
+        operations: Iterable[str],
+        *,
+        secret_hash: str,
+        jwks: Mapping[str, Any] | None,
+    ) -> None:
+        row = insert_into(self._database, CLIENTS).values(
+            client_id=client_id,
+            name=name,
+            auth_method=method.value,
+            secret_hash=secret_hash,
+            jwks="" if jwks is None else json.dumps(dict(jwks)),
+            operations=json.dumps(sorted(set(operations))),
+            created_at=to_micros(self._clock.now()),
+        )
+        async with self._database.writing() as connection:
+            added = await connection.execute(row.on_conflict_do_nothing())
+        if added.rowcount != 1:
+            raise OwnBadValue(f"there is a client {client_id} already: remove it first", field="client_id")
+
+
+def _client(row: Mapping[Any, Any]) -> ClientRow:
+    return ClientRow(
+        client_id=row["client_id"],
+        name=row["name"],
+        auth_method=AuthMethod(row["auth_method"]),
+        jwks=json.loads(row["jwks"]) if row["jwks"] else None,
+        operations=frozenset(json.loads(row["operations"])),
+        created_at=from_micros(row["created_at"]),
+        disabled_at=None if row["disabled_at"] is None else from_micros(row["disabled_at"]),
+        secret_hash=row["secret_hash"],
+    )
