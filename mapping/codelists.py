@@ -1,9 +1,9 @@
 """The shared words as data: code lists, elements, certificate types, and divisions by code and date.
 
-Everything is read once from the tables in `codelists/` and never changes afterwards. A division code is not a key:
-the same six digits have named different places (320705 was 海州区 in 1981 and 新浦区 in 1990), so it is looked up
-with the date it was written on. The history is known from published snapshots; between two snapshots a change can
-have happened on any day, and then both names are given and none is picked.
+Everything is read once from the tables in `codelists/` and never changes afterwards. A division code is not a
+key: the same six digits have named different places (320705 was 海州区 in 1981 and 新浦区 in 1990), so it is
+looked up with the date it was written on. The history is known from published snapshots; between two
+snapshots a change can have happened on any day, and then both names are given and none is picked.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class CodeList:
 
 @dataclass(frozen=True, slots=True)
 class ElementRule:
-    """One shared element: its type (`text`, `date`, `code:sex` …) and whether every certificate carries it."""
+    """One shared element: its type (`text`, `date`, `code:sex` …); `common`: every certificate carries it."""
 
     name: str
     type: str
@@ -96,7 +96,7 @@ class CertificateKind:
 
 @dataclass(frozen=True, slots=True)
 class DivisionName:
-    """A name that a code carried, with the first and last snapshot (year and month, ``198012``) that held it."""
+    """A name that a code carried; first and last snapshot that held it, year and month as in ``198012``."""
 
     code: str
     name: str
@@ -121,7 +121,7 @@ class Divisions:
         return self._names.get(code, ())
 
     def at(self, code: str, on: date) -> tuple[DivisionName, ...]:
-        """The names that the code may have carried on a day: none, one, or several that nothing decides between."""
+        """The names that the code may have carried on a day: none, one, or several if nothing decides."""
         month = on.year * 100 + on.month
         rows = self.history(code)
         seen = tuple(n for n in rows if n.first_seen <= month <= n.last_seen)
@@ -181,7 +181,7 @@ def load_code_lists(directory: Path) -> CodeLists:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table with a header line, cells stripped. Raises OSError, csv.Error or UnicodeError."""
+    """The rows of a CSV table with a header, cells stripped. Raises OSError, csv.Error or UnicodeError."""
     with path.open(encoding="utf-8", newline="") as table:
         return [
             {str(name): (cell or "").strip() for name, cell in row.items() if name is not None}

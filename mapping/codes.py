@@ -19,7 +19,8 @@ def build_code_converter(code_map: CodeMap, version: str) -> Converter:
     """The converter of a code map.
 
     A code without a row, with a ``none`` row, or with rows of different meaning when the day is not known, is
-    UNMAPPED and carried. The two directions are opposites for rows that are exact and the only or preferred way back.
+    UNMAPPED and carried. The two directions are opposites for rows that are exact and the only or preferred
+    way back.
     """
     table = f"{code_map.name}@{version}"
     readings = _by(code_map.rows, lambda row: row.source if row.reads else "")

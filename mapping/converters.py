@@ -1,8 +1,8 @@
 """How one value becomes another. Each converter is a pair: `read` local → shared, `write` shared → local.
 
-Both are total: whatever comes in, something comes out, with its relation. INVALID and UNMAPPED carry the original
-as text. A local value is any JSON value, a shared value always text. Each converter says where its two directions
-are opposites and where something is lost.
+Both are total: whatever comes in, something comes out, with its relation. INVALID and UNMAPPED carry the
+original as text. A local value is any JSON value, a shared value always text. Each converter says where its
+two directions are opposites and where something is lost.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 class Converter:
     """`table` is ``name@version``, or empty when values are carried as they are.
 
-    `read` and `write` take the value and the day it was written on (ISO 8601, empty when not known). `known` has the
-    readings that do not depend on the day, for converters that have finitely many.
+    `read` and `write` take the value and the day it was written on (ISO 8601, empty when not known). `known`
+    has the readings that do not depend on the day, for converters that have finitely many.
     """
 
     table: str
@@ -66,7 +66,7 @@ class Converter:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a converter is built from: the rule's parameters, the element's type, the dialect's version, divisions."""
+    """What a converter is built from: a rule's parameters, its element's type, the dialect's version."""
 
     parameters: Mapping[str, str]
     element_type: str
@@ -81,7 +81,7 @@ class Settings:
         return value
 
 
-# --- text -------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
 def is_encodable(text: str) -> bool:
@@ -94,7 +94,7 @@ def is_encodable(text: str) -> bool:
 
 
 def text_of(raw: Any) -> str:
-    """Any JSON value as text that can be sent: strings as they are, numbers in digits, the rest as compact JSON."""
+    """Any JSON value as text that can be sent: strings as they are, numbers in digits, the rest as JSON."""
     if type(raw) is str:
         return raw if raw.isascii() or is_encodable(raw) else raw.encode("utf-8", "backslashreplace").decode()
     if raw is None:
@@ -122,7 +122,7 @@ def _text(_settings: Settings) -> Converter:
     return Converter("", _read_text, _write_text)
 
 
-# --- full and half width ----------------------------------------------------------------------------------
+# --- full and half width --------------------------------------------------------------------------
 
 _FULL = "".join(
     chr(code) for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
@@ -133,7 +133,7 @@ _TO_FULL_BRACKETS = str.maketrans("()", "（）")
 
 
 def _width(settings: Settings) -> Converter:
-    """Numbers of papers: shared is half width, `brackets` says what the dialect writes. Lossless but for width."""
+    """Numbers of papers: shared is half width; `brackets` says what the dialect writes."""
     full = settings.choice("brackets", ("half", "full")) == "full"
 
     def read(raw: Any, on: str) -> Reading:
@@ -146,14 +146,15 @@ def _width(settings: Settings) -> Converter:
     return Converter(f"width@{settings.version}", read, write)
 
 
-# --- dates ------------------------------------------------------------------------------------------------
+# --- dates ----------------------------------------------------------------------------------------
 
 
 def _date(settings: Settings) -> Converter:
     """Shared is ``yyyy-MM-dd``. Reads every separated form; `form` is what the dialect writes.
 
-    `long` is the dialect's word for 长期; without it, there is no such date in the field. A time of day other than
-    midnight is lost and the reading is BROADER. Milliseconds are read in China Standard Time when `form` is ``ms``.
+    `long` is the dialect's word for 长期; without it, there is no such date in the field. A time of day other
+    than midnight is lost and the reading is BROADER. Milliseconds are read in China Standard Time when `form`
+    is ``ms``.
     """
     form = settings.choice("form", tuple(DATE_FORMS))
     long = settings.parameters.get("long", "")
@@ -191,7 +192,7 @@ def _date(settings: Settings) -> Converter:
     return Converter(f"date@{settings.version}", read, write)
 
 
-# --- numbers ----------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,12})?", re.ASCII)
 _CANONICAL = re.compile(r"(?:0|-?[1-9][0-9]{0,29})(?:\.[0-9]{0,11}[1-9])?", re.ASCII)
@@ -201,8 +202,8 @@ _GROUPED = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
 def _number(settings: Settings) -> Converter:
     """Shared is the plain decimal without unit or trailing zeros; `suffix` is the dialect's unit.
 
-    `scale` is how many shared units are one local unit (10000 where the dialect counts in 万). `json` = ``number``
-    writes a JSON number when that holds the value exactly.
+    `scale` is how many shared units are one local unit (10000 where the dialect counts in 万). `json` =
+    ``number`` writes a JSON number when that holds the value exactly.
     """
     suffix = settings.parameters.get("suffix", "")
     as_number = settings.choice("json", ("text", "number")) == "number"
@@ -231,7 +232,7 @@ def _number(settings: Settings) -> Converter:
 
 
 def _plain(text: str, power: int) -> str:
-    """The decimal times 10^power, without exponent, leading or trailing zeros; 42 digits at most, so always exact."""
+    """The decimal times 10^power, exactly, without exponent, leading or trailing zeros."""
     sign, digits, exponent = Decimal(text).as_tuple()
     shifted = format(Decimal((sign, digits, int(exponent) + power)), "f")
     shifted = shifted.rstrip("0").rstrip(".") if "." in shifted else shifted
@@ -245,7 +246,7 @@ def _json_number(text: str) -> int | float | str:
     return number if json.dumps(number) == text else text
 
 
-# --- identifiers, divisions, tokens -----------------------------------------------------------------------
+# --- identifiers, divisions, tokens ---------------------------------------------------------------
 
 
 def _check_strict_certificate_id(value: str) -> None:
@@ -316,7 +317,11 @@ def _unpadded(text: str) -> str:
 
 
 def _token(settings: Settings) -> Converter:
-    """An opaque token: base64url of the shared value without padding, as one province hands out certificate codes."""
+    """An opaque token, as one province hands out: base64url of the shared value, without padding.
+
+    When what is in it breaks its standard, that is the value, and INVALID.
+    """
+    check = _CHECKS.get(settings.element_type, len)
 
     def read(raw: Any, _on: str) -> Reading:
         original = text_of(raw)
@@ -324,7 +329,13 @@ def _token(settings: Settings) -> Converter:
             value = base64.b64decode(original + "=" * (-len(original) % 4), b"-_", validate=True).decode()
         except (ValueError, binascii.Error):
             return original, Relation.INVALID
-        return (value, Relation.EXACT) if _as_token(value) == original else (original, Relation.INVALID)
+        if _as_token(value) != original:
+            return original, Relation.INVALID
+        try:
+            check(value)
+        except InvalidIdentifier:
+            return value, Relation.INVALID
+        return value, Relation.EXACT
 
     def write(value: str, _on: str) -> Writing:
         return (
@@ -338,7 +349,7 @@ def _as_token(value: str) -> str:
     return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
 
 
-# --- by name ----------------------------------------------------------------------------------------------
+# --- by name --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

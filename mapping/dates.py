@@ -1,4 +1,4 @@
-"""The forms in which dates are written: text in every separated form, compact, and milliseconds of China's clock."""
+"""The forms in which dates are written: separated in any way, compact, and milliseconds of China's clock."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SUMMERS = {
 
 
 def read_date(text: str) -> tuple[str, Relation] | None:
-    """The day that a text names as ``yyyy-MM-dd``; BROADER when a time of day is lost; None when it names no day."""
+    """The day of a text as ``yyyy-MM-dd``; BROADER when a time of day is lost; None when it names no day."""
     found = _DATE.fullmatch(text.strip())
     if found is None:
         return None

@@ -57,7 +57,7 @@ def make_element(
     table: str,
     groups: tuple[tuple[Element, ...], ...] = (),
 ) -> Element:
-    """The same as calling Element, at a quarter of the cost: a certificate is twenty of them on the hot path."""
+    """The same as calling Element at a quarter of the cost: a certificate is twenty of them."""
     element = _new(Element)
     _set_name(element, name)
     _set_value(element, value)

@@ -55,7 +55,7 @@ __all__ = [
 _DIGITS_36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VALUE_36 = {character: value for value, character in enumerate(_DIGITS_36)}
 
-# --- citizen number, GB 11643 -------------------------------------------------------------------------------
+# --- citizen number, GB 11643 ---------------------------------------------------------------------
 
 _CITIZEN = re.compile(r"[1-9][0-9]{16}[0-9X]", re.ASCII)
 _CITIZEN_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # 2^(17-i) mod 11
@@ -99,7 +99,7 @@ class CitizenNumber:
 
 def parse_citizen_number(number: str) -> CitizenNumber:
     """What the number contains. Raises InvalidIdentifier: `form`, `date` (no such day) or `check`."""
-    born_on = check_citizen_number(number)
+    born_on = _checked_birthday(number)
     kind = _PERMITS.get(number[:6], IdentityKind.FOREIGN if number[0] == "9" else IdentityKind.CITIZEN)
     foreign = kind is IdentityKind.FOREIGN
     return CitizenNumber(
@@ -112,8 +112,12 @@ def parse_citizen_number(number: str) -> CitizenNumber:
     )
 
 
-def check_citizen_number(number: str) -> date:
-    """Return the day of birth when form, date and check character are right. Raises as `parse_citizen_number`."""
+def check_citizen_number(number: str) -> None:
+    """Return when form, date and check character are right. Raises as `parse_citizen_number`."""
+    _checked_birthday(number)
+
+
+def _checked_birthday(number: str) -> date:
     if not _CITIZEN.fullmatch(number):
         raise InvalidIdentifier("form", "a citizen number is 17 digits and a digit or X")
     try:
@@ -138,7 +142,7 @@ def _citizen_check(number: str) -> str:
     return _CITIZEN_CHECKS[(sum(map(mul, number.encode(), _CITIZEN_WEIGHTS)) - _CITIZEN_OFFSET) % 11]
 
 
-# --- organisation code, GB 11714 ----------------------------------------------------------------------------
+# --- organisation code, GB 11714 ------------------------------------------------------------------
 
 _ORGANISATION = re.compile(r"[0-9A-Z]{8}[0-9X]", re.ASCII)
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
@@ -166,7 +170,7 @@ def _organisation_check(code: str) -> str:
     return "0123456789X0"[11 - total % 11]
 
 
-# --- unified social credit code, GB 32100 -------------------------------------------------------------------
+# --- unified social credit code, GB 32100 ---------------------------------------------------------
 
 _ALPHABET_31 = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _VALUE_31 = {character: value for value, character in enumerate(_ALPHABET_31)}
@@ -220,7 +224,7 @@ def _uscc_check(code: str) -> str:
     return _ALPHABET_31[-sum(map(mul, map(_VALUE_31.__getitem__, code), _WEIGHTS_31)) % 31]
 
 
-# --- certificate type and certificate id, GB/T 36904 --------------------------------------------------------
+# --- certificate type and certificate id, GB/T 36904 ----------------------------------------------
 
 CERTIFICATE_ID_ROOT = "1.2.156.3005.2."
 """The object identifier under which all certificate ids stand."""
@@ -326,7 +330,7 @@ def _check_37_36(body: str) -> str:
     return _DIGITS_36[(37 - product) % 36]
 
 
-# --- service item code, GB/T 39554.1 ------------------------------------------------------------------------
+# --- service item code, GB/T 39554.1 --------------------------------------------------------------
 
 _SERVICE_ITEM = re.compile(r"[0-9A-Z]{18}[0-9][0-9]{12}(?:[0-9]{2})?", re.ASCII)
 
@@ -367,7 +371,7 @@ def make_service_item_code(authority: str, level: str, base: str, handling: str 
     return parse_service_item_code(f"{authority}{level}{base}{handling}").code
 
 
-# --- by GB/T 36903 holder code type -------------------------------------------------------------------------
+# --- by GB/T 36903 holder code type ---------------------------------------------------------------
 
 _HOLDER_CHECKS: dict[str, Callable[[str], object]] = {"001": check_uscc, "111": check_citizen_number}
 

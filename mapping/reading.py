@@ -1,4 +1,4 @@
-"""Compiles the rules of one kind of document into the function that reads it: local document → shared elements."""
+"""Compiles the rules of one kind of document into what reads it: local document → shared elements."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _missing(rule: FieldRule) -> Element | None:
     return Element(rule.element, "", "", Relation.INVALID, "") if rule.required else None
 
 
-# --- one field ------------------------------------------------------------------------------------------------
+# --- one field ------------------------------------------------------------------------------------
 
 
 def _reader(name: str, converter: Converter) -> _Read:
@@ -184,7 +184,7 @@ def _decoded(raw: Any) -> Any:
         return raw
 
 
-# --- one object -----------------------------------------------------------------------------------------------
+# --- one object -----------------------------------------------------------------------------------
 
 
 def _walker(root: _Node, shared: Mapping[str, object], strict: bool) -> Callable[[Any, list[Element]], None]:

@@ -2,19 +2,19 @@
 
 Files of `dialects/<province>/`:
 
-- ``dialect.toml``: province, name, version, the version of the shared code lists it was written against, `[maps]`
-  (code map → shared list, optionally the list's own column that holds the local codes) and `[parameters]` (request
-  parameter → converter).
-- ``fields.csv``: one row per field: kind, group, local, element, converter, parameters, default, required, note.
-  `kind` is a certificate type's shared name, ``service_item``, or ``*`` for what every certificate carries; a row
-  for a kind replaces the ``*`` row of the same element. `local` is a dotted path; a segment ``name|json`` holds
-  JSON in a string. Rows with a `group` describe the rows of the list that this group is.
-- ``maps/<name>.csv``: one row per claim: source, source_label, relation, target, valid_from, valid_to, direction,
-  preferred_reverse, note, source_of_claim. `relation` says what the target is to the source; ``none`` says that
-  there is no target.
+- ``dialect.toml``: province, name, version, the version of the shared code lists it was written against,
+  `[maps]` (code map → shared list, optionally the list's own column that holds the local codes) and
+  `[parameters]` (request parameter → converter).
+- ``fields.csv``: one row per field: kind, group, local, element, converter, parameters, default, required,
+  note. `kind` is a certificate type's shared name, ``service_item``, or ``*`` for what every certificate
+  carries; a row for a kind replaces the ``*`` row of the same element. `local` is a dotted path; a segment
+  ``name|json`` holds JSON in a string. Rows with a `group` describe the rows of the list that this group is.
+- ``maps/<name>.csv``: one row per claim: source, source_label, relation, target, valid_from, valid_to,
+  direction, preferred_reverse, note, source_of_claim. `relation` says what the target is to the source;
+  ``none`` says that there is no target.
 
-Every fault is reported, not only the first. The digest of a dialect is SHA-256 over its files in the order of their
-names, each as length, name, length, bytes (lengths are 8 bytes, big endian).
+Every fault is reported, not only the first. The digest of a dialect is SHA-256 over its files in the order of
+their names, each as length, name, length, bytes (lengths are 8 bytes, big endian).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def digest_of(directory: Path) -> bytes:
 
 
 def read_rule_set(directory: Path, lists: CodeLists) -> tuple[RuleSet, str, list[str]]:
-    """What the files say, the code list version they were written against, and what could not be read of them."""
+    """What the files say, the code list version they were written against, and what could not be read."""
     faults: list[str] = []
     described = _read_described(directory / "dialect.toml", faults)
     rules = RuleSet(
@@ -183,9 +183,9 @@ def _read_described(path: Path, faults: list[str]) -> dict[str, Any]:
         faults.append(f"dialect.toml: {failed}")
         return {}
     faults.extend(f"dialect.toml: unknown key {key}" for key in sorted(set(described) - _TOP_KEYS))
-    for key in ("province", "name", "version", "codelists"):
-        if not isinstance(described.get(key), str) or not described[key]:
-            faults.append(f"dialect.toml: {key} must be a text")
+    texts = {key for key, value in described.items() if isinstance(value, str) and value}
+    needed = ("province", "name", "version", "codelists")
+    faults.extend(f"dialect.toml: {key} must be a text" for key in needed if key not in texts)
     return described
 
 
@@ -212,7 +212,7 @@ def _rows(path: Path, name: str, columns: tuple[str, ...], faults: list[str]) ->
     return rows
 
 
-# --- maps -----------------------------------------------------------------------------------------------------
+# --- maps -----------------------------------------------------------------------------------------
 
 
 def _read_maps(
@@ -304,7 +304,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-# --- fields ---------------------------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 def _read_fields(path: Path, lists: CodeLists, faults: list[str]) -> dict[str, tuple[FieldRule, ...]]:

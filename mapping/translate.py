@@ -1,9 +1,9 @@
 """Between a province's dialect and the shared words, driven by its rule set alone.
 
-`to_shared` and `to_local` are pure and total: for every value there is an element that says what it became, what it
-was, and how the one relates to the other. What the dialect does not know comes through UNMAPPED under its own name;
-a code that another province could not translate is never read as one of ours. `render_local` is the opposite of
-`to_shared` where the maps are exact.
+`to_shared` and `to_local` are pure and total: for every value there is an element that says what it became,
+what it was, and how the one relates to the other. What the dialect does not know comes through UNMAPPED under
+its own name; a code that another province could not translate is never read as one of ours. `render_local` is
+the opposite of `to_shared` where the maps are exact.
 
 A rule set is compiled once into closures over plain dictionaries; elements of codes are made once and shared.
 """
@@ -20,7 +20,7 @@ from typing import Any
 from mapping.codelists import SERVICE_ITEM, CodeLists, code_lists
 from mapping.codes import build_code_converter
 from mapping.converters import Converter, Settings, build_converter
-from mapping.element import Element, Relation
+from mapping.element import Element
 from mapping.errors import UnknownDocument, UnknownList
 from mapping.reading import KindReader, compile_reader
 from mapping.ruleset import FieldRule, RuleSet
@@ -56,10 +56,10 @@ class Dialect:
         return self.version, self.digest
 
     def to_shared(self, kind: str, document: Mapping[str, Any]) -> tuple[Element, ...]:
-        """A registry's document in shared words. `kind` is a shared certificate type code or ``service_item``.
+        """A registry's document in shared words. `kind`: a shared certificate type code or ``service_item``.
 
-        A required field that is missing is INVALID with an empty value; other missing fields are left out, as are
-        null and empty texts. Raises UnknownDocument when the dialect has no such kind.
+        A required field that is missing is INVALID with an empty value; other missing fields are left out, as
+        are null and empty texts. Raises UnknownDocument when the dialect has no such kind.
         """
         reader = self._readers.get(kind)
         if reader is None:
@@ -131,7 +131,7 @@ class Dialect:
 
 
 def load_dialect(province: str, directory: Path | None = None) -> Dialect:
-    """The dialect of a province, from `directory` or as shipped. Raises RuleSetFaults with all that is wrong."""
+    """The dialect of a province, from `directory` or as shipped. Raises RuleSetFaults with all faults."""
     lists = code_lists()
     return compile_dialect(load_rule_set(directory or _DIALECTS / province, lists), lists)
 

@@ -1,12 +1,12 @@
 """What a dialect must fulfil before anything is translated with it. Each check names its rule and the line.
 
 1. The shared code lists are the ones that it was written against.
-2. A code map leads to codes of its list only; one source has one target on any day; where several sources lead to
-   one target, exactly one of them is the way back on any day.
-3. A field's converter exists, takes its parameters, and fits the shared element's type; a code map leads to the
-   element's own list.
+2. A code map leads to codes of its list only; one source has one target on any day; where several sources lead
+   to one target, exactly one of them is the way back on any day.
+3. A field's converter exists, takes its parameters, and fits the shared element's type; a code map leads to
+   the element's own list.
 4. A local path and a field's own name occur once; nothing lies under a path that is a value itself.
-5. Every kind covers every shared element; the certificate type and id, and the item code, can be read.
+5. Every kind covers every shared element, and every certificate tells its type and id in one way.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def rule_set_faults(rules: RuleSet, written_against: str, lists: CodeLists) -> l
     return list(dict.fromkeys(faults))
 
 
-# --- 2: code maps ---------------------------------------------------------------------------------------------
+# --- 2: code maps ---------------------------------------------------------------------------------
 
 
 def _map_faults(code_map: CodeMap, lists: CodeLists) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _reverse_faults(target: str, rows: list[MapRow]) -> Iterator[str]:
                 yield f"{other.where}: {target} has two ways back and none is preferred ({one.where})"
 
 
-# --- 3, 4, 5: fields ------------------------------------------------------------------------------------------
+# --- 3, 4, 5: fields ------------------------------------------------------------------------------
 
 
 def _kind_faults(kind: str, fields: tuple[FieldRule, ...], rules: RuleSet, lists: CodeLists) -> Iterator[str]:

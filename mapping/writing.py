@@ -1,4 +1,4 @@
-"""Compiles the rules of one kind of document into what writes it: shared elements → local elements or document."""
+"""Compiles the rules of one kind of document into what writes it: shared → local elements or document."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.converters import Converter, text_of
-from mapping.element import Element, Relation, make_element
+from mapping.converters import Converter
+from mapping.element import Element, Relation
 from mapping.reading import unknown_name
 from mapping.ruleset import FieldRule
 
@@ -58,7 +58,7 @@ class KindWriter:
                 document[element.name] = _carried_raw(element)
             else:
                 _put(document, writer.path, self._raw(writer, element, elements), strings)
-        for parent, key in sorted_deepest_first(strings):
+        for parent, key in _deepest_first(strings):
             parent[key] = json.dumps(parent[key], ensure_ascii=False, separators=(",", ":"))
         return document
 
@@ -147,7 +147,7 @@ def _put(
             node = inner
 
 
-def sorted_deepest_first(
+def _deepest_first(
     strings: Mapping[tuple[str, ...], tuple[dict[str, Any], str]],
 ) -> Iterable[tuple[dict[str, Any], str]]:
     """Inner strings are made before the objects that hold them."""
