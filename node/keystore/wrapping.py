@@ -70,8 +70,8 @@ class KeyEncryptionKey:
                 raise KeystoreError(f"the key-encryption key {path} is not a regular file")
             if mode & 0o077:
                 raise KeystoreError(
-                    f"the key-encryption key {path} has mode {stat.S_IMODE(mode):04o}, so others can reach it:"
-                    f" chmod 600 {path}"
+                    f"the key-encryption key {path} has mode {stat.S_IMODE(mode):04o}, so that others can"
+                    f" reach it: chmod 600 {path}"
                 )
             text = file.read(_MOST_FILE_BYTES)
         try:

@@ -83,7 +83,8 @@ class Database:
         """
         with _translated():
             async with self.engine.connect() as connection:
-                writer = await connection.execution_options(writes=True)
+                # An upsert says by its row count whether it won; SQLAlchemy forgets an insert's by default.
+                writer = await connection.execution_options(writes=True, preserve_rowcount=True)
                 async with writer.begin():
                     yield writer
 
