@@ -45,11 +45,9 @@ PARAMETERS = (
 """Our names for what an operation asks with (`federation.ports.LocalRegistry`)."""
 
 REGISTRY_OPERATIONS = tuple(
-    operation.value
-    for operation in Operation
-    if operation not in (Operation.NODE_STATE, Operation.CERTIFICATES_TYPES)
+    operation.value for operation in Operation if operation is not Operation.NODE_STATE
 )
-"""The operations that need the registry; the others are answered from the dialect and the node itself."""
+"""The operations that a registry may offer; a node tells its own state itself."""
 
 
 def _nothing() -> Mapping[str, Any]:

@@ -112,8 +112,8 @@ async def _run(
 async def _stop(work: asyncio.Task[Any], driver: Any) -> None:
     """End a query whose time is up.
 
-    SQLite computes in a thread of its own, and anything else asked of the connection would queue behind it: it
-    is interrupted. psycopg passes a cancellation on to the server by itself.
+    SQLite computes in a thread of its own, and anything else asked of the connection would queue behind
+    it: so it is interrupted. psycopg passes a cancellation on to the server by itself.
     """
     if isinstance(driver, aiosqlite.Connection):
         await driver.interrupt()

@@ -1,0 +1,200 @@
+"""Between the API's models and the words of the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from federation.ask import AskResult
+from federation.errors import OwnNotFound
+from federation.query import (
+    Basis,
+    BasisKind,
+    Certificate,
+    CertificateAnswer,
+    CertificateGet,
+    CertificateQuery,
+    CertificatesAnswer,
+    CertificateTypesAnswer,
+    CertificateVerify,
+    MapSet,
+    ServiceItem,
+    ServiceItemAnswer,
+    ServicesAnswer,
+    ServiceSearch,
+    VerifyAnswer,
+)
+from mapping.element import Element, Relation
+from node.api import models
+
+__all__ = [
+    "NameOfType",
+    "answer_of",
+    "basis_of",
+    "body_of_get",
+    "body_of_query",
+    "body_of_search",
+    "body_of_verify",
+]
+
+NameOfType = Callable[[str], str]
+"""The name of a local certificate type code, or empty."""
+
+
+def basis_of(model: models.BasisModel) -> Basis:
+    """The basis that a request carries."""
+    return Basis(
+        BasisKind[model.kind.upper()],
+        model.service_item_name,
+        model.service_item_code,
+        model.case_number,
+        model.purpose,
+        model.consent,
+    )
+
+
+def body_of_query(model: models.CertificatesQuery) -> CertificateQuery:
+    """What certificates/query asks, in local words."""
+    return CertificateQuery(model.holder.id_type, model.holder.id, model.certificate_type)
+
+
+def body_of_get(model: models.CertificatesGet) -> CertificateGet:
+    """What certificates/get asks."""
+    return CertificateGet(model.certificate_id)
+
+
+def body_of_verify(model: models.CertificatesVerify) -> CertificateVerify:
+    """What certificates/verify asks, in local words."""
+    face = tuple(Element(name, value) for name, value in model.face.items())
+    return CertificateVerify(model.certificate_id, bytes.fromhex(model.digest), face)
+
+
+def body_of_search(model: models.ServicesQuery) -> ServiceSearch:
+    """What services/query asks, in local words."""
+    return ServiceSearch(model.words, model.item_code, model.division, model.page, model.page_size)
+
+
+def answer_of(result: AskResult, name_of_type: NameOfType) -> models.AnswerEnvelope:
+    """An answer as the API gives it. The body decides which model it is."""
+    return _ANSWERS[type(result.body)](_envelope(result), result.body, name_of_type)
+
+
+def _envelope(result: AskResult) -> dict[str, Any]:
+    header = result.answer_header
+    return {
+        "request_id": result.request_id,
+        "outcome": "answered",
+        "province": result.peer.province,
+        "answering": header.answering,
+        "asked_at": result.request_header.asked_at,
+        "answered_at": header.answered_at,
+        "decision": models.DecisionModel(
+            header.decision.rule, header.decision.policy_version, header.decision.consent_status
+        ),
+        "map_sets": models.MapSetsModel(_map_set(result.request_header.map_set), _map_set(header.map_set)),
+    }
+
+
+def _map_set(map_set: MapSet) -> models.MapSetModel:
+    return models.MapSetModel(map_set.version, map_set.digest.hex())
+
+
+def _certificates(
+    envelope: dict[str, Any], body: CertificatesAnswer, name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    found = [_certificate(one, name_of_type) for one in body.certificates]
+    return models.CertificatesQueryResult(**envelope, certificates=found)
+
+
+def _one_certificate(
+    envelope: dict[str, Any], body: CertificateAnswer, name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    found = None if body.certificate is None else _certificate(body.certificate, name_of_type)
+    return models.CertificatesGetResult(**envelope, certificate=found)
+
+
+def _verdict(
+    envelope: dict[str, Any], body: VerifyAnswer, _name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    word: Any = body.verdict.word
+    return models.CertificatesVerifyResult(
+        **envelope, verdict=word, state=body.state, state_on=body.state_on, altered=list(body.altered)
+    )
+
+
+def _types(
+    envelope: dict[str, Any], body: CertificateTypesAnswer, _name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    types = [models.CertificateTypeModel(one.code, one.name, list(one.fields)) for one in body.types]
+    return models.CertificateTypesResult(**envelope, types=types)
+
+
+def _items(
+    envelope: dict[str, Any], body: ServicesAnswer, _name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    items = [_item(one) for one in body.items]
+    return models.ServicesQueryResult(**envelope, items=items, total=body.total, page=body.page)
+
+
+def _one_item(
+    envelope: dict[str, Any], body: ServiceItemAnswer, _name_of_type: NameOfType
+) -> models.AnswerEnvelope:
+    if body.item is None:
+        raise OwnNotFound("the province has no such service item", field="item_code")
+    return models.ServicesGetResult(**envelope, item=_item(body.item))
+
+
+_ANSWERS: dict[type, Callable[[dict[str, Any], Any, NameOfType], models.AnswerEnvelope]] = {
+    CertificatesAnswer: _certificates,
+    CertificateAnswer: _one_certificate,
+    VerifyAnswer: _verdict,
+    CertificateTypesAnswer: _types,
+    ServicesAnswer: _items,
+    ServiceItemAnswer: _one_item,
+}
+
+
+def _certificate(one: Certificate, name_of_type: NameOfType) -> models.CertificateModel:
+    return models.CertificateModel(
+        one.certificate_type,
+        name_of_type(one.certificate_type),
+        one.certificate_id,
+        _fields(one.elements),
+        list(_translations(one.elements)),
+    )
+
+
+def _item(one: ServiceItem) -> models.ServiceItemModel:
+    return models.ServiceItemModel(
+        one.item_code, one.name, _fields(one.elements), list(_translations(one.elements))
+    )
+
+
+def _fields(elements: Iterable[Element]) -> dict[str, models.FieldValue]:
+    """Values by local name; what comes several times under one name becomes a list, so nothing is lost."""
+    fields: dict[str, models.FieldValue] = {}
+    for element in elements:
+        value: models.FieldValue = element.value
+        if element.groups:
+            value = [_fields(row) for row in element.groups]
+        held = fields.get(element.name)
+        if held is not None:
+            value = [
+                *(held if isinstance(held, list) else [held]),
+                *(value if isinstance(value, list) else [value]),
+            ]
+        fields[element.name] = value
+    return fields
+
+
+def _translations(elements: Iterable[Element], prefix: str = "") -> Iterable[models.Translation]:
+    """How each value came about, for those that any table or rule had a part in."""
+    for element in elements:
+        if element.table or element.relation is not Relation.EXACT or element.value != element.original:
+            word: Any = element.relation.word
+            if not element.groups:
+                yield models.Translation(
+                    prefix + element.name, element.value, element.original, word, element.table
+                )
+        for number, row in enumerate(element.groups):
+            yield from _translations(row, f"{prefix}{element.name}[{number}].")

@@ -1,0 +1,144 @@
+"""Who calls and may they: the token, the client, its right. Then one place for a request that is repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from federation.errors import (
+    FederationError,
+    OwnBadValue,
+    OwnForbidden,
+    OwnIdempotencyConflict,
+    OwnInProgress,
+    OwnOverQuota,
+    OwnUnauthenticated,
+)
+from federation.quota import TokenBuckets
+from node.api.access_tokens import AccessTokens
+from node.api.client_directory import ClientDirectory
+from node.api.ports import IdempotencyKeys, KeyState, KeyVerdict
+from node.api.rights import is_granted
+from node.api.trace import traceparent_of
+
+__all__ = ["REQUEST_ID", "Call", "Gate", "Repeats"]
+
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The id that the border gave to this request."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose caller is known and has the right. Only `Gate.admit` makes one."""
+
+    request: web.Request
+    request_id: str
+    client_id: str
+    traceparent: str
+
+
+class Gate:
+    """Admits requests. A request that only reads here draws on `reads`; asking has its quota in `ask`."""
+
+    def __init__(self, tokens: AccessTokens, clients: ClientDirectory, reads: TokenBuckets) -> None:
+        self._tokens = tokens
+        self._clients = clients
+        self._reads = reads
+
+    def admit(self, request: web.Request, right: str) -> Call:
+        """The call, when its token is good and its client still may. `right` empty: any client may.
+
+        Raises OwnUnauthenticated, OwnTokenExpired, OwnForbidden, OwnOverQuota.
+        """
+        permit = self._tokens.verify(_bearer(request.headers.get("Authorization")))
+        client = self._clients.find(permit.client_id)
+        if client is None:
+            raise OwnUnauthenticated("the client was removed or disabled", field="authorization")
+        if right and not (is_granted(right, permit.scope) and is_granted(right, client.operations)):
+            raise OwnForbidden(f"this client, or its token, has no right to {right}")
+        if not right:
+            self._draw(client.client_id)
+        traceparent = traceparent_of(request.headers.get("traceparent"))
+        return Call(request, request[REQUEST_ID], client.client_id, traceparent)
+
+    def _draw(self, client_id: str) -> None:
+        wait_s = self._reads.take(client_id)
+        if wait_s:
+            raise OwnOverQuota(f"the quota of {client_id} is used up; try again in {wait_s:.3f} s")
+
+
+def _bearer(header: str | None) -> str:
+    if header is None:
+        raise OwnUnauthenticated("send Authorization: Bearer with a token from /oauth/token")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise OwnUnauthenticated("the Authorization header is not Bearer with a token", field="authorization")
+    return token.strip()
+
+
+class Repeats:
+    """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): the same request gets the first answer.
+
+    Only an answer is kept. A request that failed may be sent again under its key and is then done anew.
+    """
+
+    def __init__(self, keys: IdempotencyKeys) -> None:
+        self._keys = keys
+
+    async def once(
+        self, call: Call, body: bytes, work: Callable[[], Awaitable[web.Response]]
+    ) -> web.Response:
+        """The answer of `work`, or the first answer under the same key.
+
+        Raises OwnIdempotencyConflict, OwnInProgress, OwnBadValue for a key of a wrong form, and as `work`.
+        """
+        key = call.request.headers.get("Idempotency-Key")
+        if key is None:
+            return await work()
+        if not (1 <= len(key) <= 128 and key.isascii() and key.isprintable()):
+            raise OwnBadValue("expected 1 to 128 printable ASCII characters", field="Idempotency-Key")
+        digest = hashlib.sha256(f"{call.request.method} {call.request.path}\0".encode() + body).digest()
+        verdict = await self._keys.claim(call.client_id, key, digest)
+        if verdict.state is not KeyState.NEW:
+            return _repeated(verdict)
+        return await self._first(call.client_id, key, work)
+
+    async def _first(
+        self, client_id: str, key: str, work: Callable[[], Awaitable[web.Response]]
+    ) -> web.Response:
+        try:
+            response = await work()
+        except BaseException:
+            with contextlib.suppress(FederationError):  # its lease runs out by itself
+                await self._keys.release(client_id, key)
+            raise
+        body = response.body
+        if not isinstance(body, bytes):
+            raise TypeError("an answer that is kept has its bytes at hand")
+        try:
+            await self._keys.finish(
+                client_id, key, status=response.status, content_type=response.content_type, body=body
+            )
+        except FederationError as error:  # the answer itself is stored as evidence; only a repeat asks anew
+            _log.warning("api.answer_not_kept", code=error.code)
+        return response
+
+
+def _repeated(verdict: KeyVerdict) -> web.Response:
+    if verdict.state is KeyState.CONFLICT:
+        raise OwnIdempotencyConflict("this key came with another request before", field="Idempotency-Key")
+    if verdict.state is KeyState.WORKING:
+        raise OwnInProgress("the first request under this key is not answered yet", field="Idempotency-Key")
+    return web.Response(
+        body=verdict.body,
+        status=verdict.status,
+        content_type=verdict.content_type,
+        headers={"Idempotent-Replayed": "true", "Cache-Control": "no-store"},
+    )
