@@ -53,7 +53,7 @@ class GrpcPeerTransport:
         """
         if self._unary:
             return await self.exchange_unary(peer, operation, envelope, timeout_s=timeout_s)
-        return await self._link(peer).exchange(envelope, timeout_s)
+        return await self._link(peer).exchange(operation, envelope, timeout_s)
 
     async def exchange_unary(
         self, peer: Peer, operation: Operation, envelope: bytes, *, timeout_s: float
