@@ -25,7 +25,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield f"sqlite:///{tmp_path / 'node.db'}"
         else:
             server: PostgresServer = request.getfixturevalue("postgres")
-            yield stack.enter_context(server.new_database())
+            yield stack.enter_context(server.new_store())
 
 
 @pytest.fixture
