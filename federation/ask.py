@@ -36,7 +36,7 @@ from federation.errors import (
     error_from,
 )
 from federation.exchange import ExchangeParts
-from federation.local_words import check_basis, to_local_body, to_shared_body
+from federation.local_words import check_basis, shared_province, to_local_body, to_shared_body
 from federation.observe import Side, trace_id
 from federation.opening import open_answer
 from federation.peers import Peer, TrustSnapshot
@@ -209,11 +209,12 @@ class Asker:
 
     def _prepare(self, command: AskCommand, began_s: float) -> _Open:
         snapshot = self._parts.directory.current
-        peer = snapshot.peer_in(command.province)
+        dialect = self._parts.dialect.current
+        peer = snapshot.peer_in(shared_province(dialect, command.province))
         peer.require_standing(self._parts.clock.now())
         check_basis(command.basis)
         page_size = self._parts.limits.page_size
-        body = to_shared_body(self._parts.dialect.current, command.body, page_size_max=page_size)
+        body = to_shared_body(dialect, command.body, page_size_max=page_size)
         grant = self._may_ask(command.client, peer, command.basis, body)
         header = self._header(command, snapshot.own_entity, peer, operation_of(body))
         return _Open(command.client, peer, Request(header, body), grant, began_s + command.timeout_s)

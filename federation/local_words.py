@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from federation.errors import OwnBadValue, OwnUnknownCode
+from federation.errors import OwnBadValue, OwnUnknownCode, OwnUnknownProvince
 from federation.query import (
     AnswerBody,
     Basis,
@@ -32,12 +32,13 @@ from federation.query import (
     Verdict,
     VerifyAnswer,
 )
+from mapping.codelists import code_lists
 from mapping.element import Element, Relation
 from mapping.errors import InvalidIdentifier, MappingError
 from mapping.identifiers import check_holder_id, check_service_item_code, parse_certificate_id
 from mapping.translate import Dialect
 
-__all__ = ["check_basis", "to_local_body", "to_shared_body"]
+__all__ = ["check_basis", "shared_province", "to_local_body", "to_shared_body"]
 
 _ITEM = "service_item"
 _UNKNOWN = (Relation.UNMAPPED, Relation.INVALID)
@@ -49,6 +50,16 @@ def check_basis(basis: Basis) -> None:
     """Return when the basis's item code, if there is one, is well formed. Raises OwnBadValue."""
     if basis.service_item_code:
         _require(check_service_item_code, basis.service_item_code, "basis.service_item_code")
+
+
+def shared_province(dialect: Dialect, province: str) -> str:
+    """The six digits of a province, from these or the dialect's own word. Raises OwnUnknownProvince."""
+    if len(province) == 6 and province.isascii() and province.isdigit():
+        return province
+    try:
+        return _shared_code(dialect, "province", province, "province")
+    except OwnUnknownCode as error:
+        raise OwnUnknownProvince(error.detail, field="province") from error
 
 
 def to_shared_body(dialect: Dialect, body: RequestBody, *, page_size_max: int) -> RequestBody:
@@ -124,7 +135,10 @@ def _shared_search(dialect: Dialect, body: ServiceSearch, page_size_max: int) ->
         raise OwnBadValue(f"expected 1 to {page_size_max}", field="page_size")
     if not body.division:
         return body
-    return replace(body, division=_shared_code(dialect, "division", body.division, "division"))
+    division = _shared_code(dialect, "division", body.division, "division")
+    if division not in code_lists().divisions:
+        raise OwnUnknownCode(f"{division} is no division of the four provinces", field="division")
+    return replace(body, division=division)
 
 
 def _shared_code(dialect: Dialect, list_name: str, value: str, field: str) -> str:
@@ -209,7 +223,7 @@ def _local_elements(dialect: Dialect, kind: str, elements: tuple[Element, ...]) 
 
 def _joined(shared: Element, local: Element) -> Element:
     """Both steps as one: the other province's original, the worse of the two relations, both tables."""
-    tables = [table for table in (shared.table, local.table) if table]
+    tables = dict.fromkeys(table for table in (shared.table, local.table) if table)
     groups = local.groups
     if groups:
         groups = tuple([tuple(map(_joined, *rows)) for rows in zip(shared.groups, groups, strict=True)])
