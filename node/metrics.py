@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from federation.errors import TABLE
 from federation.observe import Side
@@ -80,7 +81,7 @@ class _Spread:
     def family(self) -> Metric:
         name, text, names = self._head
         family = HistogramMetricFamily(name, text, labels=names)
-        bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         for labels, (counts, total) in self._rows.items():
             below, buckets = 0, []
             for bound, count in zip(bounds, counts, strict=True):
@@ -107,6 +108,11 @@ class Metrics(Collector):
             "yrd_turned_away",
             "Messages refused without a signed answer and answers not believed, by side, province and code.",
             ["side", "province", "code"],
+        )
+        self._refused_calls = _Counts(
+            "yrd_refused_calls",
+            "gRPC calls refused as a whole, by the caller's province and code.",
+            ["province", "code"],
         )
         self._durations = _Spread(
             "yrd_exchange_seconds", "How long a whole exchange took.", ["side", "operation"], _SECONDS
@@ -144,6 +150,10 @@ class Metrics(Collector):
     def turned_away(self, side: Side, province: str, code: str) -> None:
         """A message was refused without a signed answer, or an answer was not believed."""
         self._turned_away.counts[side, province, _known(code)] += 1
+
+    def call_refused(self, province: str, code: str) -> None:
+        """A gRPC call was refused as a whole."""
+        self._refused_calls.counts[province, _known(code)] += 1
 
     # --- the journal's hooks
 
@@ -196,7 +206,13 @@ class Metrics(Collector):
         for side, count in self._in_flight.items():
             in_flight.add_metric([side], count)
         yield in_flight
-        for counts in (self._exchanges, self._turned_away, self._commits, self._failures):
+        for counts in (
+            self._exchanges,
+            self._turned_away,
+            self._refused_calls,
+            self._commits,
+            self._failures,
+        ):
             yield counts.family()
         for spread in (self._durations, self._stages, self._batch, self._commit_seconds):
             yield spread.family()

@@ -23,6 +23,7 @@ from node.config.model import (
     Section,
     TrustSection,
 )
+from node.enrolled import EnrolmentUnusable, read_enrolled
 from trust.errors import EntityIdRejected
 from trust.identity import check_entity_id
 
@@ -142,20 +143,19 @@ def check_key_file(sections: Sections) -> Iterator[Finding]:
 
 
 def check_trust_files(sections: Sections) -> Iterator[Finding]:
-    """The anchor's keys and the enrolment are there and are JSON."""
+    """The anchor's keys are there, and the enrolment is this node's."""
     trust = _section(sections, "trust", TrustSection)
     if trust is None:
         return
     if wrong := _not_json(trust.anchor_keys):
         yield Finding("trust.anchor_keys", *wrong)
-    if not trust.enrolment.exists():
-        yield Finding(
-            "trust.enrolment",
-            f"没有 {trust.enrolment}：请由锚方执行 yrd anchor enroll",
-            f"there is no {trust.enrolment}: the anchor makes it with `yrd anchor enroll`",
-        )
-    elif wrong := _not_json(trust.enrolment):
-        yield Finding("trust.enrolment", *wrong)
+    node = _section(sections, "node", NodeSection)
+    if node is None:
+        return
+    try:
+        read_enrolled(trust.enrolment, entity_id=node.entity_id, anchor=trust.anchor)
+    except EnrolmentUnusable as error:
+        yield Finding("trust.enrolment", error.zh, error.en)
 
 
 def _not_json(path: Path) -> tuple[str, str] | None:

@@ -103,7 +103,7 @@ def _resolve_store(value: Any, info: ValidationInfo) -> str:
 ListenAddress = Annotated[Address, BeforeValidator(_read_address)]
 FilePath = Annotated[Path, BeforeValidator(_resolve_path)]
 StoreUrl = Annotated[str, BeforeValidator(_resolve_store)]
-Province = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+Province = Annotated[str, Field(pattern=r"^[1-9][0-9]0000$")]
 
 
 class Section(BaseModel):
@@ -116,7 +116,7 @@ class NodeSection(Section):
     """[node]: who this node is. `entity_id` is its public URL; plain HTTP on loopback only, when said so."""
 
     province: Province
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=60)]
     entity_id: str
     allow_http_on_loopback: bool = False
 
@@ -132,9 +132,14 @@ class ListenSection(Section):
 
 
 class PublicSection(Section):
-    """[public]: how other nodes reach this one, where that is not where it listens."""
+    """[public]: how others reach this node, where that is not where it listens.
+
+    `grpc` is for other nodes; `platform` is the URL by which the province's platforms know the API, which is
+    also the issuer of their access tokens.
+    """
 
     grpc: ListenAddress | None = None
+    platform: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$")] | None = None
 
 
 class StoreSection(Section):
@@ -222,3 +227,8 @@ class Config(Section):
     def grpc_target(self) -> Address:
         """Where other nodes reach this one."""
         return self.public.grpc or self.listen.grpc
+
+    @property
+    def platform_url(self) -> str:
+        """By which platforms know the API; without a slash at its end."""
+        return self.public.platform or f"http://{self.listen.platform}"

@@ -1,17 +1,19 @@
 """The public listener: what this node says about itself to everyone, and a page for people.
 
-Nothing here asks who is calling, so nothing here is anyone's secret. Other rooms bring their own routes.
+Nothing here asks who is calling, so nothing here is anyone's secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from html import escape
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from node.config import NodeSection
+from node.web.federation import add_entity_configuration
 
 __all__ = ["make_public_app"]
 
@@ -37,7 +39,8 @@ a {{ color: #0b4f9e; }}
 a:focus-visible {{ outline: 3px solid #0b4f9e; outline-offset: 2px; }}
 section + section {{ border-top: 1px solid #c8c8c8; margin-top: 2rem; padding-top: 1rem; }}
 @media (prefers-color-scheme: dark) {{
-  body {{ color: #eee; background: #161616; }} a, a:focus-visible {{ color: #8fc0ff; outline-color: #8fc0ff; }}
+  body {{ color: #eee; background: #161616; }}
+  a, a:focus-visible {{ color: #8fc0ff; outline-color: #8fc0ff; }}
 }}
 </style>
 </head>
@@ -69,10 +72,11 @@ province's own portal; this page is for engineers.</p>
 """
 
 
-def make_public_app(
-    node: NodeSection, anchor: str, routes: Iterable[web.AbstractRouteDef]
-) -> web.Application:
-    """The application of the public listener: the front page and the routes of other rooms."""
+def make_public_app(node: NodeSection, anchor: str, configuration: Callable[[], str]) -> web.Application:
+    """The application of the public listener.
+
+    `configuration` gives the node's signed entity configuration of the moment.
+    """
     page = _PAGE.format(
         name=escape(node.name),
         province=escape(node.province),
@@ -85,7 +89,9 @@ def make_public_app(
         return web.Response(body=page, content_type="text/html", charset="utf-8")
 
     app = web.Application(middlewares=[_with_headers], client_max_size=64 * 1024)
-    app.add_routes([web.get("/", front_page), *routes])
+    path = urlsplit(node.entity_id).path
+    app.router.add_get(f"{path}/", front_page)
+    add_entity_configuration(app, configuration, path=path)
     return app
 
 

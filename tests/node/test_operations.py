@@ -100,8 +100,8 @@ def test_the_journals_hooks_count_and_tell_whether_the_store_is_there() -> None:
     seen = samples(metrics)
     assert seen["yrd_store_commits_total",] == 1
     assert seen["yrd_store_failures_total",] == 3
-    assert seen["yrd_store_batch_items_bucket", "4"] == 0
-    assert seen["yrd_store_batch_items_bucket", "8"] == 1
+    assert seen["yrd_store_batch_items_bucket", "4.0"] == 0
+    assert seen["yrd_store_batch_items_bucket", "8.0"] == 1
 
 
 def test_trust_age_is_read_when_scraped() -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
+
+from tests.support.clock import NOON
+from trust.keys import SigningKey
+from trust.x509 import create_csr, issue_from_csr, make_ca
 
 NODE_TOML = """\
 [node]
@@ -50,8 +56,8 @@ documents = "data.list"
 def write_node_files(folder: Path, text: str = NODE_TOML) -> Path:
     """`node.toml` in a folder with everything that it names; the path of the file."""
     (folder / "dialect").mkdir()
-    for name in ("anchor.jwks.json", "enrolled.json"):
-        (folder / name).write_text("{}", encoding="utf-8")
+    (folder / "anchor.jwks.json").write_text("{}", encoding="utf-8")
+    (folder / "enrolled.json").write_text(json.dumps(enrolment()), encoding="utf-8")
     (folder / "access.toml").write_text('version = "1"\nasking = []\nanswering = []\n', encoding="utf-8")
     key = folder / "kek"
     key.write_bytes(bytes(32))
@@ -59,6 +65,27 @@ def write_node_files(folder: Path, text: str = NODE_TOML) -> Path:
     path = folder / "node.toml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@cache
+def _tls_chain(entity_id: str) -> tuple[str, str]:
+    ca, key = SigningKey.generate(), SigningKey.generate()
+    ca_pem = make_ca(ca, "test", NOON)
+    chain = issue_from_csr(create_csr(key, entity_id), ca_pem, ca, entity_id, NOON)
+    return chain.decode(), ca_pem.decode()
+
+
+def enrolment(entity_id: str = "http://127.0.0.1:8330", tls_entity: str = "") -> dict[str, object]:
+    """What an anchor gives a node; `tls_entity` is whom its TLS certificate names, when it is another."""
+    chain, ca_pem = _tls_chain(tls_entity or entity_id)
+    return {
+        "entity_id": entity_id,
+        "anchor": "http://127.0.0.1:8300",
+        "anchor_jwks": {"keys": []},
+        "statement": "a.b.c",
+        "tls_chain_pem": chain,
+        "tls_ca_pem": ca_pem,
+    }
 
 
 def line_of(text: str, part: str) -> int:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from node.config import Address, ConfigFaults, read_config
 from node.connectors.settings import HttpRegistrySettings
-from tests.node.config.samples import NODE_TOML, line_of, write_node_files
+from tests.node.config.samples import NODE_TOML, enrolment, line_of, write_node_files
 
 
 def faults_of(path: Path) -> dict[str, int]:
@@ -122,8 +123,29 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, name: str, key: str)
     assert read_config(path, check_files=False).path == path
 
 
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        {},
+        [],
+        enrolment() | {"statement": 7},
+        enrolment("http://127.0.0.1:8310"),
+        enrolment() | {"anchor": "http://127.0.0.1:9"},
+        enrolment(tls_entity="http://127.0.0.1:8310"),
+        enrolment() | {"tls_chain_pem": "none"},
+    ],
+)
+def test_an_enrolment_that_is_not_this_nodes_is_refused(tmp_path: Path, bundle: object) -> None:
+    path = write_node_files(tmp_path)
+    (tmp_path / "enrolled.json").write_text(json.dumps(bundle), encoding="utf-8")
+    assert faults_of(path) == {"trust.enrolment": line_of(NODE_TOML, "enrolment =")}
+
+
 def test_every_message_is_in_chinese_and_english(tmp_path: Path) -> None:
-    path = write_node_files(tmp_path, "[node]\nprovince = 1\n[limits]\nin_flight = 0\ndeadline_s = true\n")
+    path = write_node_files(
+        tmp_path,
+        "[node]\nprovince = 1\nallow_http_on_loopback = 3\n[limits]\nin_flight = 0\ndeadline_s = true\n",
+    )
     with pytest.raises(ConfigFaults) as caught:
         read_config(path)
     for fault in caught.value.faults:

@@ -11,12 +11,8 @@ from node.web.app import make_public_app
 NODE = NodeSection(province="330000", name="浙江省<b>节点", entity_id="https://yrd.zj.example.cn")
 
 
-async def hello(_request: web.Request) -> web.Response:
-    return web.Response(text="hello")
-
-
 def app() -> web.Application:
-    return make_public_app(NODE, "https://anchor.example.cn", [web.get("/hello", hello)])
+    return make_public_app(NODE, "https://anchor.example.cn", lambda: "a.b.c")
 
 
 async def test_the_front_page_says_which_node_this_is_in_chinese_first() -> None:
@@ -34,7 +30,7 @@ async def test_the_front_page_says_which_node_this_is_in_chinese_first() -> None
 
 async def test_every_answer_has_the_headers_also_a_missing_page() -> None:
     async with TestClient(TestServer(app())) as client:
-        for path, status in (("/", 200), ("/hello", 200), ("/none", 404)):
+        for path, status in (("/", 200), ("/.well-known/openid-federation", 200), ("/none", 404)):
             response = await client.get(path)
             assert response.status == status
             assert response.headers["X-Content-Type-Options"] == "nosniff"

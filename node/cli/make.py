@@ -1,0 +1,238 @@
+"""Making a node: its folder with keys, configuration, access rules, and the request to the anchor."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import click
+import orjson
+
+from node.cli.say import Failed, say, write_new
+from node.config import Config, read_config
+
+__all__ = ["init"]
+
+_NAMES = {"310000": "上海市节点", "320000": "江苏省节点", "330000": "浙江省节点", "340000": "安徽省节点"}
+_PURPOSES = ("federation", "envelope", "openid", "tls")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    province: str
+    name: str
+    entity_id: str
+    allow_http: bool
+    host: str
+    base_port: int
+    grpc_public: str
+    store: str
+    dialect: str
+    anchor: str
+    anchor_jwks: Any
+    access: str
+    registry: str
+
+
+@click.command()
+@click.option("--province", required=True, help="行政区划代码，如 330000 / Province code, six digits")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), required=True, help="节点目录 / Its folder"
+)
+@click.option(
+    "--anchor",
+    type=click.Path(path_type=Path, exists=True),
+    help="锚的目录或公开文件 / The anchor's public file",
+)
+@click.option(
+    "--entity-id", default="", help="公开 URL；默认本机试用 / Public URL; default: on this machine, to try"
+)
+@click.option(
+    "--allow-http-on-loopback", is_flag=True, help="本机试用可用 http / Plain HTTP on loopback, to try"
+)
+@click.option("--name", default="", help="节点名称 / Name")
+@click.option("--host", default="127.0.0.1", show_default=True, help="监听地址 / Address to listen on")
+@click.option(
+    "--base-port", type=click.IntRange(1, 65529), help="端口起点，默认 8NN0 / First port; default 8NN0"
+)
+@click.option("--grpc-public", default="", help="他省访问的 host:port / Where peers reach the gRPC port")
+@click.option("--store", default="sqlite:///node.db", show_default=True, help="存储 / The store's URL")
+@click.option("--dialect", default="", help="方言，默认本省 / Whose dialect; default: the province's")
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="写入配置的 [registry] / A file with the [registry] part",
+)
+@click.option(
+    "--access",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="访问规则；默认全部拒绝 / Access rules; default: deny all",
+)
+def init(
+    province: str,
+    directory: Path,
+    anchor: Path | None,
+    entity_id: str,
+    allow_http_on_loopback: bool,
+    name: str,
+    host: str,
+    base_port: int | None,
+    grpc_public: str,
+    store: str,
+    dialect: str,
+    registry: Path | None,
+    access: Path | None,
+) -> None:
+    """新建节点：密钥、配置、访问规则与入网申请。
+
+    Make a node: keys in its store under a key file (0600), node.toml, access.toml that denies all, and
+    enrolment.json for the anchor. Nothing is overwritten.
+    """
+    if not (province.isascii() and province.isdigit() and len(province) == 6):
+        raise click.BadParameter("须为六位数字 / must be six digits", param_hint="--province")
+    base = base_port or 8000 + 10 * int(province[:2])
+    anchor_id, jwks = _read_anchor(anchor)
+    wanted = _Wanted(
+        province=province,
+        name=name or _NAMES.get(province, f"{province}节点"),
+        entity_id=entity_id or f"http://127.0.0.1:{base}",
+        allow_http=allow_http_on_loopback or not entity_id,
+        host=f"[{host}]" if ":" in host else host,
+        base_port=base,
+        grpc_public=grpc_public or f"{host}:{base + 3}",
+        store=store,
+        dialect=dialect or province,
+        anchor=anchor_id,
+        anchor_jwks=jwks,
+        access=access.read_text("utf-8") if access else "",
+        registry=registry.read_text("utf-8") if registry else "",
+    )
+    kids = _make_folder(directory, wanted)
+    for purpose, kid in kids.items():
+        click.echo(f"  {purpose:11}{kid}")
+    say(f"节点已建：{directory}", "the node is there; back up kek apart from the store")
+    _say_next(directory, wanted)
+
+
+def _read_anchor(path: Path | None) -> tuple[str, Any]:
+    """The anchor's entity id and root keys, from its folder or its public file."""
+    from node.cli.anchor import PUBLIC_FILE
+    from trust.keys import keys_from_jwks
+
+    if path is None:
+        return "", None
+    file = path / PUBLIC_FILE if path.is_dir() else path
+    try:
+        public = orjson.loads(file.read_bytes())
+        entity_id, jwks = public["entity_id"], public["jwks"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Failed(f"{file} 不是锚的公开文件", f"{file} is not an anchor's {PUBLIC_FILE}") from None
+    keys_from_jwks(jwks)
+    return str(entity_id), jwks
+
+
+def _make_folder(directory: Path, wanted: _Wanted) -> dict[str, str]:
+    """Make it beside and move it into place, so that there is a whole node or none."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise Failed(
+            f"{directory} 已存在且非空，不会覆盖", f"{directory} is not empty and is not overwritten"
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        kids = _fill(beside, wanted)
+        beside.rename(directory)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return kids
+
+
+def _fill(folder: Path, wanted: _Wanted) -> dict[str, str]:
+    from node.keystore.wrapping import KeyEncryptionKey
+
+    write_new(folder / "node.toml", _node_toml(wanted))
+    write_new(folder / "access.toml", wanted.access or _access_toml(wanted.province))
+    if wanted.anchor_jwks is not None:
+        write_new(folder / "anchor.jwks.json", _json(wanted.anchor_jwks))
+    config = read_config(folder / "node.toml", check_files=False)
+    wrapping = KeyEncryptionKey.create(folder / "kek")
+    request, kids = asyncio.run(_make_keys(config, wrapping))
+    write_new(folder / "enrolment.json", _json(request))
+    return kids
+
+
+async def _make_keys(config: Config, wrapping: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    from node.anchor.enrolment import enrolment_request
+    from node.clock import SystemClock
+    from node.keystore.keystore import Keystore
+    from node.store.database import open_database
+
+    database = await asyncio.to_thread(open_database, config.store.url)
+    try:
+        keystore = await Keystore.open(database, wrapping, SystemClock())
+        kids = {purpose: (await keystore.generate(purpose)).kid for purpose in _PURPOSES}
+        request = enrolment_request(
+            entity_id=config.node.entity_id,
+            province=config.node.province,
+            name=config.node.name,
+            grpc_endpoint=str(config.grpc_target),
+            federation_key=keystore.signing_key("federation").verification_key,
+            tls_key=keystore.signing_key("tls"),
+        )
+    finally:
+        await database.close()
+    return request, kids
+
+
+def _template(name: str) -> Template:
+    return Template((resources.files("node.cli") / "templates" / name).read_text("utf-8"))
+
+
+def _node_toml(wanted: _Wanted) -> str:
+    ports = ("public_port", "platform_port", "operations_port", "grpc_port", "registry_port")
+    numbers = {name: str(wanted.base_port + offset) for offset, name in enumerate(ports)}
+    registry = wanted.registry or _template("registry.toml").substitute(numbers)
+    return _template("node.toml").substitute(
+        numbers,
+        province=wanted.province,
+        name=wanted.name.replace("\\", "\\\\").replace('"', '\\"'),
+        entity_id=wanted.entity_id,
+        allow_http="true" if wanted.allow_http else "false",
+        host=wanted.host,
+        grpc_public=wanted.grpc_public,
+        store=wanted.store,
+        anchor=wanted.anchor or "https://anchor.example",
+        dialect=wanted.dialect,
+        registry=registry.rstrip() + "\n",
+    )
+
+
+def _access_toml(province: str) -> str:
+    other = "320000" if province == "310000" else "310000"
+    version = datetime.now(UTC).date().isoformat()
+    return _template("access.toml").substitute(version=version, other=other)
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _say_next(directory: Path, wanted: _Wanted) -> None:
+    say("下一步", "next")
+    if not wanted.anchor:
+        say(
+            f"  0. 在 {directory / 'node.toml'} 写明 trust.anchor，把锚的公钥存为 anchor.jwks.json",
+            "name the anchor in node.toml and put its keys into anchor.jwks.json",
+        )
+    request, out = directory / "enrolment.json", directory / "enrolled.json"
+    click.echo(f"  1. yrd anchor enroll --dir ANCHOR {request} --out {out}")
+    click.echo(f"  2. yrd check-config --config {directory / 'node.toml'}")
+    click.echo(f"  3. yrd serve --config {directory / 'node.toml'}")

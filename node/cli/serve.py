@@ -1,0 +1,86 @@
+"""Running a node, and checking what it would run with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from node.cli.say import config_option, say
+from node.config import Config, ConfigFaults, Fault, read_config
+
+__all__ = ["check_config", "serve"]
+
+
+@click.command("check-config")
+@config_option
+def check_config(config_path: Path) -> None:
+    """检查配置及其所指的文件，一次说明全部错误及行号。
+
+    Check a configuration and the files it names; tell every fault, each with its line. Exit code 2 when
+    there are any.
+    """
+    faults: list[Fault] = []
+    config: Config | None = None
+    try:
+        config = read_config(config_path)
+    except ConfigFaults as error:
+        faults.extend(error.faults)
+        config = _without_files(config_path)
+    if config is not None:
+        faults.extend(_content_faults(config))
+    if faults:
+        raise ConfigFaults(faults)
+    say(f"{config_path} 没有错误", f"{config_path} is fine")
+
+
+def _without_files(config_path: Path) -> Config | None:
+    """The settings alone, where only a file is missing: what the other files hold can be checked still."""
+    try:
+        return read_config(config_path, check_files=False)
+    except ConfigFaults:
+        return None
+
+
+def _content_faults(config: Config) -> list[Fault]:
+    """What is wrong inside the access rules and the dialect."""
+    from federation.access import AccessFaults, parse_access
+    from mapping.errors import RuleSetFaults
+    from mapping.translate import load_dialect
+
+    faults: list[Fault] = []
+    policy = config.access.policy
+    try:
+        parse_access(policy.read_text("utf-8"))
+    except AccessFaults as error:
+        faults.extend(
+            Fault(str(policy), fault.line, fault.key, "规则有误", fault.message) for fault in error.faults
+        )
+    except UnicodeDecodeError:
+        faults.append(Fault(str(policy), 0, "", "不是 UTF-8", "is not UTF-8"))
+    except FileNotFoundError:
+        pass  # said already, on the line that names it
+    try:
+        load_dialect(config.dialect.province, config.dialect.directory)
+    except RuleSetFaults as error:
+        faults.extend(Fault(str(config.path), 0, "dialect", "方言数据有误", fault) for fault in error.faults)
+    except FileNotFoundError:
+        pass
+    return faults
+
+
+@click.command()
+@config_option
+def serve(config_path: Path) -> None:
+    """运行节点，直到 SIGTERM 或 Ctrl-C，随后有序停止。
+
+    Run a node until SIGTERM or Ctrl-C; then it finishes what it has begun and stops. Logs are JSON on
+    standard error.
+    """
+    config = read_config(config_path)
+    from node.clock import SystemClock
+    from node.lifecycle import run_until_stopped, serve_node
+    from node.logs import configure_logs
+
+    configure_logs(config.log.level)
+    run_until_stopped(serve_node(config, SystemClock()))

@@ -1,0 +1,359 @@
+"""`compose`: a configuration in, a whole node out. The one place where all rooms meet.
+
+Constructors only: nothing listens and no loop runs until `node.lifecycle` says so, and whatever was opened is
+closed in reverse when the context ends. No part looks another one up: each is given what it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from federation.access import AccessHolder
+from federation.answer import Answerer
+from federation.ask import Asker
+from federation.errors import OwnNotFound
+from federation.exchange import DialectHolder, ExchangeLimits, ExchangeParts
+from federation.peers import Directory, TrustSnapshot
+from federation.ports import Clock, LocalRegistry
+from federation.rpc.callers import CallerCheck
+from federation.rpc.client import GrpcPeerTransport
+from federation.rpc.convert import ProtobufCodec
+from federation.rpc.credentials import TlsMaterial
+from federation.rpc.limits import RpcLimits
+from federation.rpc.server import PeerServer
+from federation.trust_sync import TrustSettings, TrustSync
+from node.api.access_tokens import OpenIdKeys
+from node.api.app import platform_app
+from node.api.deps import PlatformDeps, PlatformSettings
+from node.background import Background, TrustLog, follow_readiness, follow_trust, repeat
+from node.config import Config
+from node.connectors.http_registry import HttpRegistry
+from node.connectors.settings import HttpRegistrySettings, RegistrySettings
+from node.connectors.sql_registry import SqlRegistry
+from node.connectors.statements import HttpStatementSource
+from node.control import Caller, Handler
+from node.enrolled import Enrolled, check_tls_key, read_enrolled
+from node.health import Health, StoreWatch, trust_probe
+from node.keystore import KeyEncryptionKey, Keystore
+from node.metrics import Metrics, node_version
+from node.operations import make_operations_app
+from node.steering import Steering, read_access, read_dialect
+from node.store.audit import AuditRows
+from node.store.clients import ClientRows
+from node.store.database import Database, open_database
+from node.store.idempotency import IdempotencyRows
+from node.store.journal import StoreJournal
+from node.store.replay import ReplayRows
+from node.store.trust import TrustRows
+from node.web.app import make_public_app
+from node.web.federation import RenewedConfiguration
+from trust.entity import build_entity_configuration
+from trust.keys import keys_from_jwks
+from trust.profile import node_metadata
+
+__all__ = ["Node", "compose"]
+
+
+class _NoEvidence:
+    async def export(self, request_id: str) -> bytes:
+        raise OwnNotFound(request_id)
+
+
+KEYS_EVERY_S = 60.0
+EXPIRED_EVERY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that is whole but does nothing yet: what listens, what runs beside, what must be drained."""
+
+    config: Config
+    health: Health
+    metrics: Metrics
+    peer_server: PeerServer
+    platform: web.Application
+    public: web.Application
+    operations: web.Application
+    asker: Asker
+    trust_sync: TrustSync
+    background: Background
+    handlers: Mapping[str, Handler]
+    audit_rows: AuditRows
+
+    async def audit(self, caller: Caller, command: str, arguments: Mapping[str, Any], outcome: str) -> None:
+        """Keep a row of a command on the control socket. Raises OwnStoreUnavailable."""
+        detail = {"arguments": dict(arguments), "outcome": outcome, "pid": caller.pid}
+        await self.audit_rows.note(f"uid:{caller.uid}", command, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    keystore: Keystore
+    enrolled: Enrolled
+    directory: Directory
+    metrics: Metrics
+    health: Health
+
+    def tls_material(self) -> TlsMaterial:
+        key = self.keystore.signing_key("tls")
+        return TlsMaterial(
+            self.enrolled.tls_ca_pem.encode(), self.enrolled.tls_chain_pem.encode(), key.to_pem()
+        )
+
+
+@asynccontextmanager
+async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
+    """A node made of a configuration; inside the context it can be started.
+
+    Raises EnrolmentUnusable, KeystoreError, AccessFaults, RuleSetFaults, OwnStoreUnavailable, OSError:
+    what the configuration names cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        ground = await _lay_ground(stack, config, clock)
+        parts = await _exchange_parts(stack, ground)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        trust_sync = _trust_sync(ground, session)
+        await trust_sync.load()
+        transport = GrpcPeerTransport(ground.tls_material(), _rpc_limits(config))
+        stack.push_async_callback(transport.close)
+        registry = await _open_registry(stack, config.registry)
+        asker = Asker(parts, transport, refresh_trust=_refresher(trust_sync))
+        answerer = _answerer(parts, registry, trust_sync)
+        peer_server = _peer_server(ground, answerer)
+        configuration = RenewedConfiguration(_configuration_builder(ground), clock)
+        steering = Steering(
+            config, ground.directory, trust_sync, parts.access, parts.dialect, ground.health, ground.metrics
+        )
+        rows = IdempotencyRows(ground.database, clock), ReplayRows(ground.database, clock)
+        yield Node(
+            config=config,
+            health=ground.health,
+            metrics=ground.metrics,
+            peer_server=peer_server,
+            platform=_platform(ground, parts, asker, *rows),
+            public=make_public_app(config.node, config.trust.anchor, configuration),
+            operations=make_operations_app(ground.health, ground.metrics.render),
+            asker=asker,
+            trust_sync=trust_sync,
+            background=_background(ground, trust_sync, peer_server, *rows),
+            handlers=steering.handlers(),
+            audit_rows=AuditRows(ground.database, clock),
+        )
+
+
+async def _lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> _Ground:
+    wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
+    enrolled = read_enrolled(
+        config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
+    )
+    database = await asyncio.to_thread(open_database, config.store.url)
+    stack.push_async_callback(database.close)
+    keystore = await Keystore.open(database, wrapping, clock)
+    check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
+    directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
+    watch = StoreWatch(clock)
+    health = Health([trust_probe(directory, clock), watch])
+    metrics = Metrics(watch)
+    metrics.watch(directory, health, clock)
+    return _Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
+
+
+async def _exchange_parts(stack: AsyncExitStack, ground: _Ground) -> ExchangeParts:
+    config = ground.config
+    access = AccessHolder(await asyncio.to_thread(read_access, config))
+    dialect = DialectHolder(await asyncio.to_thread(read_dialect, config))
+    journal = StoreJournal(
+        ground.database, lambda: ground.keystore.signing_key("envelope"), ground.clock, ground.metrics
+    )
+    stack.push_async_callback(journal.close)
+    return ExchangeParts(
+        directory=ground.directory,
+        access=access,
+        dialect=dialect,
+        codec=ProtobufCodec(),
+        journal=journal,
+        clock=ground.clock,
+        limits=_exchange_limits(config),
+        observer=ground.metrics,
+    )
+
+
+def _exchange_limits(config: Config) -> ExchangeLimits:
+    limits = config.limits
+    return ExchangeLimits(
+        message_in_bytes=limits.message_in_bytes,
+        message_out_bytes=limits.message_out_bytes,
+        deadline_s=limits.deadline_s,
+        skew_s=limits.skew_s,
+        request_life_s=limits.request_life_s,
+        peer_quota_per_s=limits.peer_quota_per_s,
+        peer_quota_burst=limits.peer_quota_burst,
+        platform_quota_per_s=limits.platform_quota_per_s,
+        platform_quota_burst=limits.platform_quota_burst,
+        signed_refusals_per_minute=limits.signed_refusals_per_minute,
+        in_flight=limits.in_flight,
+    )
+
+
+def _rpc_limits(config: Config) -> RpcLimits:
+    limits = config.limits
+    return RpcLimits(
+        message_in_bytes=limits.message_in_bytes,
+        message_out_bytes=limits.message_out_bytes,
+        frame_items=limits.frame_items,
+        frame_bytes=limits.frame_bytes,
+        in_flight=limits.in_flight,
+        deadline_s=limits.deadline_s,
+        drain_s=limits.drain_s,
+    )
+
+
+def _trust_sync(ground: _Ground, session: aiohttp.ClientSession) -> TrustSync:
+    config = ground.config
+    allow_http = config.node.allow_http_on_loopback
+    settings = TrustSettings(
+        own_entity=config.node.entity_id,
+        own_province=config.node.province,
+        anchor=config.trust.anchor,
+        anchor_keys=keys_from_jwks(orjson.loads(config.trust.anchor_keys.read_bytes())),
+        allow_http_on_loopback=allow_http,
+        status_max_age_s=int(config.trust.status_max_age_s),
+        skew_s=int(config.limits.skew_s),
+    )
+    return TrustSync(
+        settings,
+        store=TrustRows(ground.database),
+        source=HttpStatementSource(session, allow_http_on_loopback=allow_http),
+        directory=ground.directory,
+        clock=ground.clock,
+        on_refresh=TrustLog(config.trust.status_max_age_s),
+    )
+
+
+def _refresher(trust_sync: TrustSync) -> Callable[[], Any]:
+    async def refresh() -> None:
+        if trust_sync.request_refresh():
+            await trust_sync.refresh_once()
+
+    return refresh
+
+
+async def _open_registry(stack: AsyncExitStack, settings: RegistrySettings) -> LocalRegistry:
+    if isinstance(settings, HttpRegistrySettings):
+        return await stack.enter_async_context(HttpRegistry(settings))
+    return await stack.enter_async_context(SqlRegistry(settings))
+
+
+def _answerer(parts: ExchangeParts, registry: LocalRegistry, trust_sync: TrustSync) -> Answerer:
+    def request_refresh() -> None:
+        trust_sync.request_refresh()
+
+    return Answerer(parts, registry, version=node_version(), request_refresh=request_refresh)
+
+
+def _peer_server(ground: _Ground, answerer: Answerer) -> PeerServer:
+    directory, clock = ground.directory, ground.clock
+
+    def admit(entity_id: str) -> None:
+        directory.current.peer(entity_id).require_standing(clock.now())
+
+    def refused(tls_peer: str, _method: str, code: str) -> None:
+        peer = directory.current.peers.get(tls_peer)
+        ground.metrics.call_refused(peer.province if peer else "unknown", code)
+
+    return PeerServer(
+        answerer,
+        CallerCheck(clock, admit),
+        ground.tls_material,
+        _rpc_limits(ground.config),
+        refused=refused,
+    )
+
+
+def _configuration_builder(ground: _Ground) -> Callable[[datetime], str]:
+    """This node's entity configuration: what it says about itself, within what the anchor pinned."""
+    config, keystore = ground.config, ground.keystore
+
+    def build(now: datetime) -> str:
+        metadata = node_metadata(
+            entity_id=config.node.entity_id,
+            province=config.node.province,
+            name=config.node.name,
+            grpc_endpoint=str(config.grpc_target),
+            envelope_keys=keystore.verification_keys("envelope").values(),
+        )
+        return build_entity_configuration(
+            entity_id=config.node.entity_id,
+            signer=keystore.signing_key("federation"),
+            metadata=metadata,
+            now=now,
+            authority_hints=[config.trust.anchor],
+            published=keystore.verification_keys("federation").values(),
+        )
+
+    return build
+
+
+def _platform(
+    ground: _Ground, parts: ExchangeParts, asker: Asker, idempotency: IdempotencyRows, replays: ReplayRows
+) -> web.Application:
+    config, keystore = ground.config, ground.keystore
+    settings = PlatformSettings(
+        issuer=config.platform_url,
+        version=node_version(),
+        request_body_bytes=config.limits.request_body_bytes,
+        deadline_s=config.limits.deadline_s,
+        skew_s=config.limits.skew_s,
+    )
+    deps = PlatformDeps(
+        settings=settings,
+        asker=asker,
+        records=parts.journal,
+        evidence=_NoEvidence(),
+        dialect=parts.dialect,
+        clients=ClientRows(ground.database, ground.clock),
+        idempotency=idempotency,
+        replays=replays,
+        keys=OpenIdKeys(
+            signer=lambda: keystore.signing_key("openid"),
+            verifiers=lambda: keystore.verification_keys("openid"),
+        ),
+        clock=ground.clock,
+    )
+    return platform_app(deps)
+
+
+def _background(
+    ground: _Ground,
+    trust_sync: TrustSync,
+    peer_server: PeerServer,
+    idempotency: IdempotencyRows,
+    replays: ReplayRows,
+) -> Background:
+    health, refresh_s = ground.health, ground.config.trust.refresh_s
+    return Background(
+        [
+            ("trust", lambda: follow_trust(trust_sync, refresh_s)),
+            ("readiness", lambda: follow_readiness(lambda: health.is_ready, peer_server.set_serving)),
+            ("keys", lambda: repeat(ground.keystore.reload, every_s=KEYS_EVERY_S, name="keys")),
+            (
+                "idempotency",
+                lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),
+            ),
+            ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
+        ]
+    )
