@@ -84,6 +84,9 @@ class Settings:
 # --- text -----------------------------------------------------------------------------------------
 
 
+_UNTELLABLE = "(a value that JSON cannot hold)"
+
+
 def is_encodable(text: str) -> bool:
     """Whether the text is UTF-8 at all; JSON can smuggle in halves of surrogate pairs."""
     try:
@@ -102,13 +105,13 @@ def text_of(raw: Any) -> str:
     try:
         text = str(raw) if type(raw) is int else json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, TypeError, RecursionError):
-        return "(a value that JSON cannot hold)"
+        return _UNTELLABLE
     return text if is_encodable(text) else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _read_text(raw: Any, _on: str) -> Reading:
     text = text_of(raw)
-    if text is raw or (type(raw) in (int, float) and text[:1] != "("):
+    if text is raw or (type(raw) in (int, float) and text is not _UNTELLABLE):
         return text, Relation.EXACT
     return text, Relation.INVALID
 
@@ -158,7 +161,6 @@ def _date(settings: Settings) -> Converter:
     """
     form = settings.choice("form", tuple(DATE_FORMS))
     long = settings.parameters.get("long", "")
-    written = DATE_FORMS[form]
 
     @lru_cache(maxsize=4096)
     def read_text(text: str) -> Reading:
@@ -177,6 +179,12 @@ def _date(settings: Settings) -> Converter:
             return read_text(str(raw))
         return read_milliseconds(raw) or (str(raw), Relation.INVALID)
 
+    return Converter(f"date@{settings.version}", read, _date_writer(form, long))
+
+
+def _date_writer(form: str, long: str) -> Callable[[str, str], Writing]:
+    written = DATE_FORMS[form]
+
     @lru_cache(maxsize=4096)
     def write(value: str, _on: str) -> Writing:
         if value == LONG_TERM:
@@ -184,12 +192,15 @@ def _date(settings: Settings) -> Converter:
                 return value, Relation.UNMAPPED
             return int(long) if form == "ms" and long.isdigit() else long, Relation.EXACT
         try:
-            day = date.fromisoformat(value) if len(value) == 10 else None
+            day = date.fromisoformat(value)
         except ValueError:
-            day = None
-        return (value, Relation.INVALID) if day is None else (written(day), Relation.EXACT)
+            return value, Relation.INVALID
+        if day.isoformat() != value:
+            return value, Relation.INVALID
+        # A last day that the dialect writes for 长期 cannot be told from it any more.
+        return written(day), Relation.RELATED if str(written(day)) == long else Relation.EXACT
 
-    return Converter(f"date@{settings.version}", read, write)
+    return write
 
 
 # --- numbers --------------------------------------------------------------------------------------

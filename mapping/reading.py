@@ -19,7 +19,6 @@ _Field = tuple[str, _Read, Element | None]  # key, reader, what a missing value 
 _Dated = tuple[str, Callable[[Any, str], Element], Element | None, str]  # … and the element that has the day
 
 _decode = json.JSONDecoder(parse_float=str).decode  # a number in a string keeps its digits
-_GROUP_DEPTH = 8
 
 
 def compile_reader(
@@ -205,7 +204,7 @@ def _walker(root: _Node, shared: Mapping[str, object], strict: bool) -> Callable
                 found.append(missing)
         for key, is_json, child in node.children:
             raw = get(key)
-            walk(child, _decoded(raw) if is_json else raw, found)
+            walk(child, (_decoded(raw) if is_json else raw) if raw != "" else None, found)
         if node.dated:
             _read_dated(node, document, found)
         if strict and not document.keys() <= node.known:

@@ -1,8 +1,8 @@
 """What a dialect must fulfil before anything is translated with it. Each check names its rule and the line.
 
 1. The shared code lists are the ones that it was written against.
-2. A code map leads to codes of its list only; one source has one target on any day; where several sources lead
-   to one target, exactly one of them is the way back on any day.
+2. A code map leads to codes of its list only; one source has one target on any day; where several sources
+   lead to one target, exactly one of them is the way back on any day.
 3. A field's converter exists, takes its parameters, and fits the shared element's type; a code map leads to
    the element's own list.
 4. A local path and a field's own name occur once; nothing lies under a path that is a value itself.
@@ -113,6 +113,8 @@ def _field_faults(
     if element is None:
         yield f"{rule.where}: there is no shared element {rule.element!r}"
         return
+    if rule.default and element.code_list and rule.default not in lists.lists[element.code_list]:
+        yield f"{rule.where}: the default {rule.default} is not in the list {element.code_list}"
     if not all(segment.removesuffix("|json") for segment in rule.local.split(".")):
         yield f"{rule.where}: the local path {rule.local!r} has an empty segment"
     yield from _converter_faults(

@@ -34,6 +34,8 @@ class KindWriter:
 
     by_element: Mapping[str, _FieldWriter]
     by_leaf: Mapping[str, str] = field(default_factory=dict)
+    top: Mapping[str, None] = field(default_factory=dict)
+    """The keys that the rules use at the top of the document."""
 
     def local_name(self, element: str) -> str:
         """The local name of a shared element, or the element's own name."""
@@ -55,7 +57,7 @@ class KindWriter:
         for element in elements:
             writer = self.by_element.get(element.name)
             if writer is None:
-                document[element.name] = _carried_raw(element)
+                document[unknown_name(element.name, self.top)] = _carried_raw(element)
             else:
                 _put(document, writer.path, self._raw(writer, element, elements), strings)
         for parent, key in _deepest_first(strings):
@@ -89,8 +91,8 @@ class KindWriter:
     def _raw(self, writer: _FieldWriter, element: Element, elements: Sequence[Element]) -> Any:
         if writer.rows is not None and not element.value:
             return [writer.rows.render(row) for row in element.groups]
-        if writer.converter is None or element.relation in _CARRIED:
-            return element.value
+        if writer.converter is None or element.relation in _CARRIED or element.groups:
+            return _carried_raw(element)
         return writer.converter.write(element.value, _day(elements, writer.on))[0]
 
 
@@ -112,7 +114,8 @@ def compile_writer(
             on=rule.parameters.get("on", ""),
             rows=compile_writer(rules, build, rule.element) if is_group else None,
         )
-    return KindWriter(by_element, {writer.leaf: name for name, writer in by_element.items()})
+    by_leaf = {writer.leaf: name for name, writer in by_element.items()}
+    return KindWriter(by_element, by_leaf, {writer.path[0][0]: None for writer in by_element.values()})
 
 
 def _day(elements: Sequence[Element], name: str) -> str:
