@@ -275,7 +275,7 @@ class TrustSync:
             members=len(ends),
             revoked=sum(peer.standing == "revoked" for peer in peers),
             denied=sum(peer.standing == "denied" for peer in peers),
-            problems={**self._problems, **view.problems},
+            problems=_joined(self._problems, view.problems),
         )
         self._on_refresh(report)
         return report
@@ -366,3 +366,10 @@ def _text(fetched: Fetched, row: StoredStatement | None) -> str:
         return fetched.body.decode("ascii")
     except UnicodeDecodeError:
         raise StatementRejected("not a JWS in compact serialization") from None
+
+
+def _joined(fetching: Mapping[str, str], believing: Mapping[str, str]) -> dict[str, str]:
+    """Why something could not be had, and what follows from it, in one line for each entity."""
+    subjects = sorted(fetching.keys() | believing.keys())
+    lines = {subject: dict.fromkeys([fetching.get(subject), believing.get(subject)]) for subject in subjects}
+    return {subject: "; ".join(line for line in parts if line) for subject, parts in lines.items()}

@@ -96,9 +96,18 @@ def test_openssl_verifies_our_signature_and_we_verify_its(tmp_path: Path) -> Non
     private.write_bytes(key.to_pem())
     raw = key.sign(message.read_bytes())
     signed.write_bytes(encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")))
-    verify = ["openssl", "dgst", "-sha256", "-verify", public, "-signature", signed, message]
+    verify: list[str | Path] = [
+        "openssl",
+        "dgst",
+        "-sha256",
+        "-verify",
+        public,
+        "-signature",
+        signed,
+        message,
+    ]
     assert b"Verified OK" in subprocess.run(verify, capture_output=True, check=True).stdout
-    sign = ["openssl", "dgst", "-sha256", "-sign", private, "-out", signed, message]
+    sign: list[str | Path] = ["openssl", "dgst", "-sha256", "-sign", private, "-out", signed, message]
     subprocess.run(sign, capture_output=True, check=True)
     r, s = decode_dss_signature(signed.read_bytes())
     key.verification_key.verify(r.to_bytes(32, "big") + s.to_bytes(32, "big"), message.read_bytes())
