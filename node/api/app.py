@@ -54,7 +54,7 @@ SEARCH = Question(models.ServicesQuery, "services.search", service_guide, conver
 def platform_app(deps: PlatformDeps) -> web.Application:
     """Every route of the platform API. While it runs, it follows the rows of the clients."""
     settings = deps.settings
-    clients = ClientDirectory(deps.clients, poll_s=settings.client_poll_s)
+    clients = ClientDirectory(deps.clients, poll_s=settings.client_poll_s, now_s=deps.now_s)
     tokens = AccessTokens(settings.issuer, deps.keys, deps.clock, life_s=settings.token_life_s)
     reads = TokenBuckets(settings.reads_per_s, settings.reads_burst, now_s=deps.now_s)
     gate = Gate(tokens, clients, reads)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import structlog
 
 from federation.errors import FederationError
+from federation.quota import TokenBuckets
 from node.api.ports import Clients, PlatformClient
 
 __all__ = ["ClientDirectory"]
@@ -28,8 +29,7 @@ class ClientDirectory:
         self, clients: Clients, *, poll_s: float = 2.0, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._clients = clients
-        self._now_s = now_s
-        self._read_s = 0.0
+        self._look_ups = TokenBuckets(5.0, 20.0, now_s=now_s)
         self._poll_s = poll_s
         self._by_id: Mapping[str, PlatformClient] = MappingProxyType({})
 
@@ -38,16 +38,15 @@ class ClientDirectory:
         return self._by_id.get(client_id)
 
     async def find_new(self, client_id: str) -> PlatformClient | None:
-        """As `find`; a client that is not known yet is looked for in the store, at most once a second."""
+        """As `find`; one that is not known yet is looked for in the store, a few times a second at most."""
         found = self.find(client_id)
-        if found is None and self._now_s() - self._read_s >= 1.0:
+        if found is None and not self._look_ups.take("unknown"):
             await self.refresh_once()
             found = self.find(client_id)
         return found
 
     async def refresh_once(self) -> None:
         """Take the rows as they are now. Raises OwnStoreUnavailable; the last snapshot stays then."""
-        self._read_s = self._now_s()
         rows = await self._clients.all_clients()
         self._by_id = MappingProxyType({row.client_id: row for row in rows if row.disabled_at is None})
 
