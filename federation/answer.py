@@ -32,14 +32,10 @@ from collections.abc import Callable
 
 import structlog
 
-from federation.access import Grant
 from federation.admission import Admission, Asked
-from federation.bodies import certificate_type_of, cut_body
 from federation.errors import (
-    AccessDenied,
     FederationError,
     PeerBusy,
-    PeerInProgress,
     PeerInternal,
     PeerNoAnswer,
     PeerReplayed,
@@ -52,11 +48,10 @@ from federation.errors import (
 from federation.exchange import ExchangeParts
 from federation.observe import Side, trace_id
 from federation.operations import Operations
-from federation.peers import Peer
-from federation.ports import Claim, ClaimState, ClaimVerdict, ExchangeMeta, LocalRegistry, RecordKind
+from federation.ports import Claim, ClaimState, ExchangeMeta, LocalRegistry
 from federation.query import Answer, AnswerHeader, Decision, Operation, Outcome, Request
 from federation.quota import InFlight, TokenBuckets
-from trust.envelope import parse
+from federation.repeats import Repeats, grant_for
 from trust.errors import TrustError
 
 __all__ = ["Answerer"]
@@ -86,6 +81,7 @@ class Answerer:
         self._now_s = now_s
         self._admission = Admission(parts, request_refresh=request_refresh, now_s=now_s)
         self._operations = Operations(registry, parts.clock, version=version, page_size=limits.page_size)
+        self._repeats = Repeats(parts)
         self._in_flight = InFlight(limits.in_flight)
         per_minute = limits.signed_refusals_per_minute
         self._signed_refusals = TokenBuckets(per_minute / 60, per_minute, now_s=now_s)
@@ -122,7 +118,7 @@ class Answerer:
             envelope = await self._parts.journal.find_answer(tls_peer, request_identity)
             if envelope is None:
                 raise PeerNoAnswer("no finished answer to that request of yours is here")
-            await self._require_granted_fetch(envelope, tls_peer)
+            await self._repeats.require_fetch(envelope, self._parts.directory.current.peer(tls_peer))
         except Exception as error:
             raise self._turn_away(error, tls_peer) from error
         return envelope
@@ -155,7 +151,8 @@ class Answerer:
             answer = self._refuse(asked, replayed)
             return await self._seal_and_store(asked, answer, self._parts.codec.encode_answer(answer))
         if verdict.state is not ClaimState.NEW:
-            return await self._first_answer(asked, claim, verdict, deadline_s), "repeated"
+            left_s = deadline_s - self._now_s()
+            return await self._repeats.first_answer(asked, claim, verdict, timeout_s=left_s), "repeated"
         try:
             return await self._fresh(asked, deadline_s)
         except BaseException:
@@ -183,7 +180,7 @@ class Answerer:
         return sealed.envelope, answer.header.refusal_code or answer.header.outcome.word
 
     async def _decide(self, asked: Asked, deadline_s: float) -> Answer:
-        grant = self._grant(asked.request, asked.peer)  # 8
+        grant = grant_for(self._parts.access.current, asked.request, asked.peer)  # 8
         remaining_s = deadline_s - self._now_s()
         if remaining_s <= 0:
             raise RegistryTimeout("no time was left to ask the registry")
@@ -231,56 +228,6 @@ class Answerer:
             await self._parts.journal.release(claim)
         except FederationError:
             _log.warning("claim_not_released", request_id=claim.request_id)  # its lease runs out
-
-    # --- the first answer again ---------------------------------------------------------------------
-
-    async def _first_answer(
-        self, asked: Asked, claim: Claim, verdict: ClaimVerdict, deadline_s: float
-    ) -> bytes:
-        envelope: bytes | None = verdict.answer
-        if verdict.state is ClaimState.WORKING:
-            wait_s = max(0.0, deadline_s - self._now_s())
-            envelope = await self._parts.journal.await_answer(claim, timeout_s=wait_s)
-        if not envelope:
-            raise PeerInProgress(f"request {claim.request_id} is still at work; fetch its answer later")
-        self._require_granted(asked.request, asked.peer, self._stored_answer(envelope))
-        return envelope
-
-    async def _require_granted_fetch(self, envelope: bytes, tls_peer: str) -> None:
-        answer = self._stored_answer(envelope)
-        peer = self._parts.directory.current.peer(tls_peer)
-        for record in await self._parts.journal.find_records(answer.header.request_id):
-            if (
-                record.kind is RecordKind.ANSWERED_REQUEST
-                and record.identity == answer.header.request_identity
-            ):
-                sealed = parse(record.envelope, max_bytes=len(record.envelope))
-                request = self._parts.codec.decode_request(sealed.payload_type, sealed.payload)
-                self._require_granted(request, peer, answer)
-                return
-        raise PeerNoAnswer("the request of that answer is no longer here")
-
-    def _stored_answer(self, envelope: bytes) -> Answer:
-        sealed = parse(envelope, max_bytes=len(envelope))
-        return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
-
-    def _require_granted(self, request: Request, peer: Peer, answer: Answer) -> None:
-        """An answer that left once leaves again only if all of it is still granted; a refusal always."""
-        if answer.body is None:
-            return
-        grant = self._grant(request, peer)
-        if cut_body(answer.body, grant) != answer.body:
-            raise AccessDenied(f"rule {grant.rule} no longer grants all of the first answer; ask anew")
-
-    def _grant(self, request: Request, peer: Peer) -> Grant:
-        header = request.header
-        return self._parts.access.current.may_answer(
-            asking=peer.province,
-            platform=header.platform,
-            operation=header.operation,
-            basis=header.basis,
-            certificate_type=certificate_type_of(request.body),
-        )
 
     # --- refusals that are not signed ---------------------------------------------------------------
 

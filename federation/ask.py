@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -38,9 +38,10 @@ from federation.errors import (
 from federation.exchange import ExchangeParts
 from federation.local_words import check_basis, shared_province, to_local_body, to_shared_body
 from federation.observe import Side, trace_id
+from federation.open_exchange import OpenExchange, record_of, stored_answer, stored_request
 from federation.opening import open_answer
 from federation.peers import Peer, TrustSnapshot
-from federation.ports import ExchangeMeta, PeerTransport, RecordKind, StoredRecord
+from federation.ports import PeerTransport, RecordKind, StoredRecord
 from federation.query import (
     Answer,
     AnswerBody,
@@ -54,7 +55,7 @@ from federation.query import (
 )
 from federation.quota import InFlight, TokenBuckets
 from federation.request_ids import RequestIds
-from trust.envelope import Opened, Sealed, parse
+from trust.envelope import Opened
 from trust.errors import TrustError
 
 __all__ = ["AskCommand", "AskResult", "Asker"]
@@ -88,46 +89,6 @@ class AskResult:
     request_header: RequestHeader
     answer_header: AnswerHeader
     body: AnswerBody
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """One exchange between its request and its answer. `identity` is known once the request is sealed."""
-
-    client: str
-    peer: Peer
-    request: Request
-    grant: Grant
-    deadline_s: float
-    envelope: bytes = b""
-    identity: bytes = b""
-
-    @property
-    def header(self) -> RequestHeader:
-        return self.request.header
-
-    def meta(self, outcome: str = "") -> ExchangeMeta:
-        header = self.header
-        return ExchangeMeta(
-            header.request_id,
-            header.asking,
-            header.answering,
-            header.operation,
-            self.client,
-            outcome,
-            header.basis.case_number,
-        )
-
-    def sealed_as(self, sealed: Sealed) -> _Open:
-        return _Open(
-            self.client,
-            self.peer,
-            self.request,
-            self.grant,
-            self.deadline_s,
-            sealed.envelope,
-            sealed.identity,
-        )
 
 
 class Asker:
@@ -186,13 +147,13 @@ class Asker:
             return await asyncio.shield(running[1])
         began_s = self._now_s()
         records = await self._parts.journal.find_records(request_id)
-        asked = _record(records, RecordKind.ASKED_REQUEST)
+        asked = record_of(records, RecordKind.ASKED_REQUEST)
         if asked is None or client not in (None, asked.meta.client):
             raise OwnNotFound(f"no request {request_id[:40]} was made here by this client")
         exchange = self._reopen(asked, began_s + timeout_s)
-        answered = _record(records, RecordKind.ASKED_ANSWER)
+        answered = record_of(records, RecordKind.ASKED_ANSWER)
         if answered is not None:
-            return self._result(exchange, self._stored_answer(answered))
+            return self._result(exchange, stored_answer(self._parts.codec, answered))
         return await self._run(exchange, self._fetch(exchange), began_s)
 
     async def drain(self) -> None:
@@ -207,7 +168,7 @@ class Asker:
         if wait_s:
             raise OwnOverQuota(f"the quota of {client} is used up; try again in {wait_s:.3f} s")
 
-    def _prepare(self, command: AskCommand, began_s: float) -> _Open:
+    def _prepare(self, command: AskCommand, began_s: float) -> OpenExchange:
         snapshot = self._parts.directory.current
         dialect = self._parts.dialect.current
         peer = snapshot.peer_in(shared_province(dialect, command.province))
@@ -217,7 +178,7 @@ class Asker:
         body = to_shared_body(dialect, command.body, page_size_max=page_size)
         grant = self._may_ask(command.client, peer, command.basis, body)
         header = self._header(command, snapshot.own_entity, peer, operation_of(body))
-        return _Open(command.client, peer, Request(header, body), grant, began_s + command.timeout_s)
+        return OpenExchange(command.client, peer, Request(header, body), grant, began_s + command.timeout_s)
 
     def _may_ask(self, client: str, peer: Peer, basis: Basis, body: RequestBody) -> Grant:
         return self._parts.access.current.may_ask(
@@ -246,7 +207,9 @@ class Asker:
 
     # --- the exchange ---------------------------------------------------------------------------------
 
-    async def _run(self, exchange: _Open, work: Coroutine[Any, Any, AskResult], began_s: float) -> AskResult:
+    async def _run(
+        self, exchange: OpenExchange, work: Coroutine[Any, Any, AskResult], began_s: float
+    ) -> AskResult:
         """Let the work go on when the caller goes away."""
         if not self._in_flight.enter(exchange.client):
             work.close()
@@ -258,7 +221,7 @@ class Asker:
         task.add_done_callback(lambda done: self._end(exchange, done, began_s))
         return await asyncio.shield(task)
 
-    def _end(self, exchange: _Open, task: asyncio.Task[AskResult], began_s: float) -> None:
+    def _end(self, exchange: OpenExchange, task: asyncio.Task[AskResult], began_s: float) -> None:
         self._in_flight.leave(exchange.client)
         self._running.pop(exchange.header.request_id, None)
         error = None if task.cancelled() else task.exception()
@@ -268,18 +231,18 @@ class Asker:
         self._parts.observer.finished(Side.ASK, header.operation, exchange.peer.province, outcome, took_s)
         _log.debug("asked", outcome=outcome, peer=exchange.peer.entity_id, **_ids(header))
 
-    async def _exchange(self, unsealed: _Open) -> AskResult:
+    async def _exchange(self, unsealed: OpenExchange) -> AskResult:
         exchange = await self._seal_and_store(unsealed)
         opened, answer = await self._send(exchange, self._exchange_once)
         await self._store_answer(exchange, opened, answer)
         return self._result(exchange, answer)
 
-    async def _fetch(self, exchange: _Open) -> AskResult:
+    async def _fetch(self, exchange: OpenExchange) -> AskResult:
         opened, answer = await self._send(exchange, self._fetch_once)
         await self._store_answer(exchange, opened, answer)
         return self._result(exchange, answer)
 
-    async def _seal_and_store(self, exchange: _Open) -> _Open:
+    async def _seal_and_store(self, exchange: OpenExchange) -> OpenExchange:
         since_s = self._now_s()
         payload = self._parts.codec.encode_request(exchange.request)
         most = self._parts.limits.message_in_bytes - _ENVELOPE_BYTES
@@ -291,7 +254,7 @@ class Asker:
         return exchange.sealed_as(sealed)
 
     async def _send(
-        self, exchange: _Open, once: Callable[[_Open, Peer, float], Awaitable[bytes]]
+        self, exchange: OpenExchange, once: Callable[[OpenExchange, Peer, float], Awaitable[bytes]]
     ) -> tuple[Opened, Answer]:
         """Send and open. When either side does not know the other's key, refresh trust and repeat once."""
         try:
@@ -302,7 +265,10 @@ class Asker:
             return await self._send_once(exchange, peer, once)
 
     async def _send_once(
-        self, exchange: _Open, peer: Peer, once: Callable[[_Open, Peer, float], Awaitable[bytes]]
+        self,
+        exchange: OpenExchange,
+        peer: Peer,
+        once: Callable[[OpenExchange, Peer, float], Awaitable[bytes]],
     ) -> tuple[Opened, Answer]:
         since_s = self._now_s()
         remaining_s = exchange.deadline_s - since_s
@@ -317,14 +283,14 @@ class Asker:
         self._parts.observer.stage(Side.ASK, "send", self._now_s() - since_s)
         return self._open(exchange, peer, envelope)
 
-    async def _exchange_once(self, exchange: _Open, peer: Peer, timeout_s: float) -> bytes:
+    async def _exchange_once(self, exchange: OpenExchange, peer: Peer, timeout_s: float) -> bytes:
         operation = exchange.header.operation
         return await self._transport.exchange(peer, operation, exchange.envelope, timeout_s=timeout_s)
 
-    async def _fetch_once(self, exchange: _Open, peer: Peer, timeout_s: float) -> bytes:
+    async def _fetch_once(self, exchange: OpenExchange, peer: Peer, timeout_s: float) -> bytes:
         return await self._transport.fetch_answer(peer, exchange.identity, timeout_s=timeout_s)
 
-    def _open(self, exchange: _Open, peer: Peer, envelope: bytes) -> tuple[Opened, Answer]:
+    def _open(self, exchange: OpenExchange, peer: Peer, envelope: bytes) -> tuple[Opened, Answer]:
         since_s = self._now_s()
         try:
             opened, answer = open_answer(
@@ -344,13 +310,13 @@ class Asker:
         self._parts.observer.stage(Side.ASK, "open", self._now_s() - since_s)
         return opened, answer
 
-    async def _store_answer(self, exchange: _Open, opened: Opened, answer: Answer) -> None:
+    async def _store_answer(self, exchange: OpenExchange, opened: Opened, answer: Answer) -> None:
         since_s = self._now_s()
         meta = exchange.meta(answer.header.outcome.word)
         await self._parts.journal.store_answer(meta, opened.identity, opened.sealed.envelope)
         self._parts.observer.stage(Side.ASK, "store_answer", self._now_s() - since_s)
 
-    def _result(self, exchange: _Open, answer: Answer) -> AskResult:
+    def _result(self, exchange: OpenExchange, answer: Answer) -> AskResult:
         """The stored answer for the platform; raises what a refusal says."""
         header = answer.header
         if header.outcome is Outcome.REFUSED or answer.body is None:
@@ -361,19 +327,13 @@ class Asker:
         self._parts.observer.stage(Side.ASK, "translate_back", self._now_s() - since_s)
         return AskResult(header.request_id, exchange.peer, exchange.header, header, local)
 
-    # --- an exchange taken up again ---------------------------------------------------------------------
-
-    def _reopen(self, asked: StoredRecord, deadline_s: float) -> _Open:
-        sealed = parse(asked.envelope, max_bytes=len(asked.envelope))
-        request = self._parts.codec.decode_request(sealed.payload_type, sealed.payload)
+    def _reopen(self, asked: StoredRecord, deadline_s: float) -> OpenExchange:
+        """An exchange taken up again from its stored request."""
+        request = stored_request(self._parts.codec, asked)
         peer = self._parts.directory.current.peer(request.header.answering)
         client = asked.meta.client
         grant = self._may_ask(client, peer, request.header.basis, request.body)
-        return _Open(client, peer, request, grant, deadline_s, asked.envelope, asked.identity)
-
-    def _stored_answer(self, answered: StoredRecord) -> Answer:
-        sealed = parse(answered.envelope, max_bytes=len(answered.envelope))
-        return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
+        return OpenExchange(client, peer, request, grant, deadline_s, asked.envelope, asked.identity)
 
 
 def _refused(header: AnswerHeader) -> FederationError:
@@ -382,10 +342,6 @@ def _refused(header: AnswerHeader) -> FederationError:
     if code.startswith("own.") or code == "internal":
         return PeerInternal(f"{code}: {header.refusal_detail}"[:500])
     return error_from(code, header.refusal_detail)
-
-
-def _record(records: Sequence[StoredRecord], kind: RecordKind) -> StoredRecord | None:
-    return next((record for record in records if record.kind is kind), None)
 
 
 def _ids(header: RequestHeader) -> dict[str, str]:

@@ -223,18 +223,17 @@ def _local_elements(dialect: Dialect, kind: str, elements: tuple[Element, ...]) 
 
 def _joined(shared: Element, local: Element) -> Element:
     """Both steps as one: the other province's original, the worse of the two relations, both tables."""
-    tables = dict.fromkeys(table for table in (shared.table, local.table) if table)
+    original = shared.original or shared.value
+    relation = max(shared.relation, local.relation)
+    table = local.table or shared.table
+    if shared.table and table != shared.table:
+        table = f"{shared.table} → {table}"
     groups = local.groups
     if groups:
         groups = tuple([tuple(map(_joined, *rows)) for rows in zip(shared.groups, groups, strict=True)])
-    return Element(
-        local.name,
-        local.value,
-        shared.original or shared.value,
-        max(shared.relation, local.relation),
-        " → ".join(tables),
-        groups,
-    )
+    elif original == local.original and relation is local.relation and table == local.table:
+        return local  # what most elements come to; making one costs more than comparing
+    return Element(local.name, local.value, original, relation, table, groups)
 
 
 def _local_names(dialect: Dialect, kind: str, names: tuple[str, ...]) -> tuple[str, ...]:

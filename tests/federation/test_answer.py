@@ -11,7 +11,6 @@ import pytest
 from federation.errors import (
     AccessDenied,
     FederationError,
-    OwnStoreUnavailable,
     PeerBusy,
     PeerInProgress,
     PeerInternal,
@@ -316,17 +315,13 @@ async def test_a_store_that_fails_after_the_look_up_gives_the_claim_back() -> No
     sealed = request(sh, zj)
     task = asyncio.create_task(send(sh, zj, sealed))
     await zj.registry.reached()
-    keep, zj.journal._keep = zj.journal._keep, _full_disk  # type: ignore[method-assign]
+    zj.journal.is_full = True
     zj.registry.hold.set()
     with pytest.raises(PeerBusy):
         await task
     assert zj.journal.claims == {}
-    zj.journal._keep = keep  # type: ignore[method-assign]
+    zj.journal.is_full = False
     assert (await send(sh, zj, sealed)).header.outcome is Outcome.ANSWERED
-
-
-def _full_disk(*_: object) -> None:
-    raise OwnStoreUnavailable("the disk is full")
 
 
 async def test_a_fault_in_the_program_tells_the_peer_an_incident_id_and_no_more() -> None:

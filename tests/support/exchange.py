@@ -79,9 +79,12 @@ class MemoryJournal:
         self.records: list[StoredRecord] = []
         self.claims: dict[tuple[str, str], tuple[bytes, Sealed | None]] = {}
         self.is_down = False
+        self.is_full = False
         self._finished = asyncio.Condition()
 
     def _keep(self, kind: RecordKind, meta: ExchangeMeta, identity: bytes, envelope: bytes) -> None:
+        if self.is_full:
+            raise OwnStoreUnavailable("the disk is full")
         place, salt = len(self.records), bytes(16)
         leaf = sha256(salt + envelope).digest()
         record = StoredRecord(place, kind, meta, self.clock.now(), identity, envelope, salt, leaf)
@@ -89,7 +92,7 @@ class MemoryJournal:
 
     def _require_up(self) -> None:
         if self.is_down:
-            raise OwnStoreUnavailable("the disk is full")
+            raise OwnStoreUnavailable("the database is down")
 
     async def store_request(self, meta: ExchangeMeta, payload_type: str, payload: bytes) -> Sealed:
         self._require_up()
@@ -163,7 +166,7 @@ class MemoryJournal:
 class MemoryRegistry:
     """A registry in memory: documents in local words, found by holder, id, type or item code."""
 
-    def __init__(self, dialect: Dialect, documents: Iterable[LocalDocument] = ()) -> None:
+    def __init__(self, dialect: Dialect, documents: Iterable[dict[str, Any]] = ()) -> None:
         self.dialect = dialect
         self.documents = list(documents)
         self.items: list[LocalDocument] = []

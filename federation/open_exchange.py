@@ -1,0 +1,74 @@
+"""An exchange between its request and its answer, and what of it can be read back from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from federation.access import Grant
+from federation.peers import Peer
+from federation.ports import Codec, ExchangeMeta, RecordKind, StoredRecord
+from federation.query import Answer, Request, RequestHeader
+from trust.envelope import Sealed, parse
+
+__all__ = ["OpenExchange", "record_of", "stored_answer", "stored_request"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenExchange:
+    """What the asking node holds while it asks; `envelope` and `identity` once the request is sealed."""
+
+    client: str
+    peer: Peer
+    request: Request
+    grant: Grant
+    deadline_s: float
+    envelope: bytes = b""
+    identity: bytes = b""
+
+    @property
+    def header(self) -> RequestHeader:
+        """The request's header."""
+        return self.request.header
+
+    def meta(self, outcome: str = "") -> ExchangeMeta:
+        """By what its records are found again."""
+        header = self.header
+        return ExchangeMeta(
+            header.request_id,
+            header.asking,
+            header.answering,
+            header.operation,
+            self.client,
+            outcome,
+            header.basis.case_number,
+        )
+
+    def sealed_as(self, sealed: Sealed) -> OpenExchange:
+        """The same exchange with its sealed request."""
+        return OpenExchange(
+            self.client,
+            self.peer,
+            self.request,
+            self.grant,
+            self.deadline_s,
+            sealed.envelope,
+            sealed.identity,
+        )
+
+
+def record_of(records: Sequence[StoredRecord], kind: RecordKind) -> StoredRecord | None:
+    """The first record of a kind, or None."""
+    return next((record for record in records if record.kind is kind), None)
+
+
+def stored_request(codec: Codec, record: StoredRecord) -> Request:
+    """The request in a record of this node's own log, which was checked before it was stored."""
+    sealed = parse(record.envelope, max_bytes=len(record.envelope))
+    return codec.decode_request(sealed.payload_type, sealed.payload)
+
+
+def stored_answer(codec: Codec, record: StoredRecord) -> Answer:
+    """The answer in a record of this node's own log, which was checked before it was stored."""
+    sealed = parse(record.envelope, max_bytes=len(record.envelope))
+    return codec.decode_answer(sealed.payload_type, sealed.payload)
