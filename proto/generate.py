@@ -35,14 +35,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, say what is out of date")
     parser.add_argument("--release", metavar="NAME", help="also write released/NAME.binpb, once")
     options = parser.parse_args(arguments)
+    release = RELEASED / f"{options.release}.binpb" if options.release else None
+    if release is not None and release.exists():
+        sys.exit(f"{release.name} is released already: give the next release its own name")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         compile_protos(made)
         if options.check:
             return report(stale_files(made))
         install(made)
-    if options.release:
-        write_release(RELEASED / f"{options.release}.binpb")
+    if release is not None:
+        release.parent.mkdir(exist_ok=True)
+        run_protoc(f"--descriptor_set_out={release}", "--include_imports")
     return 0
 
 
@@ -113,14 +117,6 @@ def install(made: Path) -> None:
     for name in fresh:
         ROOT.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(made / name, ROOT / name)
-
-
-def write_release(path: Path) -> None:
-    """Write the descriptor set of a release once; a release that is out is never written again."""
-    if path.exists():
-        sys.exit(f"{path.name} is released already: give the next release its own name")
-    path.parent.mkdir(exist_ok=True)
-    run_protoc(f"--descriptor_set_out={path}", "--include_imports")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,16 @@ class Served:
     refused: list[tuple[str, str, str]]
 
     @property
+    def seen(self) -> list[bytes]:
+        """The envelopes that reached the application, without companions, in a fixed order."""
+        return sorted(e for e, _, _ in self.application.seen if e != b"companion")
+
+    @property
+    def finished(self) -> list[bytes]:
+        """The envelopes whose answer was made, without companions, in a fixed order."""
+        return sorted(e for e in self.application.finished if e != b"companion")
+
+    @property
     def peer(self) -> Peer:
         """How the asking side knows it."""
         return peer_at(self.port)
@@ -162,6 +172,26 @@ async def asking(
         yield transport
     finally:
         await transport.close()
+
+
+WAYS = ("alone", "frame", "unary")
+"""How a request may travel: alone in its tick, in one frame with others, by a plain unary call."""
+
+
+async def send(
+    way: str, transport: GrpcPeerTransport, peer: Peer, envelope: bytes, *, timeout_s: float = 5.0
+) -> bytes:
+    """Send a request in that way, in a frame together with a companion whose fate does not matter."""
+    if way == "unary":
+        return await transport.exchange_unary(peer, STATE, envelope, timeout_s=timeout_s)
+    sent = transport.exchange(peer, STATE, envelope, timeout_s=timeout_s)
+    if way == "alone":
+        return await sent
+    companion = transport.exchange(peer, STATE, b"companion", timeout_s=timeout_s)
+    answer, _ = await asyncio.gather(sent, companion, return_exceptions=True)
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def refuse(error: FederationError) -> Callable[[str], None]:

@@ -9,7 +9,17 @@ import pytest
 
 from federation.errors import PeerUnreachable
 from federation.rpc.limits import RpcLimits
-from tests.federation.rpc.country import SHANGHAI, STATE, Application, asking, enrolled, peer_at, serving
+from tests.federation.rpc.country import (
+    SHANGHAI,
+    STATE,
+    WAYS,
+    Application,
+    asking,
+    enrolled,
+    peer_at,
+    send,
+    serving,
+)
 
 
 def free_port() -> int:
@@ -19,12 +29,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("unary", [False, True])
-async def test_nobody_there_is_told_as_unreachable(unary: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_nobody_there_is_told_as_unreachable(way: str) -> None:
     async with asking(limits=RpcLimits(unreachable_after_s=0.1)) as transport:
-        send = transport.exchange_unary if unary else transport.exchange
         with pytest.raises(PeerUnreachable, match="no connection to 127"):
-            await send(peer_at(free_port()), STATE, b"e", timeout_s=5)
+            await send(way, transport, peer_at(free_port()), b"e", timeout_s=5)
 
 
 async def test_a_deadline_without_a_connection_is_unreachable_not_a_timeout() -> None:
@@ -33,15 +42,14 @@ async def test_a_deadline_without_a_connection_is_unreachable_not_a_timeout() ->
             await transport.exchange(peer_at(free_port()), STATE, b"e", timeout_s=0.1)
 
 
-@pytest.mark.parametrize("unary", [False, True])
-async def test_what_is_open_when_the_peer_restarts_is_sent_again(unary: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_open_when_the_peer_restarts_is_sent_again(way: str) -> None:
     first, second = Application(), Application()
     second.gate.set()
     async with asking() as transport:
-        send = transport.exchange_unary if unary else transport.exchange
         async with serving(application=first) as served:
             open_items = [
-                asyncio.create_task(send(served.peer, STATE, b"wait %d" % number, timeout_s=10))
+                asyncio.create_task(send(way, transport, served.peer, b"wait %d" % number, timeout_s=10))
                 for number in range(5)
             ]
             while len(first.seen) < 5:

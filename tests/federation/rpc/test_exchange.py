@@ -19,7 +19,7 @@ from federation.errors import (
 )
 from federation.query import Operation
 from federation.rpc.limits import RpcLimits
-from tests.federation.rpc.country import STATE, ZHEJIANG, Application, asking, serving
+from tests.federation.rpc.country import STATE, WAYS, ZHEJIANG, Application, asking, send, serving
 from trust.errors import EnvelopeMalformed
 
 
@@ -58,24 +58,22 @@ async def test_one_refused_item_leaves_the_others_answered() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("unary", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_refusal_arrives_as_its_class(
-    raised: Exception, seen: type[Exception], detail: str, unary: bool
+    raised: Exception, seen: type[Exception], detail: str, way: str
 ) -> None:
     async with serving(application=Application(faults={b"x": raised})) as served, asking() as transport:
-        send = transport.exchange_unary if unary else transport.exchange
         with pytest.raises(seen) as refused:
-            await send(served.peer, STATE, b"x", timeout_s=5)
+            await send(way, transport, served.peer, b"x", timeout_s=5)
     assert getattr(refused.value, "detail", None) == detail
 
 
-@pytest.mark.parametrize("unary", [False, True])
-async def test_an_unforeseen_error_leaves_only_an_incident_id(unary: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_unforeseen_error_leaves_only_an_incident_id(way: str) -> None:
     secret = ValueError("330102199001011234 is no number")
     async with serving(application=Application(faults={b"x": secret})) as served, asking() as transport:
-        send = transport.exchange_unary if unary else transport.exchange
         with pytest.raises(PeerInternal) as refused:
-            await send(served.peer, STATE, b"x", timeout_s=5)
+            await send(way, transport, served.peer, b"x", timeout_s=5)
     assert "330102199001011234" not in str(refused.value)
     assert refused.value.detail.startswith("incident ")
 
@@ -94,7 +92,7 @@ async def test_a_message_over_the_limit_is_refused_before_the_handler() -> None:
         with pytest.raises(PeerTooLarge, match="at most 32768"):
             await transport.exchange_unary(served.peer, STATE, bytes(32 * 1024 + 1), timeout_s=5)
         assert await transport.exchange(served.peer, STATE, b"still", timeout_s=5) == b"re:still"
-    assert [envelope for envelope, _, _ in served.application.seen] == [b"still"]
+    assert served.seen == [b"still"]
 
 
 async def test_an_answer_over_the_limit_is_refused_and_the_others_leave() -> None:
@@ -118,31 +116,29 @@ async def test_an_answer_that_is_ready_does_not_wait_for_a_slow_one() -> None:
         assert await slow == b"re:wait"
 
 
-@pytest.mark.parametrize("unary", [False, True])
-async def test_at_the_deadline_the_caller_is_told_and_the_answer_is_still_made(unary: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_at_the_deadline_the_caller_is_told_and_the_answer_is_still_made(way: str) -> None:
     async with serving() as served, asking() as transport:
-        send = transport.exchange_unary if unary else transport.exchange
         with pytest.raises(PeerTimeout):
-            await send(served.peer, STATE, b"wait", timeout_s=0.2)
+            await send(way, transport, served.peer, b"wait", timeout_s=0.2)
         assert served.server.in_flight == 1
         served.application.gate.set()
         await served.server.stop(5)
-    assert served.application.finished == [b"wait"]
+    assert served.finished == [b"wait"]
 
 
 async def test_the_answering_side_tells_of_its_own_deadline_first() -> None:
     async with serving(limits=RpcLimits(deadline_s=0.05)) as served, asking() as transport:
-        for send in (transport.exchange, transport.exchange_unary):
+        for way in WAYS:
             with pytest.raises(PeerTimeout, match="fetched later"):
-                await send(served.peer, STATE, b"wait", timeout_s=30)
+                await send(way, transport, served.peer, b"wait", timeout_s=30)
 
 
-@pytest.mark.parametrize("unary", [False, True])
-async def test_a_caller_that_leaves_breaks_neither_the_frame_nor_the_answer(unary: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_caller_that_leaves_breaks_neither_the_frame_nor_the_answer(way: str) -> None:
     async with serving() as served, asking() as transport:
-        send = transport.exchange_unary if unary else transport.exchange
-        leaving = asyncio.create_task(send(served.peer, STATE, b"wait leaving", timeout_s=5))
-        staying = asyncio.create_task(send(served.peer, STATE, b"wait staying", timeout_s=5))
+        leaving = asyncio.create_task(send(way, transport, served.peer, b"wait leaving", timeout_s=5))
+        staying = asyncio.create_task(send(way, transport, served.peer, b"wait staying", timeout_s=5))
         while len(served.application.seen) < 2:
             await served.application.arrived.wait()
             served.application.arrived.clear()
@@ -150,7 +146,7 @@ async def test_a_caller_that_leaves_breaks_neither_the_frame_nor_the_answer(unar
         served.application.gate.set()
         assert await staying == b"re:wait staying"
         await served.server.stop(5)
-    assert sorted(served.application.finished) == [b"wait leaving", b"wait staying"]
+    assert served.finished == [b"wait leaving", b"wait staying"]
 
 
 async def test_the_answer_is_made_when_the_whole_caller_is_gone() -> None:
@@ -162,7 +158,7 @@ async def test_the_answer_is_made_when_the_whole_caller_is_gone() -> None:
             await gone
         served.application.gate.set()
         await served.server.stop(5)
-    assert served.application.finished == [b"wait"]
+    assert served.finished == [b"wait"]
 
 
 async def test_more_than_the_answering_side_can_hold_is_told_busy() -> None:
@@ -174,9 +170,9 @@ async def test_more_than_the_answering_side_can_hold_is_told_busy() -> None:
         while served.server.in_flight < 2:
             await served.application.arrived.wait()
             served.application.arrived.clear()
-        for send in (transport.exchange, transport.exchange_unary):
+        for way in WAYS:
             with pytest.raises(PeerBusy):
-                await send(served.peer, STATE, b"one more", timeout_s=5)
+                await send(way, transport, served.peer, b"one more", timeout_s=5)
         served.application.gate.set()
         assert await asyncio.gather(*waiting) == [b"re:wait"] * 2
 
