@@ -20,7 +20,7 @@ from aiohttp import web
 from federation.access import AccessHolder
 from federation.answer import Answerer
 from federation.ask import Asker
-from federation.errors import OwnNotFound
+from federation.evidence import Exporter
 from federation.exchange import DialectHolder, ExchangeLimits, ExchangeParts
 from federation.peers import Directory, TrustSnapshot
 from federation.ports import Clock, LocalRegistry
@@ -61,11 +61,6 @@ from trust.keys import keys_from_jwks
 from trust.profile import node_metadata
 
 __all__ = ["Node", "compose"]
-
-
-class _NoEvidence:
-    async def export(self, request_id: str) -> bytes:
-        raise OwnNotFound(request_id)
 
 
 KEYS_EVERY_S = 60.0
@@ -323,7 +318,7 @@ def _platform(
         settings=settings,
         asker=asker,
         records=parts.journal,
-        evidence=_NoEvidence(),
+        evidence=_exporter(ground, parts),
         dialect=parts.dialect,
         clients=ClientRows(ground.database, ground.clock),
         idempotency=idempotency,
@@ -335,6 +330,18 @@ def _platform(
         clock=ground.clock,
     )
     return platform_app(deps)
+
+
+def _exporter(ground: _Ground, parts: ExchangeParts) -> Exporter:
+    return Exporter(
+        records=parts.journal,
+        archive=TrustRows(ground.database),
+        codec=parts.codec,
+        signer=lambda: ground.keystore.signing_key("envelope"),
+        clock=ground.clock,
+        entity_id=ground.config.node.entity_id,
+        anchor=ground.config.trust.anchor,
+    )
 
 
 def _background(
