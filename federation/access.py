@@ -151,4 +151,4 @@ def _decide(
         if rule.lets_through(platform, operation, basis, certificate_type):
             return rule.grant
     asked = operation.value + (f" of type {certificate_type}" if certificate_type else "")
-    raise AccessDenied(f"policy {version} has no rule that allows platform {platform} {asked} here")
+    raise AccessDenied(f"policy {version} has no rule that allows platform {platform[:80]} {asked} here")

@@ -46,7 +46,7 @@ from federation.errors import (
     error_from,
 )
 from federation.exchange import ExchangeParts
-from federation.observe import Side, trace_id
+from federation.observe import Side, place_of, trace_id
 from federation.operations import Operations
 from federation.ports import Claim, ClaimState, ExchangeMeta, LocalRegistry
 from federation.query import Answer, AnswerHeader, Decision, Operation, Outcome, Request
@@ -152,7 +152,7 @@ class Answerer:
             return await self._seal_and_store(asked, answer, self._parts.codec.encode_answer(answer))
         if verdict.state is not ClaimState.NEW:
             left_s = deadline_s - self._now_s()
-            return await self._repeats.first_answer(asked, claim, verdict, timeout_s=left_s), "repeated"
+            return await self._repeats.first_answer(asked, claim, verdict, timeout_s=left_s), "answered"
         try:
             return await self._fresh(asked, deadline_s)
         except BaseException:
@@ -238,7 +238,7 @@ class Answerer:
         self._parts.observer.turned_away(Side.ANSWER, peer.province if peer else "unknown", refusal.code)
         if isinstance(refusal, PeerInternal):
             incident = refusal.detail.removeprefix("incident ")
-            _log.error("internal", incident=incident, peer=tls_peer, exc_info=error, **_ids(request))
+            _log.error("internal", incident=incident, peer=tls_peer, place=place_of(error), **_ids(request))
         else:
             _log.warning(
                 "turned_away", code=refusal.code, detail=refusal.detail, peer=tls_peer, **_ids(request)

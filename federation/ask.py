@@ -260,7 +260,7 @@ class Asker:
         try:
             return await self._send_once(exchange, exchange.peer, once)
         except PeerForeignKey:
-            await self._refresh_trust()
+            await self._refresh_trust()  # an OwnStoreUnavailable of the refresh is as good a reason to stop
             peer = self._parts.directory.current.peer(exchange.peer.entity_id)
             return await self._send_once(exchange, peer, once)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Protocol
 
 from federation.query import Operation
 
-__all__ = ["ExchangeObserver", "Side", "SilentObserver", "trace_id"]
+__all__ = ["ExchangeObserver", "Side", "SilentObserver", "place_of", "trace_id"]
 
 
 class Side(StrEnum):
@@ -57,6 +59,15 @@ class SilentObserver:
 
     def turned_away(self, side: Side, province: str, code: str) -> None:
         """Nothing."""
+
+
+def place_of(error: BaseException) -> list[str]:
+    """Where an error came from, innermost last: kind, then files, lines and functions.
+
+    Not its text and no values: either may hold a person's data, and this goes into the log.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return [type(error).__name__, *(f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in frames)]
 
 
 def trace_id(traceparent: str) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from yrd.certificates.v1.certificates_pb2 import QueryRequest
 from yrd.exchange.v1.exchange_pb2 import Envelope
 
@@ -322,7 +326,46 @@ async def test_the_same_id_of_another_peer_is_another_request() -> None:
     assert len(at.target.registry.looked_up) == 2
 
 
-async def test_no_holders_number_is_in_any_refusal() -> None:
-    for attack, _ in ATTACKS:
+async def test_no_holders_number_is_in_any_refusal_or_log_line() -> None:
+    with structlog.testing.capture_logs() as lines:
+        for attack, _ in ATTACKS:
+            at = scene()
+            assert HOLDER not in (await _refused(at, attack(at))).detail
         at = scene()
-        assert HOLDER not in (await _refused(at, attack(at))).detail
+        at.target.registry.fault = KeyError(HOLDER)
+        assert HOLDER not in (await _refused(at, at.sent(at.sealed().envelope))).detail
+    assert len(lines) == len(ATTACKS) + 1
+    assert lines[-1]["event"] == "internal"
+    assert lines[-1]["request_id"] == REQUEST_ID
+    assert any("look_up" in place for place in lines[-1]["place"])
+    assert HOLDER not in repr(lines)
+
+
+_position = st.floats(0, 1, exclude_max=True)
+_UNLIMITED = ExchangeLimits(peer_quota_burst=1e9)
+
+
+@cache
+def _scene_for_flips() -> Scene:
+    return scene(_UNLIMITED)
+
+
+@given(position=_position, bit=st.integers(0, 7))
+@settings(max_examples=100, deadline=None)
+async def test_any_flipped_bit_of_an_envelope_is_refused_and_nothing_is_looked_up(
+    position: float, bit: int
+) -> None:
+    at = _scene_for_flips()
+    envelope = bytearray(at.sealed().envelope)
+    envelope[int(position * len(envelope))] ^= 1 << bit
+    refusal = await _refused(at, at.sent(bytes(envelope)))
+    assert refusal.code in {
+        "peer.malformed",
+        "peer.two_signatures",
+        "peer.signature_form",
+        "peer.unsupported_type",
+        "peer.foreign_key",
+        "peer.bad_signature",
+    }
+    assert at.target.registry.looked_up == []
+    assert at.target.journal.claims == {}
