@@ -7,6 +7,7 @@ SQLite is opened with ``mode=ro`` (https://www.sqlite.org/uri.html), PostgreSQL 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -33,6 +34,9 @@ __all__ = ["SqlRegistry"]
 _ROWS_AT_MOST = 1000
 _QUERY_CANCELLED = "57014"
 """SQLSTATE query_canceled, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
+_OF_THE_SQL = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+"""What SQLite calls operational too, though it is the statement's fault."""
 
 
 class SqlRegistry:
@@ -160,7 +164,8 @@ def _meaning(error: SQLAlchemyError, operation: Operation) -> FederationError:
     original = error.orig if isinstance(error, DBAPIError) else None
     if getattr(original, "sqlstate", None) == _QUERY_CANCELLED:
         return RegistryTimeout("the registry stopped the query at its time limit")
-    if isinstance(error, OperationalError | InterfaceError) and "no such" not in str(original):
+    of_the_sql = getattr(original, "sqlite_errorcode", None) in _OF_THE_SQL
+    if isinstance(error, OperationalError | InterfaceError) and not of_the_sql:
         return RegistryUnreachable(f"no connection to the registry's database: {type(original).__name__}")
     return RegistryBadAnswer(f"the registry's database refused the SQL of {operation.value}")
 

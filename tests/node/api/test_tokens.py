@@ -1,4 +1,4 @@
-"""Who may call: the token endpoint, access tokens, rights. Assertions are made with joserfc, as clients do."""
+"""Who may call: token endpoint, access tokens, rights. Assertions are made with joserfc, as clients do."""
 
 from __future__ import annotations
 
