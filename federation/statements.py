@@ -1,4 +1,4 @@
-"""The statements that this node's picture of the federation is made of: how they are fetched and how they are kept.
+"""The statements that this node's picture of the federation is made of: how they are fetched and kept.
 
 Ports of `trust_sync`, which is their one user.
 """
@@ -34,8 +34,9 @@ class StatementKind(StrEnum):
 class StoredStatement:
     """One verified statement as it lies in the store, one row per (iss, sub, kind).
 
-    `mark` is the number that may never go down for this key: `iat` of a statement, `sequence` of a status. `etag` is
-    what the source gave for a conditional GET, or empty. `seen_at` is when this token was first seen.
+    `mark` is the number that may never go down for this key: `iat` of a statement, `sequence` of a status.
+    `etag` is what the source gave for a conditional GET, or empty. `seen_at` is when this token was first
+    seen.
     """
 
     iss: str
@@ -69,8 +70,8 @@ class TrustStore(Protocol):
     async def save_statement(self, statement: StoredStatement) -> None:
         """Insert or replace the row of (iss, sub, kind) unless that would lower its mark, in one statement.
 
-        Raises trust.errors.StatementRolledBack when the stored mark is higher. An equal mark replaces the row. Safe
-        to repeat.
+        Raises trust.errors.StatementRolledBack when the stored mark is higher. An equal mark replaces the
+        row. Safe to repeat.
         """
         ...
 
@@ -105,6 +106,7 @@ class StatementSource(Protocol):
     async def fetch(self, url: str, *, etag: str, max_bytes: int, timeout_s: float) -> Fetched:
         """One conditional GET; `etag` empty: unconditional.
 
-        Raises StatementUnavailable: not reachable, too slow, not 200 or 304, longer than `max_bytes` (never read whole).
+        Raises StatementUnavailable: not reachable, too slow, not 200 or 304, longer than `max_bytes` (never
+        read whole).
         """
         ...

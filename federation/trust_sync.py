@@ -3,14 +3,15 @@
 One refresh, in this order (design §5):
 
  1. the anchor's entity configuration, under the pinned keys
- 2. its trust status, under the keys that the configuration delegates: who belongs, with which statement, who is revoked
- 3. of each subject the subordinate statement, when the status names another than the stored one; it must be the
-    one that the status names
+ 2. its trust status, under the keys that the configuration delegates: who belongs, with which statement, who
+    is revoked
+ 3. of each subject the subordinate statement, when the status names another than the stored one; it must be
+    the one that the status names
  4. of each subject its own entity configuration
  5. each chain verified; the good ones stored, whose marks never go down; the picture built and swapped whole
 
-What cannot be had or is not believed leaves the stored statement in place, with a problem in the report: a node goes on
-with what it knows until the chains expire. Revocations count from the moment they are seen.
+What cannot be had or is not believed leaves the stored statement in place, with a problem in the report: a
+node goes on with what it knows until the chains expire. Revocations count from the moment they are seen.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _REQUESTS_APART_S = 5
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """What came of one refresh. `problems` are by entity id, in words for the operator; none: all is as it should."""
+    """What came of one refresh. `problems` are by entity id, in words for the operator."""
 
     at: datetime
     sequence: int
@@ -120,8 +121,8 @@ class TrustSync:
     async def refresh_once(self) -> RefreshReport:
         """One refresh; what went wrong is in the report.
 
-        Raises OwnStoreUnavailable when the store cannot be read. Cancelled: statements fetched so far are stored, the
-        picture is as before; a repeat is safe.
+        Raises OwnStoreUnavailable when the store cannot be read. Cancelled: statements fetched so far are
+        stored, the picture is as before; a repeat is safe.
         """
         async with self._one_at_a_time:
             self._problems = {}
@@ -137,7 +138,7 @@ class TrustSync:
             return self._swap()
 
     async def run(self, interval_s: float) -> None:
-        """Refresh for ever, every `interval_s` and when `request_refresh` asks for it. Only cancelling ends it."""
+        """Refresh every `interval_s` and when `request_refresh` asks for it. Only cancelling ends it."""
         while True:
             try:
                 await self.refresh_once()
@@ -150,7 +151,7 @@ class TrustSync:
             self._wanted.clear()
 
     def request_refresh(self) -> bool:
-        """Ask the loop for a refresh now, because an unknown key was seen. False: one was asked for just before."""
+        """Ask the loop for a refresh because an unknown key was seen. False: one was asked for just now."""
         now = self._clock.now()
         if (
             self._requested_at is not None
@@ -171,7 +172,7 @@ class TrustSync:
         await self._store.allow(entity_id)
         return await self.load()
 
-    # --- the five steps -------------------------------------------------------------------------------------------
+    # --- the five steps -------------------------------------------------------------------------------------
 
     async def _refresh_anchor(self) -> Anchor:  # 1
         anchor_id = self._settings.anchor
@@ -280,7 +281,7 @@ class TrustSync:
         self._on_refresh(report)
         return report
 
-    # --- what the steps share -------------------------------------------------------------------------------------
+    # --- what the steps share -------------------------------------------------------------------------------
 
     async def _load_store(self) -> None:
         self._rows = rows_by_key(await self._store.load_statements())

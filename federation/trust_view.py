@@ -1,7 +1,7 @@
-"""From stored statements to the picture of the federation. Pure: rows and a time in, a snapshot and its faults out.
+"""From stored statements to the picture of the federation. Pure: rows and a time in, a snapshot out.
 
-Everything is verified again from the pinned keys each time, also what comes from the store: a row is worth no more
-than the signatures in it.
+Everything is verified again from the pinned keys each time, also what comes from the store: a row is worth no
+more than the signatures in it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TrustSettings:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What the anchor's verified configuration says: the keys that sign statements, the status keys, the endpoints."""
+    """What the anchor's verified configuration says: keys for statements, keys for the status, endpoints."""
 
     token: str
     keys: Mapping[str, VerificationKey]
@@ -129,7 +129,7 @@ def read_member(
 
 
 def stored_status(token: str, anchor: Anchor, settings: TrustSettings, now: datetime) -> TrustStatus:
-    """A status from the store, also an expired one: what it says of members and revocations holds on. Raises TrustError."""
+    """A status from the store. What it says holds on after it has expired. Raises TrustError."""
     return verify_status(
         token,
         anchor=settings.anchor,
@@ -151,8 +151,9 @@ def build_view(
 ) -> View:
     """Every peer that the rows prove, with its standing.
 
-    A peer whose chain has expired stays as it was in `previous`, so that whoever asks it is told since when. One
-    whose stored statement is not the current one by the status is kept `status_max_age_s` from `outdated_since`.
+    A peer whose chain has expired stays as it was in `previous`, so that whoever asks it is told since when.
+    One whose stored statement is not the current one by the status is kept `status_max_age_s` from
+    `outdated_since`.
     """
     problems: dict[str, str] = {}
     try:
@@ -220,7 +221,8 @@ def _require_current(
         and (now - since).total_seconds() > settings.status_max_age_s
     ):
         raise StatementRejected(
-            f"the anchor has a newer statement about {subject} since {since.isoformat()}, which cannot be fetched"
+            f"the anchor has a newer statement about {subject} since {since.isoformat()}, "
+            "which cannot be fetched"
         )
 
 

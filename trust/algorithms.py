@@ -1,11 +1,11 @@
 """The signature algorithms that are believed, one object each. Nothing else is an algorithm here.
 
-An algorithm knows its JWK (kty, crv and the members that RFC 7638 hashes), makes and loads keys, and binds a loaded
-key to a function that signs or verifies. The bound functions are what the hot path calls: no look-up and no object is
-made per message beyond the signature itself.
+An algorithm knows its JWK (kty, crv and the members that RFC 7638 hashes), makes and loads keys, and binds a
+loaded key to a function that signs or verifies. The bound functions are what the hot path calls: no look-up
+and no object is made per message beyond the signature itself.
 
-ES256: ECDSA on P-256 with SHA-256, signature = r ‖ s, 64 bytes (RFC 7518 §3.4). DER is refused, so that one signature
-has one form on the wire. EdDSA: Ed25519 (RFC 8032, RFC 8037).
+ES256: ECDSA on P-256 with SHA-256, signature = r ‖ s, 64 bytes (RFC 7518 §3.4). DER is refused, so that one
+signature has one form on the wire. EdDSA: Ed25519 (RFC 8032, RFC 8037).
 """
 
 from __future__ import annotations

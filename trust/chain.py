@@ -1,8 +1,8 @@
-"""Trust chains: from what an entity says about itself, over what its superiors say, to the anchor's pinned keys.
+"""Trust chains: from what an entity says about itself, over its superiors' word, to the anchor's pinned keys.
 
-`resolve_chain` is the validation of OpenID Federation 1.0 §10.2 with the rules for each statement of §3.2, in these
-steps; the code carries the same numbers. ES[0] is the entity's configuration, ES[1] to ES[n-1] are subordinate
-statements, each about the one before, ES[n] is the anchor's configuration.
+`resolve_chain` is the validation of OpenID Federation 1.0 §10.2 with the rules for each statement of §3.2, in
+these steps; the code carries the same numbers. ES[0] is the entity's configuration, ES[1] to ES[n-1] are
+subordinate statements, each about the one before, ES[n] is the anchor's configuration.
 
  1. There are three to five statements (no more than three steps to the anchor), each within its size
  2. Each is well-formed: type, key id, issuer, subject, times, key set, hints; no critical claim that is not
@@ -66,8 +66,8 @@ def resolve_chain(
 ) -> VerifiedEntity:
     """Verify a chain of serialized statements, the entity's own first and the anchor's last.
 
-    Trusted on entry: `anchor_keys` and `now`. Raises StatementRejected, KeyRejected, ForeignKey, SignatureForm,
-    BadSignature for one statement, ChainBroken for what holds them together, ChainExpired.
+    Trusted on entry: `anchor_keys` and `now`. Raises StatementRejected, KeyRejected, ForeignKey,
+    SignatureForm, BadSignature for one statement, ChainBroken for what holds them together, ChainExpired.
     """
     if not 3 <= len(statements) <= MAX_DEPTH + 2:  # 1
         raise ChainBroken(f"a chain has 3 to {MAX_DEPTH + 2} statements, not {len(statements)}")
@@ -95,7 +95,7 @@ def verify_statement(
     now: datetime,
     skew_s: int = SKEW_S,
 ) -> None:
-    """Steps 3, 4 and 7 for one statement alone, before a chain is built: by whom, about whom, when, under which keys.
+    """Steps 3, 4 and 7 for one statement alone, before a chain is built: who, about whom, when, which key.
 
     Raises as `resolve_chain` does.
     """
@@ -112,7 +112,8 @@ def check_time(statement: UnverifiedStatement, now: datetime, skew_s: int = SKEW
     who = f"the statement by {statement.iss} about {statement.sub}"
     if statement.issued_at > now + timedelta(seconds=skew_s):
         raise StatementRejected(
-            f"{who} is from the future: issued at {statement.issued_at.isoformat()}, own clock {now.isoformat()}, "
+            f"{who} is from the future: issued at {statement.issued_at.isoformat()}, "
+            f"own clock {now.isoformat()}, "
             f"allowed skew {skew_s} s (§3.2)"
         )
     if now >= statement.expires_at:
@@ -169,7 +170,7 @@ def _check_constraints(chain: Sequence[UnverifiedStatement]) -> None:
 
 
 def _metadata(leaf: UnverifiedStatement, superior: UnverifiedStatement) -> Mapping[str, Mapping[str, Any]]:
-    """§3.1.1, §5: metadata in the immediate superior's statement goes before the entity's own, by parameter."""
+    """§5: metadata in the immediate superior's statement goes before the entity's own, by parameter."""
     metadata = {entity_type: dict(values) for entity_type, values in leaf.claims.get("metadata", {}).items()}
     for entity_type, values in superior.claims.get("metadata", {}).items():
         metadata.setdefault(entity_type, {}).update(values)

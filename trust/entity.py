@@ -1,8 +1,8 @@
 """Entity statements of OpenID Federation 1.0 (§3; the wire of 1.1 is the same): how they are made and read.
 
-A statement is a JWS of type ``entity-statement+jwt``. Issuer and subject the same: an entity configuration, which an
-entity says about itself. Different: a subordinate statement, which a superior says about the one below. What is read
-here is only well-formed; `trust.chain` says what is proven.
+A statement is a JWS of type ``entity-statement+jwt``. Issuer and subject the same: an entity configuration,
+which an entity says about itself. Different: a subordinate statement, which a superior says about the one
+below. What is read here is only well-formed; `trust.chain` says what is proven.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SUBORDINATE_ONLY = ("metadata_policy", "metadata_policy_crit", "constraints", "
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedStatement:
-    """A statement that is well-formed by §3. Who made it is not proven; times are not compared with any clock."""
+    """A statement that is well-formed by §3. Who made it is not proven; times meet no clock yet."""
 
     token: UnverifiedToken
     iss: str
@@ -97,7 +97,7 @@ def build_entity_configuration(
     published: Iterable[VerificationKey] = (),
     life_s: int = CONFIGURATION_LIFE_S,
 ) -> str:
-    """What an entity says about itself (§3.1.2), signed. `published` are federation keys beside the signer's own."""
+    """What an entity says about itself (§3.1.2). `published` are federation keys beside the signer's own."""
     keys = dict.fromkeys([signer.verification_key, *published])
     claims = _claims(entity_id, entity_id, now, life_s) | {"jwks": jwks_of(keys), "metadata": dict(metadata)}
     if authority_hints:
@@ -115,7 +115,7 @@ def build_subordinate_statement(
     now: datetime,
     life_s: int = STATEMENT_LIFE_S,
 ) -> str:
-    """What a superior says about `subject` (§3.1.3): its federation keys, and the policy on what it may claim."""
+    """What a superior says about `subject` (§3.1.3): its keys, and the policy on what it may claim."""
     claims = _claims(issuer, subject, now, life_s) | {"jwks": jwks_of(subject_keys)}
     if metadata_policy:
         claims["metadata_policy"] = dict(metadata_policy)

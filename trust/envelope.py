@@ -1,15 +1,17 @@
 """The signed message: a DSSE 1.0.2 envelope with exactly one signature, as `yrd.exchange.v1.Envelope`.
 
-Two types for one thing: `Sealed` is what anyone can parse, `Opened` what only `unseal` makes. Rules of the form:
+Two types for one thing: `Sealed` is what anyone can parse, `Opened` what only `unseal` makes. Of the form:
 
  - The size is checked before anything is read.
- - Every field is known, of its wire type, there at most once, in the order of its number, and not empty; lengths are
-   in their shortest form; nothing trails. So an envelope has one spelling, and what is refused here is malformed.
+ - Every field is known, of its wire type, there at most once, in the order of its number, and not empty;
+   lengths are in their shortest form; nothing trails. So an envelope has one spelling, and what is refused
+   here is malformed.
  - More than one signature is its own refusal.
- - What is signed is the PAE of type and payload (DSSE 1.0.2 "protocol"). The identity of a message is its SHA-256.
- - A batch signature is over the PAE of `BATCH_TYPE` and ``tree size (8 bytes, big endian) ‖ root``; the message's PAE
-   is leaf `leaf_index` of that RFC 6962 tree. No message may itself be of `BATCH_TYPE`, so that a signed root is
-   never taken for a message nor the other way round.
+ - What is signed is the PAE of type and payload (DSSE 1.0.2 "protocol"). The identity of a message is its
+   SHA-256.
+ - A batch signature is over the PAE of `BATCH_TYPE` and ``tree size (8 bytes, big endian) ‖ root``; the
+   message's PAE is leaf `leaf_index` of that RFC 6962 tree. No message may itself be of `BATCH_TYPE`, so that
+   a signed root is never taken for a message nor the other way round.
 
 The bytes received are the bytes kept: nothing here re-serializes what came from outside.
 """
@@ -55,7 +57,7 @@ class BatchProof:
 class Sealed:
     """An envelope whose form is right and whose signature nobody has looked at yet.
 
-    `envelope` is the exact serialized Envelope; `identity` the SHA-256 of the PAE; `kid` what the signature claims.
+    `envelope` is the exact serialized Envelope; `identity` the SHA-256 of the PAE; `kid` only a claim yet.
     """
 
     envelope: bytes
@@ -102,7 +104,7 @@ class Opened:
         return self.sealed.kid
 
 
-# --- sealing ----------------------------------------------------------------------------------------------------
+# --- sealing ------------------------------------------------------------------------------------------------
 
 
 def seal(payload_type: str, payload: bytes, signer: Signer) -> Sealed:
@@ -116,7 +118,7 @@ def seal(payload_type: str, payload: bytes, signer: Signer) -> Sealed:
 
 
 def seal_batch(items: Sequence[tuple[str, bytes]], signer: Signer) -> list[Sealed]:
-    """Sign (payload type, payload) pairs with one signature; each gets its own path. One item is sealed plainly.
+    """Sign (payload type, payload) pairs at once, each with its own path. One alone is sealed plainly.
 
     Raises ValueError as `seal` does; then nothing was signed.
     """
@@ -160,7 +162,7 @@ def _serialize_proof(proof: BatchProof) -> bytes:
     return head + b"".join(bytes_field(4, node) for node in proof.path)
 
 
-# --- parsing ----------------------------------------------------------------------------------------------------
+# --- parsing ------------------------------------------------------------------------------------------------
 
 
 def parse(envelope: bytes, *, max_bytes: int) -> Sealed:
@@ -199,7 +201,7 @@ def _parse_proof(data: bytes) -> BatchProof:
     return BatchProof(root, index, size, path)
 
 
-# --- opening ----------------------------------------------------------------------------------------------------
+# --- opening ------------------------------------------------------------------------------------------------
 
 
 def unseal(sealed: Sealed, *, keys: Mapping[str, VerificationKey]) -> Opened:
@@ -225,5 +227,5 @@ def unseal(sealed: Sealed, *, keys: Mapping[str, VerificationKey]) -> Opened:
 
 @lru_cache(maxsize=_BATCH_ROOTS_REMEMBERED)
 def _verify_root(key: VerificationKey, root: bytes, size: int, signature: bytes) -> None:
-    """Verify a signed root once: only successes are remembered, under key, root, size and signature together."""
+    """Verify a signed root once. Only successes are remembered, under all four together."""
     key.verify(signature, _root_message(root, size))

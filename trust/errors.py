@@ -1,4 +1,4 @@
-"""Why something is not believed. Each class carries its code in the one error vocabulary (`federation.errors`)."""
+"""Why something is not believed. Each class carries its code in the vocabulary of `federation.errors`."""
 
 from __future__ import annotations
 

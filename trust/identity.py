@@ -1,7 +1,8 @@
 """Who an entity is: its entity id, and the TLS name that stands for it.
 
-An entity id is an HTTPS URL with host, optional port and path, no query, no fragment (OpenID Federation 1.0 §1.2), in
-one spelling only, since everything compares it as text. Plain HTTP is allowed on loopback, by an explicit setting.
+An entity id is an HTTPS URL with host, optional port and path, no query, no fragment (OpenID Federation 1.0
+§1.2), in one spelling only, since everything compares it as text. Plain HTTP is allowed on loopback, by an
+explicit setting.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _DEFAULT_PORTS = {"https": "443", "http": "80"}
 def check_entity_id(value: str, *, allow_http_on_loopback: bool = False) -> str:
     """Return `value` when it is an entity id in its one spelling.
 
-    Raises EntityIdRejected: not such a URL, user information, query, fragment, default port spelled out, upper case
-    in the host, slash at the end, plain HTTP where it is not allowed.
+    Raises EntityIdRejected: not such a URL, user information, query, fragment, default port spelled out,
+    upper case in the host, slash at the end, plain HTTP where it is not allowed.
     """
     if not isinstance(value, str) or not value.isascii() or len(value) > _MOST_CHARACTERS:
         raise EntityIdRejected(f"an entity id is a URL of at most {_MOST_CHARACTERS} ASCII characters")
@@ -92,7 +93,7 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
 
 
 def tls_name(entity_id: str) -> str:
-    """The DNS name in the entity's TLS certificate: ``<base32(sha256(entity id))[:52], lower case>.peer.yrd``.
+    """The DNS name of the entity's TLS certificate: ``<base32(sha256(entity id)) in lower case>.peer.yrd``.
 
     52 characters of base32 are the whole digest without its padding; a DNS label holds 63.
     """

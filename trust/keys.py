@@ -31,7 +31,7 @@ _MOST_KEYS = 16
 
 
 def thumbprint(members: Mapping[str, str]) -> str:
-    """RFC 7638: base64url of the SHA-256 of the required members as JSON, in lexicographic order, no white space."""
+    """RFC 7638: base64url of the SHA-256 of the required members as sorted JSON without white space."""
     return b64url(hashlib.sha256(orjson.dumps(dict(members), option=orjson.OPT_SORT_KEYS)).digest())
 
 
@@ -57,8 +57,8 @@ class VerificationKey:
     def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
         """The key of a public JWK (RFC 7517).
 
-        Raises KeyRejected: kind or curve not allowed, private members, `alg`, `use` or `kid` that do not fit, not a
-        point of the curve.
+        Raises KeyRejected: kind or curve not allowed, private members, `alg`, `use` or `kid` that do not fit,
+        not a point of the curve.
         """
         algorithm = _algorithm_for(jwk)
         if not _PRIVATE_MEMBERS.isdisjoint(jwk):

@@ -1,7 +1,7 @@
 """Merkle trees as RFC 6962 §2.1 hashes them: leaves and nodes apart by one byte in front.
 
-`root` and `inclusion_path` are for those who hold all leaves; `verify_inclusion` for those who hold one. Hashes are
-32 bytes. Nothing here knows what a leaf means.
+`root` and `inclusion_path` are for those who hold all leaves; `verify_inclusion` for those who hold one.
+Hashes are 32 bytes. Nothing here knows what a leaf means.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def _level_above(level: list[bytes]) -> list[bytes]:
-    """Pair neighbours; a last one without a neighbour moves up as it is (the same tree as RFC 6962's recursion)."""
+    """Pair neighbours; a last one without a neighbour moves up as it is (RFC 6962's tree, bottom up)."""
     above = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
     if len(level) % 2:
         above.append(level[-1])
@@ -56,7 +56,7 @@ def _level_above(level: list[bytes]) -> list[bytes]:
 
 
 def inclusion_path(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The audit path of leaf `index` (RFC 6962 §2.1.1), lowest first. Raises IndexError when there is no such leaf."""
+    """The audit path of leaf `index` (RFC 6962 §2.1.1), lowest first. Raises IndexError for no leaf of it."""
     if not 0 <= index < len(leaves):
         raise IndexError(f"no leaf {index} in a tree of {len(leaves)}")
     return _path(_levels(leaves), index)
@@ -86,7 +86,7 @@ def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that this path leads to (RFC 9162 §2.1.3.2), or None when no path of a tree of `size` looks like it."""
+    """The root that this path leads to (RFC 9162 §2.1.3.2), or None when no tree of `size` has it."""
     if not 0 <= index < size or len(path) > MAX_PATH:
         return None
     node, last, found = index, size - 1, leaf
@@ -104,5 +104,5 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root_hash: bytes) -> bool:
-    """Whether `path` proves that the leaf hash is leaf `index` of the tree of `size` leaves under `root_hash`."""
+    """Whether `path` proves that `leaf` is leaf `index` of the tree of `size` leaves under `root_hash`."""
     return root_from_path(leaf, index, size, path) == root_hash

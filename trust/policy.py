@@ -1,7 +1,7 @@
 """Metadata policy (OpenID Federation 1.0 §6.1): what superiors let an entity claim.
 
-The operator that pins, `value` (§6.1.3.1.1), is applied. Any other operator breaks the chain: to pass over a rule of
-the anchor's would be to believe more than it allows.
+The operator that pins, `value` (§6.1.3.1.1), is applied. Any other operator breaks the chain: to pass over a
+rule of the anchor's would be to believe more than it allows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def pin(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[s
 def merge_policies(policies: Iterable[object]) -> Policy:
     """Join the policies of all subordinate statements of a chain, from the anchor's down (§6.1.3, §6.1.4.1).
 
-    Raises ChainBroken: not a policy, an operator that is not applied here, two different pins of one parameter.
+    Raises ChainBroken: not a policy, an operator that is not applied here, two different pins of one
+    parameter.
     """
     merged: dict[str, dict[str, dict[str, Any]]] = {}
     for policy in policies:

@@ -1,9 +1,9 @@
-"""What a node says about itself as a node of this federation: the entity type `yrd_node`, and what the anchor pins.
+"""What a node says about itself as a node: the entity type `yrd_node`, and what the anchor pins of it.
 
 `yrd_node` has `province` (GB/T 2260, 6 digits), `name`, `grpc_endpoint` (host:port), `envelope_jwks` and
-`protocol_versions`. Province, name, endpoint and issuer are the anchor's to say, by a policy that pins them: a node
-with Zhejiang's statement cannot be Anhui. A node that claims something else than it is pinned to is not silently
-corrected but refused, since one of the two is wrong.
+`protocol_versions`. Province, name, endpoint and issuer are the anchor's to say, by a policy that pins them:
+a node with Zhejiang's statement cannot be Anhui. A node that claims something else than it is pinned to is
+not silently corrected but refused, since one of the two is wrong.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -
 def read_node(entity: VerifiedEntity) -> NodeProfile:
     """The node that a chain proves. Raises StatementRejected, KeyRejected.
 
-    Refused: no `yrd_node`, a province, endpoint or issuer that no superior pins, a claim that differs from its pin,
-    an issuer other than the entity, a protocol version that this node does not speak.
+    Refused: no `yrd_node`, a province, endpoint or issuer that no superior pins, a claim that differs from
+    its pin, an issuer other than the entity, a protocol version that this node does not speak.
     """
     node = entity.metadata.get(NODE_TYPE)
     if node is None:

@@ -1,7 +1,7 @@
 """Just enough of protobuf's wire format to read and write an envelope strictly, in one spelling.
 
-Protobuf lets a message be spelled in many ways: fields in any order, twice, empty, with long varints, unknown ones
-in between. A signed message is better off with one, so `Fields` takes only that. Encoding:
+Protobuf lets a message be spelled in many ways: fields in any order, twice, empty, with long varints, unknown
+ones in between. A signed message is better off with one, so `Fields` takes only that. Encoding:
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -28,9 +28,12 @@ def _varint(number: int) -> bytes:
 
 def bytes_field(field: int, value: bytes) -> bytes:
     """A length-delimited field (number below 16); nothing at all when it is empty."""
-    if not value:
+    length = len(value)
+    if not length:
         return b""
-    return b"%c%b%b" % (field << 3 | 2, _varint(len(value)), value)
+    if length < 0x80:
+        return bytes((field << 3 | 2, length)) + value
+    return b"%c%b%b" % (field << 3 | 2, _varint(length), value)
 
 
 def number_field(field: int, value: int) -> bytes:
@@ -41,8 +44,8 @@ def number_field(field: int, value: int) -> bytes:
 class Fields:
     """Reads the fields of one message in the order of their numbers; the caller ends with `end`.
 
-    Every method raises EnvelopeMalformed when the next field is the asked one and is not spelled as it must be. A
-    field that is not asked for is found by `end`.
+    Every method raises EnvelopeMalformed when the next field is the asked one and is not spelled as it must
+    be. A field that is not asked for is found by `end`.
     """
 
     __slots__ = ("_at", "_data", "_length", "_name")
@@ -75,13 +78,14 @@ class Fields:
 
     def optional_bytes(self, field: int) -> bytes:
         """A bytes field, or nothing when it is absent."""
-        if not self._next_is(field << 3 | 2):
+        at, size = self._at, self._length
+        if at >= size or self._data[at] != field << 3 | 2:
             return b""
-        self._at += 1
+        self._at = at + 1
         length = self._read_varint()
         start = self._at
         end = start + length
-        if not length or end > self._length:
+        if not length or end > size:
             raise EnvelopeMalformed(
                 f"field {field} of the {self._name} is empty or longer than the {self._name}"
             )

@@ -1,8 +1,9 @@
-"""The trust status: what the anchor says every minute with a key that it delegated, since its root key may be offline.
+"""The trust status: what the anchor says every minute with a delegated key, so that its root key can rest.
 
-A JWS of type ``trust-status+jwt`` by the anchor: `sequence`, which never goes down; `statements`, the digest of the
-current subordinate statement of each subject; `revocations`, who is no longer to be believed, since when, and why.
-The keys that sign it stand in the anchor's own configuration, under the entity type `yrd_anchor`.
+A JWS of type ``trust-status+jwt`` by the anchor: `sequence`, which never goes down; `statements`, the digest
+of the current subordinate statement of each subject; `revocations`, who is no longer to be believed, since
+when, and why. The keys that sign it stand in the anchor's own configuration, under the entity type
+`yrd_anchor`.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def verify_status(
     issued_at, expires_at = time_of(claims, "iat"), time_of(claims, "exp")
     if issued_at > now + timedelta(seconds=skew_s):
         raise StatementRejected(
-            f"the status is from the future: {issued_at.isoformat()}, own clock {now.isoformat()}, skew {skew_s} s"
+            f"the status is from the future: {issued_at.isoformat()}, own clock {now.isoformat()}, "
+            f"allowed skew {skew_s} s"
         )
     if now >= expires_at and not expired_too:
         raise StatementRejected(

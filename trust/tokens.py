@@ -1,10 +1,11 @@
 """Signed JSON: JWS compact serialization (RFC 7515) with an explicit type, and nothing of JOSE beside it.
 
- - `read_token` takes a token apart; what it returns is an `UnverifiedToken` and good for finding the key only.
- - `verify_token` makes `SignedClaims` of it, with a key of the caller's. The key decides the algorithm and the header
-   must agree, so neither ``none`` nor a downgrade nor a MAC with a public key is a question (RFC 8725 §3.1).
+ - `read_token` takes a token apart; its `UnverifiedToken` is good for finding the key only.
+ - `verify_token` makes `SignedClaims` of it, with a key of the caller's. The key decides the algorithm and
+   the header must agree, so neither ``none`` nor a downgrade nor a MAC with a public key is a question (RFC
+   8725 §3.1).
  - The type is always given and always compared (RFC 8725 §3.11).
- - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, as is any critical extension.
+ - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, and any crit too.
  - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open).
 
 Signing goes through `Signer`, so that a key may live in hardware.
@@ -47,7 +48,7 @@ class UnverifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class SignedClaims:
-    """Claims whose signature was verified under `kid`. Times, issuer and audience are the caller's to check."""
+    """Claims whose signature was verified under `kid`. Times and issuer are the caller's to check."""
 
     text: str
     claims: Mapping[str, Any]
@@ -64,8 +65,8 @@ def sign_token(claims: Mapping[str, Any], signer: Signer, *, typ: str) -> str:
 def read_token(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> UnverifiedToken:
     """Take a token from outside apart.
 
-    Raises StatementRejected: too long, not three parts of base64url, not JSON objects, a member named twice, no kid,
-    a header that is not allowed.
+    Raises StatementRejected: too long, not three parts of base64url, not JSON objects, a member named twice,
+    no kid, a header that is not allowed.
     """
     if len(token) > max_bytes:
         raise StatementRejected(f"a token has at most {max_bytes} bytes; this one has {len(token)}")
@@ -82,8 +83,8 @@ def read_token(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> Unver
 def verify_token(token: UnverifiedToken, *, keys: Mapping[str, VerificationKey], typ: str) -> SignedClaims:
     """Verify the signature under one of `keys`.
 
-    Raises StatementRejected when type or algorithm are not what they must be, ForeignKey when the key id is not
-    among `keys`, SignatureForm, BadSignature.
+    Raises StatementRejected when type or algorithm are not what they must be, ForeignKey when the key id is
+    not among `keys`, SignatureForm, BadSignature.
     """
     if token.header.get("typ") != typ:
         raise StatementRejected(f"the token is of type {token.header.get('typ')!r}, expected {typ!r}")

@@ -1,7 +1,7 @@
 """X.509 for mutual TLS: requests, the anchor's CA, and the one entity that a TLS certificate stands for.
 
-- A TLS certificate of a node has exactly two subject alternative names: URI = entity id, DNS = its `tls_name`. Never
-  an IP address (design §5).
+- A TLS certificate of a node has exactly two subject alternative names: URI = entity id, DNS = its
+  `tls_name`. Never an IP address (design §5).
 - The CA takes both from the entity id that it was asked to enrol and only the key from the request, after the
   request's own signature has proven that the asker holds that key.
 - Keys are ECDSA on P-256: gRPC is held to TLS 1.3 by its cipher suites, which works with ECDSA keys.
@@ -84,7 +84,7 @@ def read_csr(pem: bytes) -> TlsRequest:
 
 
 def make_ca(key: SigningKey, name: str, now: datetime, *, life: timedelta = CA_LIFE) -> bytes:
-    """The anchor's CA as PEM: self-signed, no CA below it, for nothing but signing. Raises TlsIdentityRejected."""
+    """The anchor's CA as PEM: self-signed, no CA below it. Raises TlsIdentityRejected."""
     private = _ec_key(key)
     subject = _subject(name)
     builder = (
@@ -134,8 +134,8 @@ def issue_from_csr(
 def identity_from_pem(pem: bytes) -> TlsIdentity:
     """The entity that the first certificate of a PEM chain names. That the chain is good is TLS's to prove.
 
-    Raises TlsIdentityRejected: not PEM, not exactly one URI name, not an entity id, DNS name of another entity, an
-    IP address among the names.
+    Raises TlsIdentityRejected: not PEM, not exactly one URI name, not an entity id, DNS name of another
+    entity, an IP address among the names.
     """
     _check_size(pem)
     try:
@@ -192,7 +192,7 @@ def _alternative_names(extensions: x509.Extensions) -> x509.SubjectAlternativeNa
 
 
 def _one_uri(names: x509.SubjectAlternativeName | None) -> str:
-    """The only URI name, when it is an entity id in form. Whether HTTP is allowed is the trust list's question."""
+    """The only URI name, when it is an entity id in form. Whether HTTP may be is for the trust list."""
     uris = names.get_values_for_type(x509.UniformResourceIdentifier) if names is not None else []
     if len(uris) != 1:
         raise TlsIdentityRejected(f"a TLS certificate names one entity by URI; this one names {len(uris)}")

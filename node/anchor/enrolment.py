@@ -1,8 +1,9 @@
 """The paper that passes between a node and the anchor: the request, and what it is checked for.
 
-A request is a JSON object: entity_id, province, name, grpc_endpoint, federation_jwks, tls_csr_pem, and optionally
-openid_endpoints (metadata parameters of the OpenID provider, URLs under the entity id). It is not signed: it is handed
-over in a ceremony where the people know each other, and what it leads to is worthless without the keys it names.
+A request is a JSON object: entity_id, province, name, grpc_endpoint, federation_jwks, tls_csr_pem, and
+optionally openid_endpoints (metadata parameters of the OpenID provider, URLs under the entity id). It is not
+signed: it is handed over in a ceremony where the people know each other, and what it leads to is worthless
+without the keys it names.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def enrolment_request(
     tls_key: SigningKey,
     openid_endpoints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The request of a node, ready for JSON. Only public halves leave. Raises TrustError for what no anchor takes."""
+    """The request of a node, for JSON; no secret is in it. Raises TrustError for what no anchor takes."""
     check_entity_id(entity_id, allow_http_on_loopback=True)
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     request: dict[str, Any] = {

@@ -8,8 +8,8 @@
     members/<name>.json      one member: what it is, its current statement, its revocation
     status.json              the last status sequence that was given out
 
-Keys are 0600 in a folder of 0700, and a key that others may read is refused. Files are replaced whole: written beside,
-synced, renamed.
+Keys are 0600 in a folder of 0700, and a key that others may read is refused. Files are replaced whole:
+written beside, synced, renamed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Member:
 
 
 class AnchorFolder:
-    """Reads and writes the folder. Nothing is kept in memory: the command and the server see the same files."""
+    """Reads and writes the folder. Nothing is kept in memory: command and server see the same files."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -94,7 +94,7 @@ class AnchorFolder:
         return (self.directory / "keys" / f"{name}.pem").exists()
 
     def key(self, name: str) -> SigningKey:
-        """A key of the anchor. Raises AnchorRefused when it is not here, or others than its owner may read it."""
+        """A key of the anchor. Raises AnchorRefused when it is not here, or others may read it."""
         path = self.directory / "keys" / f"{name}.pem"
         try:
             if path.stat().st_mode & 0o077:
@@ -132,7 +132,8 @@ class AnchorFolder:
     def next_sequence(self, at_least: int) -> int:
         """A status sequence above every one before, on disk before it is used.
 
-        `at_least` is the time in seconds: an anchor that was restored from a copy does not give a number out twice.
+        `at_least` is the time in seconds: an anchor that was restored from a copy does not give a number out
+        twice.
         """
         path = self.directory / "status.json"
         last = orjson.loads(path.read_bytes())["sequence"] if path.exists() else 0

@@ -70,8 +70,9 @@ def anchor_jwks(directory: Path) -> dict[str, Any]:
 def enroll(directory: Path, request: object, *, now: datetime, days: int = DEFAULT_DAYS) -> dict[str, Any]:
     """Take a node in, or give a member a new statement and a new TLS certificate; return its bundle.
 
-    The bundle is what the node needs to begin: entity_id, anchor, anchor_jwks, statement, tls_chain_pem, tls_ca_pem.
-    Raises AnchorRefused: the request is wrong, the province has another member, the entity was revoked.
+    The bundle is what the node needs to begin: entity_id, anchor, anchor_jwks, statement, tls_chain_pem,
+    tls_ca_pem. Raises AnchorRefused: the request is wrong, the province has another member, the entity was
+    revoked.
     """
     folder = AnchorFolder(directory)
     facts = folder.facts()
@@ -145,8 +146,9 @@ def list_members(directory: Path) -> list[Member]:
 
 
 def publish(directory: Path, *, now: datetime, renew_within_s: int = STATEMENT_LIFE_S) -> int:
-    """Sign anew, with the root key, whatever ends within `renew_within_s`: the configuration and the statements of
-    members in good standing. By default everything. Returns how many. Raises AnchorRefused without the root key.
+    """Sign anew, with the root key, whatever ends within `renew_within_s`: the configuration and the
+    statements of members in good standing. By default everything. Returns how many. Raises AnchorRefused
+    without the root key.
     """
     folder = AnchorFolder(directory)
     facts, root = folder.facts(), folder.key("federation")

@@ -1,5 +1,5 @@
-"""The anchor as a server: its configuration, its statements, its list, its status. All of it is signed, so any copy of
-it is as good; nothing a query waits for.
+"""The anchor as a server: its configuration, its statements, its list, its status. All of it is signed, so
+any copy of it is as good; nothing a query waits for.
 
 OpenID Federation 1.0: §9 entity configuration, §8.1 fetch, §8.2 subordinate listings, §8.9 errors.
 """
@@ -80,7 +80,7 @@ class _Desk:
 
 
 def anchor_app(directory: Path, clock: Clock) -> web.Application:
-    """The anchor's web application; it reads the folder anew for each answer, so commands take effect at once.
+    """The anchor's web application. It reads the folder for each answer, so commands take effect at once.
 
     Raises AnchorRefused when there is no anchor in `directory`, or its status key cannot be used.
     """

@@ -15,8 +15,8 @@ __all__ = ["HttpStatementSource"]
 class HttpStatementSource:
     """`StatementSource` over one aiohttp session, which the caller opens and closes.
 
-    Only https, and http to loopback where that is allowed: a statement is signed, but who reads along and who can
-    make us ask whom is decided by the URL.
+    Only https, and http to loopback where that is allowed: a statement is signed, but who reads along and who
+    can make us ask whom is decided by the URL.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, allow_http_on_loopback: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Statements over HTTP: a node's own entity configuration, and how any statement is served.
 
 OpenID Federation 1.0 §9: GET ``/.well-known/openid-federation`` under the entity id, as
-``application/entity-statement+jwt``. Peers ask every minute, so a statement carries an entity tag (RFC 9110 §8.8.3)
-and an unchanged one costs a 304.
+``application/entity-statement+jwt``. Peers ask every minute, so a statement carries an entity tag (RFC 9110
+§8.8.3) and an unchanged one costs a 304.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def add_entity_configuration(app: web.Application, current: Callable[[], str], *
 class RenewedConfiguration:
     """A node's own configuration, signed anew each hour, so that what peers hold is never near its end.
 
-    Between two signings it is the same bytes, so that peers get a 304. `expire` makes the next look sign anew: call it
-    when a key or an endpoint changed.
+    Between two signings it is the same bytes, so that peers get a 304. `expire` makes the next look sign
+    anew: call it when a key or an endpoint changed.
     """
 
     def __init__(

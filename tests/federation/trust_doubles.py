@@ -1,4 +1,4 @@
-"""A federation in memory: an anchor in a folder, nodes with keys, and a source that serves what they say or misbehaves."""
+"""A small federation: an anchor in a folder, nodes with keys, and a source that serves them or misbehaves."""
 
 from __future__ import annotations
 

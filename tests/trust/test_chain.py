@@ -1,4 +1,4 @@
-"""Chains: one good one, and one row for each rule that refuses another. Numbers are the steps of `trust.chain`."""
+"""Chains: a good one, and a row for each rule that refuses another. Numbers are the steps of the module."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_http_is_taken_on_loopback_by_a_setting_only() -> None:
 
 
 def test_an_anchor_that_rolls_its_key_over_is_followed_from_the_pinned_key() -> None:
-    """The pinned key signs the configuration, which publishes the new one; the statement is signed with that."""
+    """The pinned key signs the configuration, which publishes the new one, which signs the statement."""
     new = SigningKey.generate()
     top = bend(anchor_configuration(), ANCHOR_KEY, jwks=jwks(ANCHOR_KEY, new))
     assert resolve([configuration(), bend(statement(), new), top]).entity_id == ZHEJIANG
@@ -214,7 +214,7 @@ CITY = "https://hangzhou.example"
 
 
 def _city_chain(*, limit: int | None = None, city_policy: dict[str, Any] | None = None) -> list[str]:
-    """Zhejiang puts a city under itself: ES[0] city, ES[1] Zhejiang about it, ES[2] anchor about Zhejiang, ES[3]."""
+    """A city under Zhejiang: its own word, Zhejiang's about it, the anchor's about Zhejiang, and its own."""
     metadata = node_metadata(
         entity_id=CITY,
         province="340000",
