@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+from node.config import read_config
+from tests.node.cli.conftest import Yrd
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_node_has_everything_and_is_fine(node: Path, yrd: Yrd) -> None:
+    folder = node.parent
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "access.toml",
+        "anchor.jwks.json",
+        "enrolled.json",
+        "enrolment.json",
+        "kek",
+        "node.db",
+        "node.toml",
+    }
+    assert mode_of(folder) == 0o700
+    assert mode_of(folder / "kek") == 0o600
+    assert mode_of(folder / "node.db") == 0o600
+    config = read_config(node)
+    assert config.node.name == "浙江省节点"
+    assert str(config.listen.grpc) == "127.0.0.1:8333"
+    said = yrd("check-config", "--config", node)
+    assert (said.code, said.err) == (0, "")
+
+
+def test_no_private_key_leaves_the_store_unwrapped(node: Path) -> None:
+    for path in node.parent.iterdir():
+        assert b"PRIVATE KEY" not in path.read_bytes()
+    request = json.loads((node.parent / "enrolment.json").read_text())
+    assert "d" not in request["federation_jwks"]["keys"][0]
+
+
+def test_access_is_denied_until_the_operator_says_otherwise(node: Path) -> None:
+    from federation.access import parse_access
+
+    text = (node.parent / "access.toml").read_text("utf-8")
+    parse_access(text)
+    opened = text.replace("  # {", "  {")
+    assert opened != text
+    parse_access(opened)
+
+
+def test_nothing_is_overwritten(node: Path, anchor: Path, yrd: Yrd) -> None:
+    before = {path: path.read_bytes() for path in node.parent.iterdir()}
+    said = yrd("init", "--province", "330000", "--dir", node.parent, "--anchor", anchor)
+    assert said.code == 1
+    assert "not overwritten" in said.err
+    assert {path: path.read_bytes() for path in node.parent.iterdir()} == before
+    again = yrd("anchor", "init", "--dir", anchor, "--entity-id", "https://anchor.example.cn")
+    assert again.code == 1
+    assert "already holds an anchor" in again.err
+
+
+def test_a_node_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, anchor: Path, yrd: Yrd) -> None:
+    registry = tmp_path / "registry.toml"
+    registry.write_text('[registry]\nkind = "ftp"\n')
+    folder = tmp_path / "new" / "zhejiang"
+    said = yrd("init", "--province", "330000", "--dir", folder, "--anchor", anchor, "--registry", registry)
+    assert said.code == 2
+    assert "registry.kind" in said.err
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_a_node_to_try_out_needs_no_more_than_a_province(tmp_path: Path, yrd: Yrd) -> None:
+    said = yrd("init", "--province", "340000", "--dir", tmp_path / "ah")
+    assert said.code == 0, said.err
+    assert "anchor.jwks.json" in said.out
+    config = read_config(tmp_path / "ah" / "node.toml", check_files=False)
+    assert config.node.entity_id == "http://127.0.0.1:8340"
+    checked = yrd("check-config", "--config", tmp_path / "ah" / "node.toml")
+    assert checked.code == 2
+    assert "trust.anchor_keys" in checked.err
+
+
+def test_a_province_is_six_digits(tmp_path: Path, yrd: Yrd) -> None:
+    assert yrd("init", "--province", "33", "--dir", tmp_path / "x").code == 2
+    assert (
+        yrd("init", "--province", "330106", "--dir", tmp_path / "x", "--entity-id", "https://x.cn").code == 2
+    )
+    assert not (tmp_path / "x").exists()
