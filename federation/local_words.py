@@ -71,13 +71,13 @@ def to_shared_body(dialect: Dialect, body: RequestBody, *, page_size_max: int) -
     if isinstance(body, CertificateQuery):
         return _shared_query(dialect, body)
     if isinstance(body, CertificateGet):
-        _require(parse_certificate_id, body.certificate_id, "certificate_id")
-    elif isinstance(body, CertificateVerify):
+        return CertificateGet(_shared_certificate_id(dialect, body.certificate_id))
+    if isinstance(body, CertificateVerify):
         return _shared_verify(dialect, body)
-    elif isinstance(body, ServiceSearch):
+    if isinstance(body, ServiceSearch):
         return _shared_search(dialect, body, page_size_max)
-    elif isinstance(body, ServiceGet):
-        _require(check_service_item_code, body.item_code, "item_code")
+    if isinstance(body, ServiceGet):
+        return ServiceGet(_shared_item_code(dialect, body.item_code))
     return body
 
 
@@ -96,12 +96,14 @@ def _shared_query(dialect: Dialect, body: CertificateQuery) -> CertificateQuery:
 
 
 def _shared_verify(dialect: Dialect, body: CertificateVerify) -> CertificateVerify:
-    kind = _require(parse_certificate_id, body.certificate_id, "certificate_id").certificate_type
+    certificate_id = _shared_certificate_id(dialect, body.certificate_id)
     if not body.digest and not body.face:
         raise OwnBadValue("expected a digest of the face, or the face itself", field="face")
     if body.digest and len(body.digest) != 32:
         raise OwnBadValue("expected a SHA-256 of 32 bytes", field="digest")
-    return replace(body, face=_shared_face(dialect, kind, body.face)) if body.face else body
+    kind = parse_certificate_id(certificate_id).certificate_type
+    face = _shared_face(dialect, kind, body.face) if body.face else ()
+    return CertificateVerify(certificate_id, body.digest, face)
 
 
 def _shared_face(dialect: Dialect, kind: str, face: tuple[Element, ...]) -> tuple[Element, ...]:
@@ -127,18 +129,38 @@ def _shared_face(dialect: Dialect, kind: str, face: tuple[Element, ...]) -> tupl
 
 
 def _shared_search(dialect: Dialect, body: ServiceSearch, page_size_max: int) -> ServiceSearch:
-    if body.item_code:
-        _require(check_service_item_code, body.item_code, "item_code")
+    item_code = _shared_item_code(dialect, body.item_code) if body.item_code else ""
     if body.page < 1:
         raise OwnBadValue("pages count from 1", field="page")
     if not 1 <= body.page_size <= page_size_max:
         raise OwnBadValue(f"expected 1 to {page_size_max}", field="page_size")
     if not body.division:
-        return body
+        return replace(body, item_code=item_code)
     division = _shared_code(dialect, "division", body.division, "division")
     if division not in code_lists().divisions:
         raise OwnUnknownCode(f"{division} is no division of the four provinces", field="division")
-    return replace(body, division=division)
+    return replace(body, item_code=item_code, division=division)
+
+
+def _shared_certificate_id(dialect: Dialect, value: str) -> str:
+    """A certificate id in its own dialect's form or already in the standard's."""
+    shared = _shared_id(dialect, "certificate_id", value)
+    _require(parse_certificate_id, shared, "certificate_id")
+    return shared
+
+
+def _shared_item_code(dialect: Dialect, value: str) -> str:
+    shared = _shared_id(dialect, "item_code", value)
+    _require(check_service_item_code, shared, "item_code")
+    return shared
+
+
+def _shared_id(dialect: Dialect, name: str, value: str) -> str:
+    """What is no identifier of the dialect comes back as it was; whoever calls checks the standard's form."""
+    try:
+        return dialect.code_to_shared(name, value).value
+    except MappingError:
+        return value
 
 
 def _shared_code(dialect: Dialect, list_name: str, value: str, field: str) -> str:
@@ -177,9 +199,8 @@ def _one_certificate(dialect: Dialect, body: CertificateAnswer, _asked: RequestB
 
 def _certificate(dialect: Dialect, one: Certificate) -> Certificate:
     elements = _local_elements(dialect, one.certificate_type, one.elements)
-    return Certificate(
-        _local_code(dialect, "certificate_type", one.certificate_type), one.certificate_id, elements
-    )
+    certificate_type = _local_code(dialect, "certificate_type", one.certificate_type)
+    return Certificate(certificate_type, _local_code(dialect, "certificate_id", one.certificate_id), elements)
 
 
 def _verdict(dialect: Dialect, body: VerifyAnswer, asked: RequestBody) -> AnswerBody:
@@ -209,7 +230,8 @@ def _one_service(dialect: Dialect, body: ServiceItemAnswer, _asked: RequestBody)
 
 
 def _item(dialect: Dialect, item: ServiceItem) -> ServiceItem:
-    return replace(item, elements=_local_elements(dialect, _ITEM, item.elements))
+    elements = _local_elements(dialect, _ITEM, item.elements)
+    return ServiceItem(_local_code(dialect, "item_code", item.item_code), item.name, elements)
 
 
 def _local_elements(dialect: Dialect, kind: str, elements: tuple[Element, ...]) -> tuple[Element, ...]:
@@ -245,6 +267,8 @@ def _local_names(dialect: Dialect, kind: str, names: tuple[str, ...]) -> tuple[s
 
 def _local_code(dialect: Dialect, list_name: str, shared: str) -> str:
     """The province's own code, or the shared one where it has none: what a peer says is carried through."""
+    if not shared:
+        return shared
     try:
         return dialect.code_to_local(list_name, shared).value
     except MappingError:

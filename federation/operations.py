@@ -129,7 +129,7 @@ class Operations:
         if body.words:
             parameters["words"] = body.words
         if body.item_code:
-            parameters["item_code"] = body.item_code
+            parameters["item_code"] = _local_id(look.dialect, "item_code", body.item_code)
         if body.division:
             parameters["division"] = _local(look.dialect, "division", body.division)
         said = await self._look_up(Operation.SERVICES_SEARCH, parameters, look)
@@ -137,7 +137,8 @@ class Operations:
         return ServicesAnswer(items, max(said.total, len(items)), body.page)
 
     async def _item(self, body: ServiceGet, look: _Look) -> AnswerBody:
-        said = await self._look_up(Operation.SERVICES_GET, {"item_code": body.item_code}, look)
+        parameters = {"item_code": _local_id(look.dialect, "item_code", body.item_code)}
+        said = await self._look_up(Operation.SERVICES_GET, parameters, look)
         items = [_service_item(look.dialect, document) for document in said.documents]
         return ServiceItemAnswer(next((item for item in items if item.item_code == body.item_code), None))
 
@@ -146,7 +147,7 @@ class Operations:
         return StateAnswer(self._version, self._clock.now(), operations)
 
     async def _one(self, certificate_id: str, look: _Look) -> Certificate | None:
-        parameters = {"certificate_id": certificate_id}
+        parameters = {"certificate_id": _local_id(look.dialect, "certificate_id", certificate_id)}
         said = await self._look_up(Operation.CERTIFICATES_GET, parameters, look)
         if not said.documents:
             return None
@@ -179,6 +180,14 @@ def _local(dialect: Dialect, list_name: str, shared: str) -> str:
     if element.relation in (Relation.UNMAPPED, Relation.INVALID):
         raise RegistryNotOffered(f"this province has no {list_name} for {shared[:60]}")
     return element.value
+
+
+def _local_id(dialect: Dialect, name: str, shared: str) -> str:
+    """Check 9 for an identifier. One that breaks its standard may still be what the registry has."""
+    try:
+        return dialect.code_to_local(name, shared).value
+    except MappingError:
+        return shared
 
 
 def _kind(dialect: Dialect, document: LocalDocument) -> str:
