@@ -1,0 +1,403 @@
+"""Evidence files: what they prove, and what makes them fail, each with the part named."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federation.errors import EvidenceBroken as NotExportable
+from federation.errors import OwnNotFound
+from federation.evidence import render_report, verify_evidence
+from federation.query import (
+    CertificateAnswer,
+    CertificateGet,
+    CertificateTypes,
+    CertificateTypesAnswer,
+    CertificateVerify,
+    Operation,
+    ServiceGet,
+    ServiceItemAnswer,
+    ServicesAnswer,
+    ServiceSearch,
+    StateAnswer,
+    StateQuery,
+    Verdict,
+    VerifyAnswer,
+)
+from federation.statements import StatementKind
+from tests.support.clock import NOON
+from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, HOLDER_ID, PAPERS, Exchange, World
+from trust.container import read_container, write_container
+from trust.envelope import parse, seal
+from trust.errors import EvidenceBroken
+from trust.evidence import ANSWER, MANIFEST, RECORDS, REQUEST, STATUS, read_manifest, seal_parts
+from trust.keys import SigningKey, jwks_of
+from trust.status import Revocation
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def broken(world: World, data: bytes, anchor: Mapping[str, Any] | None = None) -> EvidenceBroken:
+    with pytest.raises(EvidenceBroken) as caught:
+        verify_evidence(data, anchor or world.anchor_jwks, CODEC)
+    return caught.value
+
+
+def resealed(world: World, data: bytes, change: Callable[[dict[str, bytes]], Any], by: str = ASKING) -> bytes:
+    """The file with other parts, under a manifest that fits them: what a node with a real key could make."""
+    parts = read_container(data)
+    del parts[MANIFEST]
+    change(parts)
+    return seal_parts(
+        parts,
+        exported_by=by,
+        exported_at=world.clock.at,
+        request_id=request_id_of(data),
+        signer=world.envelope_keys[by],
+    )
+
+
+def request_id_of(data: bytes) -> str:
+    return read_manifest(read_container(data))[0].request_id
+
+
+# --- what holds ---
+
+
+async def test_an_exchange_verifies_from_the_anchors_key_alone(world: World) -> None:
+    exchange = Exchange(world)
+    report = verify_evidence(await world.export(exchange), world.anchor_jwks, CODEC)
+    assert report.request_id == exchange.request_id
+    assert (report.asking.entity_id, report.asking.province) == (ASKING, "310000")
+    assert (report.answering.entity_id, report.answering.name) == (ANSWERING, "浙江省节点")
+    assert (report.outcome, report.anchor, report.log_indices) == ("answered", ANCHOR, (41, 42))
+    assert [check.number for check in report.checks] == list(range(1, 9))
+    assert report.status_sequence == 7
+
+
+async def test_the_answering_node_exports_the_same_exchange(world: World) -> None:
+    exchange = Exchange(world, exported_by=ANSWERING)
+    report = verify_evidence(await world.export(exchange, ANSWERING), world.anchor_jwks, CODEC)
+    assert report.exported_by.entity_id == ANSWERING
+
+
+async def test_the_same_export_is_the_same_file(world: World) -> None:
+    exchange = Exchange(world)
+    first = read_container(await world.export(exchange))
+    second = read_container(await world.export(exchange))
+    del first[MANIFEST], second[MANIFEST]
+    assert first == second
+
+
+async def test_the_report_says_it_in_plain_words(world: World) -> None:
+    text = render_report(verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC))
+    for words in (
+        "存证成立",
+        "上海市节点",
+        "浙江省节点",
+        "依职能",
+        "出生一件事",
+        "沪-2026-0001",
+        "demo-portal",
+        "经办-017",
+        "1 份电子证照：结婚证",
+        "for-310000",
+        "2026-11-02 12:00:00.080000 UTC",
+        "official duty",
+        "1 certificate(s): 结婚证",
+        "330*************79",
+    ):
+        assert words in text
+    assert HOLDER_ID not in text
+    assert text.index("存证成立") < text.index("The evidence holds")
+
+
+async def test_a_signed_refusal_is_evidence(world: World) -> None:
+    exchange = Exchange(world, refusal=("access.denied", "no rule for 310000"))
+    report = verify_evidence(await world.export(exchange), world.anchor_jwks, CODEC)
+    assert report.outcome == "refused"
+    text = render_report(report)
+    assert "访问规则不允许（access.denied）" in text
+    assert "no rule for 310000" in text
+
+
+async def test_a_request_without_an_answer_says_so(world: World) -> None:
+    report = verify_evidence(await world.export(Exchange(world, answered=False)), world.anchor_jwks, CODEC)
+    assert (report.outcome, report.log_indices) == ("no_answer", (41,))
+    text = render_report(report)
+    assert "本文件中没有答复" in text
+    assert "whether it was answered is not proven" in text
+
+
+async def test_an_answer_to_other_bytes_is_not_taken_for_the_answer(world: World) -> None:
+    exchange = Exchange(world, answer_says={"request_identity": b"?" * 32})
+    assert verify_evidence(await world.export(exchange), world.anchor_jwks, CODEC).outcome == "no_answer"
+
+
+async def test_it_verifies_after_keys_and_statements_were_replaced(world: World) -> None:
+    exchange = Exchange(world)
+    data = await world.export(exchange)
+    world.clock.advance(days=4000)
+    world.envelope_keys[ASKING] = SigningKey.generate()
+    world.publish(world.clock.at)
+    assert verify_evidence(data, world.anchor_jwks, CODEC).outcome == "answered"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "answer", "words"),
+    [
+        (Operation.CERTIFICATES_GET, CertificateGet("1.2.156.3005.2.1"), CertificateAnswer(), "没有这份证照"),
+        (
+            Operation.CERTIFICATES_VERIFY,
+            CertificateVerify("1.2.156.3005.2.1", bytes(32)),
+            VerifyAnswer(Verdict.ALTERED, altered=("性别",)),
+            "已被改动",
+        ),
+        (Operation.CERTIFICATES_TYPES, CertificateTypes(), CertificateTypesAnswer(), "0 种证照类型"),
+        (Operation.SERVICES_SEARCH, ServiceSearch(words="落户"), ServicesAnswer(total=3), "共 3 个事项"),
+        (
+            Operation.SERVICES_GET,
+            ServiceGet("11330000002482107X333070100"),
+            ServiceItemAnswer(),
+            "没有这个事项",
+        ),
+        (Operation.NODE_STATE, StateQuery(), StateAnswer("1.2.3", NOON), "节点版本 1.2.3"),
+    ],
+)
+async def test_every_operation_has_its_words(
+    world: World, operation: Operation, body: Any, answer: Any, words: str
+) -> None:
+    exchange = Exchange(world, operation=operation, body=body, answer=answer)
+    assert words in render_report(verify_evidence(await world.export(exchange), world.anchor_jwks, CODEC))
+
+
+# --- what cannot be exported ---
+
+
+async def test_an_unknown_exchange_is_not_found(world: World) -> None:
+    exchange = Exchange(world)
+    with pytest.raises(OwnNotFound):
+        await world.exporter(exchange).export("0193-unknown")
+    with pytest.raises(OwnNotFound):
+        await world.exporter(exchange).export(exchange.request_id, asking="https://other.example")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        (ANCHOR, ANCHOR, StatementKind.CONFIGURATION),
+        (ANCHOR, ANSWERING, StatementKind.SUBORDINATE),
+        (ASKING, ASKING, StatementKind.CONFIGURATION),
+    ],
+)
+async def test_a_missing_statement_is_named(world: World, missing: tuple[str, str, StatementKind]) -> None:
+    del world.statements[missing]
+    with pytest.raises(NotExportable, match=missing[1]):
+        await world.export(Exchange(world))
+
+
+# --- what fails ---
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_one_flipped_bit_anywhere_fails_and_names_a_part(data: st.DataObject) -> None:
+    file = _FILE
+    place = data.draw(st.integers(0, len(file) - 1))
+    flipped = bytearray(file)
+    flipped[place] ^= 1 << data.draw(st.integers(0, 7))
+    error = broken(_WORLD, bytes(flipped))
+    named = {*read_container(file), "container"}
+    assert error.part in named
+    assert error.detail.startswith(f"{error.part}: ")
+    inside = [name for name, content in read_container(file).items() if _holds(file, content, place)]
+    if inside:
+        assert error.part == inside[0]
+
+
+def _holds(file: bytes, content: bytes, place: int) -> bool:
+    return any(start <= place < start + len(content) for start in _starts(file, content))
+
+
+def _starts(file: bytes, content: bytes) -> list[int]:
+    found, at = [], file.find(content)
+    while at >= 0:
+        found.append(at)
+        at = file.find(content, at + 1)
+    return found if len(found) == 1 else []
+
+
+_WORLD = World()
+_FILE = asyncio.run(_WORLD.export(Exchange(_WORLD)))
+
+
+@given(st.binary(max_size=400))
+def test_garbage_is_refused(garbage: bytes) -> None:
+    assert broken(_WORLD, garbage).part
+
+
+@given(st.integers(0, len(_FILE) - 1))
+@settings(max_examples=50, deadline=None)
+def test_a_file_that_is_cut_off_is_refused(size: int) -> None:
+    assert broken(_WORLD, _FILE[:size]).part
+
+
+async def test_another_anchor_proves_nothing(world: World) -> None:
+    other = jwks_of([SigningKey.generate().verification_key])
+    assert broken(world, await world.export(Exchange(world)), other).part == "exporting/*.jwt"
+
+
+async def test_a_part_altered_with_its_checksum_is_caught_by_the_manifest(world: World) -> None:
+    parts = read_container(await world.export(Exchange(world)))
+    parts[RECORDS] = parts[RECORDS].replace(b"41", b"40")
+    assert broken(world, write_container(parts)).part == RECORDS
+
+
+async def test_a_part_that_is_missing_or_not_named_is_named(world: World) -> None:
+    parts = read_container(await world.export(Exchange(world)))
+    status = parts.pop(STATUS)
+    assert broken(world, write_container(parts)).part == STATUS
+    parts = read_container(await world.export(Exchange(world, answered=False)))
+    assert broken(world, write_container({**parts, ANSWER: b"x", STATUS: status})).part == ANSWER
+
+
+async def test_a_manifest_by_anyone_else_is_refused(world: World) -> None:
+    data = await world.export(Exchange(world))
+    parts = read_container(data)
+    del parts[MANIFEST]
+    forged = seal_parts(
+        parts,
+        exported_by=ASKING,
+        exported_at=NOON,
+        request_id=request_id_of(data),
+        signer=SigningKey.generate(),
+    )
+    assert broken(world, forged).part == MANIFEST
+
+
+async def test_a_manifest_for_another_request_is_refused(world: World) -> None:
+    first, second = await world.export(Exchange(world)), await world.export(Exchange(world))
+    parts = read_container(first)
+    del parts[MANIFEST]
+    mixed = seal_parts(
+        parts,
+        exported_by=ASKING,
+        exported_at=NOON,
+        request_id=request_id_of(second),
+        signer=world.envelope_keys[ASKING],
+    )
+    assert broken(world, mixed).part == MANIFEST
+
+
+async def test_a_request_signed_with_another_key_is_refused(world: World) -> None:
+    exchange = Exchange(world)
+    data = await world.export(exchange)
+
+    def forge(parts: dict[str, bytes]) -> None:
+        request = parse(parts[REQUEST], max_bytes=1 << 20)
+        parts[REQUEST] = seal(request.payload_type, request.payload, SigningKey.generate()).envelope
+
+    assert broken(world, resealed(world, data, forge)).part == REQUEST
+
+
+async def test_an_answer_of_another_exchange_is_refused(world: World) -> None:
+    first, second = await world.export(Exchange(world)), await world.export(Exchange(world))
+    other = read_container(second)[ANSWER]
+    data = resealed(world, first, lambda parts: parts.update({ANSWER: other}))
+    assert broken(world, data).part == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("request_says", "part"),
+    [
+        ({"asking": "https://node.ah.example"}, REQUEST),
+        ({"answering": "https://node.ah.example"}, REQUEST),
+        ({"asked_at": NOON - timedelta(minutes=2)}, "asking/*.jwt"),
+        (
+            {"asked_at": NOON + timedelta(hours=24), "expires_at": NOON + timedelta(hours=25)},
+            "asking/*.jwt",
+        ),
+    ],
+)
+async def test_a_request_that_does_not_fit_its_signer_is_refused(
+    world: World, request_says: dict[str, Any], part: str
+) -> None:
+    data = await world.export(Exchange(world, request_says=request_says))
+    assert broken(world, data).part == part
+
+
+@pytest.mark.parametrize(
+    "answer_says",
+    [
+        {"request_id": "0193aaaa-0000-7000-8000-000000000000"},
+        {"asking": "https://node.ah.example"},
+        {"answering": "https://node.ah.example"},
+        {"operation": Operation.CERTIFICATES_GET},
+    ],
+)
+async def test_an_answer_that_does_not_fit_its_request_is_refused(
+    world: World, answer_says: dict[str, Any]
+) -> None:
+    answer = CertificateAnswer() if "operation" in answer_says else PAPERS
+    exchange = Exchange(world, answer=answer, answer_says=answer_says)
+    assert broken(world, await world.export(exchange)).part == ANSWER
+
+
+async def test_a_leaf_of_other_bytes_is_refused(world: World) -> None:
+    exchange = Exchange(world)
+    other = b"\x01" + hashlib.sha256(b"other").digest()
+    exchange.records[1] = replace(exchange.records[1], leaf=other)
+    error = broken(world, await world.export(exchange))
+    assert (error.part, "leaf of record 42" in error.detail) == (RECORDS, True)
+
+
+@pytest.mark.parametrize("garbage", [b"{}", b"[]", b"[1,2]", b"[ ]", b'[{"kind":1},{"kind":2}]', b"\xff"])
+async def test_malformed_records_are_refused(world: World, garbage: bytes) -> None:
+    data = resealed(
+        world, await world.export(Exchange(world)), lambda parts: parts.update({RECORDS: garbage})
+    )
+    assert broken(world, data).part == RECORDS
+
+
+@pytest.mark.parametrize(("entity", "part"), [(ASKING, REQUEST), (ANSWERING, ANSWER)])
+async def test_a_node_that_was_revoked_before_is_refused(world: World, entity: str, part: str) -> None:
+    world.publish(NOON, [Revocation(entity, NOON - timedelta(days=1), "密钥泄露")])
+    error = broken(world, await world.export(Exchange(world)))
+    assert (error.part, "密钥泄露" in error.detail) == (part, True)
+
+
+async def test_a_node_that_was_revoked_later_was_a_member_then(world: World) -> None:
+    world.publish(NOON, [Revocation(ANSWERING, NOON + timedelta(days=1), "later")])
+    report = verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC)
+    assert report.outcome == "answered"
+
+
+async def test_a_status_by_anyone_else_is_refused(world: World) -> None:
+    kept, status = dict(world.statements), (ANCHOR, ANCHOR, StatementKind.STATUS)
+    world.status_key = SigningKey.generate()
+    world.publish(NOON)
+    world.statements = {**kept, status: world.statements[status]}
+    assert broken(world, await world.export(Exchange(world))).part == STATUS
+
+
+async def test_a_file_without_a_status_says_that_revocation_was_not_checked(world: World) -> None:
+    del world.statements[ANCHOR, ANCHOR, StatementKind.STATUS]
+    report = verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC)
+    assert report.status_sequence is None
+    assert "revocation not checked" in render_report(report)
+
+
+async def test_a_chain_with_a_gap_is_refused(world: World) -> None:
+    data = resealed(world, await world.export(Exchange(world)), lambda parts: parts.pop("answering/1.jwt"))
+    assert broken(world, data).part.startswith("answering/")
