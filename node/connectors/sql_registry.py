@@ -142,14 +142,11 @@ def _engine(settings: SqlRegistrySettings) -> AsyncEngine:
         return create_async_engine(
             URL.create("sqlite+aiosqlite", database=f"file:{url.database}", query=query), **options
         )
-    limit_ms = int(settings.timeout_s * 1000)
-    server = f"-c default_transaction_read_only=on -c statement_timeout={limit_ms}"
-    return create_async_engine(
-        url.set(drivername="postgresql+psycopg"),
-        connect_args={"options": server},
-        pool_pre_ping=True,
-        **options,
-    )
+    limits = f"-c default_transaction_read_only=on -c statement_timeout={int(settings.timeout_s * 1000)}"
+    own = url.query.get("options", "")
+    options |= {"connect_args": {"options": f"{own} {limits}"}, "pool_pre_ping": True}
+    plain = url.difference_update_query(["options"]).set(drivername="postgresql+psycopg")
+    return create_async_engine(plain, **options)
 
 
 def _bound(sql: TextClause, parameters: Mapping[str, str]) -> dict[str, Any]:

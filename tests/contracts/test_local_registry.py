@@ -1,15 +1,15 @@
-"""What every LocalRegistry promises, run against the HTTP and the SQL adapter over the same documents."""
+"""What every LocalRegistry promises: the HTTP adapter, and the SQL adapter on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from federation.errors import (
     FederationError,
@@ -24,6 +24,7 @@ from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings_reader import read_registry
 from node.connectors.sql_registry import SqlRegistry
 from tests.node.connectors.registry_server import RegistryServer
+from tests.support.postgres import PostgresServer, running_postgres
 
 HOLDER = "330102199003076534"
 CERTIFICATES = [
@@ -76,15 +77,15 @@ async def over_http(fault: str) -> AsyncIterator[LocalRegistry]:
 FOREVER = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n where i < 0"
 
 
-def sql_table(path: Path, *, slow: bool) -> dict[str, Any]:
+def sql_table(url: str, *, slow: bool) -> dict[str, Any]:
     find = (
         "select document from certificates where id_no = :holder_id "
-        "and (:certificate_type is null or cert_type = :certificate_type) order by rowid"
+        "and (cast(:certificate_type as text) is null or cert_type = :certificate_type) order by cert_id"
     )
-    search = "select code, title from items where title like '%' || :words || '%' order by code"
+    search = "select code, title from items where title like '%' || cast(:words as text) || '%' order by code"
     return {
         "kind": "sql",
-        "url": f"sqlite:///{path}",
+        "url": url,
         "operations": {
             "certificates.query": {"sql": FOREVER if slow else find, "json_column": "document"},
             "certificates.get": {
@@ -93,43 +94,54 @@ def sql_table(path: Path, *, slow: bool) -> dict[str, Any]:
             },
             "services.search": {
                 "sql": f"{search} limit :page_size offset :offset",
-                "total_sql": f"select count(*) from ({search})",
+                "total_sql": f"select count(*) from ({search}) found",
             },
         },
     }
 
 
 @asynccontextmanager
-async def over_sql(path: Path, fault: str) -> AsyncIterator[LocalRegistry]:
+async def over_sql(url: str, fault: str) -> AsyncIterator[LocalRegistry]:
     if fault != "down":
-        fill(path, garbage=fault == "garbage")
-    settings = read_registry(sql_table(path, slow=fault == "slow"))
+        fill(url, garbage=fault == "garbage")
+    settings = read_registry(sql_table(url, slow=fault == "slow"))
     async with SqlRegistry(settings) as registry:  # type: ignore[arg-type]
         yield registry
 
 
-def fill(path: Path, *, garbage: bool) -> None:
-    database = sqlite3.connect(path)
-    with database:
-        database.execute(
-            "create table certificates (id_no text, cert_type text, cert_id text, document text)"
+def fill(url: str, *, garbage: bool) -> None:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(
+            text("create table certificates (id_no text, cert_type text, cert_id text, document text)")
         )
-        database.execute("create table items (code text, title text)")
+        connection.execute(text("create table items (code text, title text)"))
         for row in CERTIFICATES:
-            document = "{half" if garbage else json.dumps(row)
-            database.execute(
-                "insert into certificates values (?, ?, ?, ?)",
-                (row["idNo"], row["certType"], row["certId"], document),
+            document = {"document": "{half" if garbage else json.dumps(row)}
+            connection.execute(
+                text("insert into certificates values (:idNo, :certType, :certId, :document)"), row | document
             )
-        database.executemany("insert into items values (:code, :title)", ITEMS)
-    database.close()
+        connection.execute(text("insert into items values (:code, :title)"), ITEMS)
+    engine.dispose()
 
 
-@pytest.fixture(params=["http", "sql"])
-def open_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Any]:
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["http", "sqlite", "postgresql"])
+def open_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
     if request.param == "http":
-        return over_http
-    return lambda fault: over_sql(tmp_path / "registry.db", fault)
+        yield over_http
+    elif request.param == "sqlite":
+        yield lambda fault: over_sql(f"sqlite:///{tmp_path / 'registry.db'}", fault)
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        with server.new_store() as url:
+            nowhere = f"postgresql://nobody@/none?host={tmp_path}"
+            yield lambda fault: over_sql(nowhere if fault == "down" else url, fault)
 
 
 async def look_up(registry: LocalRegistry, operation: Operation, **parameters: str) -> RegistryAnswer:
