@@ -280,7 +280,7 @@ def business_face(who: Organisation, draws: Draws, issued_on: date) -> Face:
                 ),
             ),
             ("法定代表人", who.representative),
-            ("注册资本", str(draws.pick("capital", (10, 50, 100, 500, 1000, 5000)))),
+            ("注册资本", str(draws.pick("capital", (100_000, 500_000, 1_000_000, 5_000_000, 50_000_000)))),
             ("成立日期", who.founded_on.isoformat()),
             ("住所", who.address),
             (
