@@ -82,6 +82,30 @@ def told() -> Iterator[None]:
         _leave(f"系统错误{place}：{reason}", f"the system refused{place}: {reason}", EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        known = _of_a_node(error)
+        if known is None:
+            raise
+        _leave(*known, EXIT_FAILED)
+
+
+def _of_a_node(error: Exception) -> tuple[str, str] | None:
+    """What a node's parts say when they cannot be used; None for what is not theirs.
+
+    They are loaded only now: something of theirs was raised, so they are there already.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from node.enrolled import EnrolmentUnusable
+    from node.keystore import KeystoreError
+
+    if isinstance(error, KeystoreError):
+        return "节点密钥不可用", str(error)
+    if isinstance(error, EnrolmentUnusable):
+        return error.zh, error.en
+    if isinstance(error, DBAPIError):
+        return "存储不可用", f"the store cannot be used: {error.orig}"
+    return None
 
 
 def _leave(zh: str, en: str, exit_code: int) -> None:

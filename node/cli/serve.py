@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from node.cli.say import config_option, say
 from node.config import Config, ConfigFaults, Fault, read_config
+from node.config.lines import KeyPath, key_lines
 
 __all__ = ["check_config", "serve"]
 
@@ -50,11 +52,15 @@ def _content_faults(config: Config) -> list[Fault]:
 
     faults: list[Fault] = []
     policy = config.access.policy
+    text = ""
     try:
-        parse_access(policy.read_text("utf-8"))
+        text = policy.read_text("utf-8")
+        parse_access(text)
     except AccessFaults as error:
+        lines = _lines(text)
         faults.extend(
-            Fault(str(policy), fault.line, fault.key, "规则有误", fault.message) for fault in error.faults
+            Fault(str(policy), fault.line or lines.get((fault.key,), 0), fault.key, "规则有误", fault.message)
+            for fault in error.faults
         )
     except UnicodeDecodeError:
         faults.append(Fault(str(policy), 0, "", "不是 UTF-8", "is not UTF-8"))
@@ -69,6 +75,13 @@ def _content_faults(config: Config) -> list[Fault]:
     return faults
 
 
+def _lines(text: str) -> Mapping[KeyPath, int]:
+    try:
+        return key_lines(text)
+    except (ValueError, IndexError):  # not TOML at all; that fault has its line already
+        return {}
+
+
 @click.command()
 @config_option
 def serve(config_path: Path) -> None:
@@ -78,6 +91,8 @@ def serve(config_path: Path) -> None:
     standard error.
     """
     config = read_config(config_path)
+    if faults := _content_faults(config):
+        raise ConfigFaults(faults)
     from node.clock import SystemClock
     from node.lifecycle import run_until_stopped, serve_node
     from node.logs import configure_logs

@@ -131,3 +131,22 @@ def test_what_is_no_evidence_file_does_not_hold(anchor: Path, tmp_path: Path, yr
     said = yrd("verify", tmp_path / "x.zip", "--anchor", anchor / "anchor.public.json")
     assert said.code == 1
     assert "does not hold" in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "said_so"),
+    [
+        ("access.toml", b"version = 1\n", 2, "access.toml:1"),
+        ("kek", b"A" * 43 + b"=\n", 1, "key-encryption key"),
+        ("kek", b"short\n", 1, "32 bytes"),
+        ("node.db", b"this is no database at all, and long enough to be read as one" * 40, 1, "store"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_in_a_line(
+    node: Path, yrd: Yrd, name: str, content: bytes, code: int, said_so: str
+) -> None:
+    (node.parent / name).write_bytes(content)
+    said = yrd("serve", "--config", node)
+    assert said.code == code
+    assert said_so in said.err
+    assert "Traceback" not in said.err
