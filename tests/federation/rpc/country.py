@@ -81,6 +81,11 @@ class Application:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     faults: dict[bytes, Exception] = field(default_factory=dict)
 
+    @property
+    def asked(self) -> list[bytes]:
+        """The envelopes that came, without companions, in a fixed order."""
+        return sorted(envelope for envelope, _, _ in self.seen if envelope != b"companion")
+
     async def answer(
         self, envelope: bytes, *, tls_peer: str, method_operation: Operation | None, timeout_s: float
     ) -> bytes:
@@ -120,7 +125,7 @@ class Served:
     @property
     def seen(self) -> list[bytes]:
         """The envelopes that reached the application, without companions, in a fixed order."""
-        return sorted(e for e, _, _ in self.application.seen if e != b"companion")
+        return self.application.asked
 
     @property
     def finished(self) -> list[bytes]:

@@ -176,9 +176,7 @@ async def reflect(served: Served, **request: str) -> reflection_pb2.ServerReflec
     """One question to the reflection service."""
     message = reflection_pb2.ServerReflectionRequest(**request).SerializeToString()
     async with channel_to(served) as channel:
-        call = channel.stream_stream(REFLECTION)(timeout=5)
-        await call.write(message)
-        await call.done_writing()
+        call = channel.stream_stream(REFLECTION)(iter([message]), timeout=5)
         return reflection_pb2.ServerReflectionResponse.FromString(await call.read())
 
 
