@@ -163,7 +163,7 @@ def _border(new_request_id: Callable[[], str]) -> Middleware:
                 response.headers["Allow"] = error.headers["Allow"]
         except Exception as error:  # the border: nothing goes out that is not in the table
             response = problem_response(error, request_id)
-        response.headers["X-Request-Id"] = request_id
+        response.headers.setdefault("X-Request-Id", request_id)
         return response
 
     return border

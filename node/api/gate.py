@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -32,6 +33,15 @@ REQUEST_ID = web.RequestKey("request_id", str)
 """The id that the border gave to this request."""
 
 _log = structlog.get_logger(__name__)
+
+
+class _First(msgspec.Struct):
+    """Of a kept answer, what its evidence is found by."""
+
+    request_id: str
+
+
+_FIRST = msgspec.json.Decoder(_First)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +150,9 @@ def _repeated(verdict: KeyVerdict) -> web.Response:
         body=verdict.body,
         status=verdict.status,
         content_type=verdict.content_type,
-        headers={"Idempotent-Replayed": "true", "Cache-Control": "no-store"},
+        headers={
+            "Idempotent-Replayed": "true",
+            "Cache-Control": "no-store",
+            "X-Request-Id": _FIRST.decode(verdict.body).request_id,
+        },
     )

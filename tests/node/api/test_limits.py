@@ -85,6 +85,7 @@ async def test_the_same_request_under_the_same_key_gets_the_first_answer(platfor
     assert first[2] == again[2]
     assert "Idempotent-Replayed" not in first[1]
     assert again[1]["Idempotent-Replayed"] == "true"
+    assert again[1]["X-Request-Id"] == first[1]["X-Request-Id"]
     assert len(platform.own.transport.sent) == 1
 
 
