@@ -40,9 +40,7 @@ async def country(tmp_path: Path) -> tuple[Path, Path]:
 
 
 async def ask_types(node: RunningNode, province: str, token: str) -> tuple[int, dict[str, Any]]:
-    url = f"{node.platform}/v1/certificates/types/{province}?officer=%E5%BC%A0"
-    async with node.http.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
-        return answer.status, await answer.json(content_type=None)
+    return await node.get(f"/v1/certificates/types/{province}?officer=%E5%BC%A0", token)
 
 
 async def control(*arguments: str | Path) -> tuple[int, str]:

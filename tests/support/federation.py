@@ -126,11 +126,21 @@ class RunningNode:
         """The URL of the platform API."""
         return f"http://{self.at.platform}"
 
+    async def refresh_clients(self) -> None:
+        """Take the clients as they are in the store now, without waiting for the next look."""
+        await self.node.platform[CLIENTS].refresh_once()
+
+    async def get(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
+        """GET from the platform API: status and body."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.http.get(self.platform + path, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
     async def token(self, client: str) -> str:
         """Add a client by command and get it an access token."""
         made = await command("client", "add", client, "--config", self.config_path, "--json")
         secret = orjson.loads(made)["client_secret"]
-        await self.node.platform[CLIENTS].refresh_once()
+        await self.refresh_clients()
         async with self.http.post(
             f"{self.platform}/oauth/token",
             data={"grant_type": "client_credentials"},
