@@ -37,7 +37,7 @@ class AccessFault:
         return f"line {self.line}: {self.key}: {self.message}"
 
 
-class AccessFaults(Exception):  # noqa: N818 - it says what it carries
+class AccessFaults(Exception):
     """An `access.toml` that cannot be used; `faults` has all of them in the order of lines."""
 
     def __init__(self, faults: tuple[AccessFault, ...]) -> None:

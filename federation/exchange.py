@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mapping.translate import Dialect
-
 from federation.access import AccessHolder
 from federation.current import Current
 from federation.errors import PeerExpired, PeerFromFuture, PeerStale
@@ -14,6 +12,7 @@ from federation.observe import ExchangeObserver, SilentObserver
 from federation.peers import Directory
 from federation.ports import Clock, Codec, Journal
 from federation.query import AnswerHeader, MapSet, RequestHeader
+from mapping.translate import Dialect
 
 __all__ = ["DialectHolder", "ExchangeLimits", "ExchangeParts", "check_answer_time", "check_request_time"]
 

@@ -38,9 +38,13 @@ class Peer:
         Raises PeerRevoked or PeerDenied by standing, PeerUnknown when its chain has expired.
         """
         if self.standing == "revoked":
-            raise PeerRevoked(f"{self.entity_id} was revoked by the anchor: {self.reason or 'no reason given'}")
+            raise PeerRevoked(
+                f"{self.entity_id} was revoked by the anchor: {self.reason or 'no reason given'}"
+            )
         if self.standing == "denied":
-            raise PeerDenied(f"{self.entity_id} is denied by this node's operator: {self.reason or 'no reason given'}")
+            raise PeerDenied(
+                f"{self.entity_id} is denied by this node's operator: {self.reason or 'no reason given'}"
+            )
         if now >= self.expires_at:
             raise PeerUnknown(f"the trust chain of {self.entity_id} expired at {self.expires_at.isoformat()}")
 
@@ -65,12 +69,16 @@ class TrustSnapshot:
     def peer_in(self, province: str) -> Peer:
         """The node of a province (6 digits). Raises OwnOwnProvince or OwnUnknownProvince."""
         if province == self.own_province:
-            raise OwnOwnProvince(f"{province} is this node's own province: ask the registry directly", field="province")
+            raise OwnOwnProvince(
+                f"{province} is this node's own province: ask the registry directly", field="province"
+            )
         for peer in self.peers.values():
             if peer.province == province:
                 return peer
         known = ", ".join(sorted(peer.province for peer in self.peers.values())) or "none yet"
-        raise OwnUnknownProvince(f"{province} has no node in this federation; known: {known}", field="province")
+        raise OwnUnknownProvince(
+            f"{province} has no node in this federation; known: {known}", field="province"
+        )
 
 
 class Directory:

@@ -123,7 +123,9 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trust_sync = _trust_sync(ground, session)
         await trust_sync.load()
-        transport = GrpcPeerTransport(ground.tls_material(), _rpc_limits(config))
+        transport = GrpcPeerTransport(
+            ground.tls_material(), _rpc_limits(config), unary=not config.exchange.frames
+        )
         stack.push_async_callback(transport.close)
         registry = await _open_registry(stack, config.registry)
         asker = Asker(parts, transport, refresh_trust=_refresher(trust_sync))
@@ -172,7 +174,11 @@ async def _exchange_parts(stack: AsyncExitStack, ground: _Ground) -> ExchangePar
     access = AccessHolder(await asyncio.to_thread(read_access, config))
     dialect = DialectHolder(await asyncio.to_thread(read_dialect, config))
     journal = StoreJournal(
-        ground.database, lambda: ground.keystore.signing_key("envelope"), ground.clock, ground.metrics
+        ground.database,
+        lambda: ground.keystore.signing_key("envelope"),
+        ground.clock,
+        ground.metrics,
+        sign_batches=config.exchange.sign_batches,
     )
     stack.push_async_callback(journal.close)
     return ExchangeParts(

@@ -40,7 +40,7 @@ class Caller(NamedTuple):
     gid: int
 
 
-class CommandRefused(Exception):  # noqa: N818  the operator is told so; nothing went wrong in the node
+class CommandRefused(Exception):
     """A command that was not carried out; `faults` are the single things that were wrong, where there are
     several.
     """
@@ -50,7 +50,7 @@ class CommandRefused(Exception):  # noqa: N818  the operator is told so; nothing
         self.code, self.zh, self.en, self.faults = code, zh, en, faults
 
 
-class ControlInUse(Exception):  # noqa: N818
+class ControlInUse(Exception):
     """Another process serves this socket: the node is already running."""
 
 

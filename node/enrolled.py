@@ -20,7 +20,7 @@ __all__ = ["Enrolled", "EnrolmentUnusable", "check_tls_key", "read_enrolled"]
 _TEXTS = ("entity_id", "anchor", "statement", "tls_chain_pem", "tls_ca_pem")
 
 
-class EnrolmentUnusable(Exception):  # noqa: N818  the file cannot be used, and the text says why
+class EnrolmentUnusable(Exception):
     """The file is not this node's enrolment. `zh` and `en` say what is wrong."""
 
     def __init__(self, zh: str, en: str) -> None:

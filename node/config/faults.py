@@ -36,7 +36,7 @@ class Fault:
         return replace(self, file=str(path))
 
 
-class ConfigFaults(Exception):  # noqa: N818  several faults, each of which is said; not one error
+class ConfigFaults(Exception):
     """A configuration that cannot be used. `faults` has every fault that was found, in the order of the
     lines.
     """

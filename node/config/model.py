@@ -20,6 +20,7 @@ __all__ = [
     "Address",
     "Config",
     "DialectSection",
+    "ExchangeSection",
     "KeysSection",
     "LimitsSection",
     "ListenSection",
@@ -201,6 +202,18 @@ class LimitsSection(Section):
     drain_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 
+class ExchangeSection(Section):
+    """[exchange]: how messages travel to peers.
+
+    `frames`: what is ready for a peer leaves in one call; without, each request is a call of its own.
+    `sign_batches`: what is ready to be signed shares one signature over a Merkle root (design §3); without, each
+    message has its own.
+    """
+
+    frames: bool = True
+    sign_batches: bool = True
+
+
 class LogSection(Section):
     """[log]: how much is logged, as JSON lines on standard error."""
 
@@ -220,6 +233,7 @@ class Config(Section):
     registry: Annotated[RegistrySettings, SkipValidation]
     public: PublicSection = PublicSection()
     limits: LimitsSection = LimitsSection()
+    exchange: ExchangeSection = ExchangeSection()
     log: LogSection = LogSection()
     path: Path = Path("node.toml")
 
