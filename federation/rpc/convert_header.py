@@ -27,7 +27,7 @@ from federation.query import (
     Outcome,
     RequestHeader,
 )
-from mapping.element import Element, Relation
+from mapping.element import Element, Relation, make_element
 
 __all__ = [
     "DEPTH_MAX",
@@ -228,12 +228,12 @@ def _read_element(source: wire.Element, depth: int) -> Element:
     rows = source.groups
     groups = tuple([read_elements(row.elements, depth + 1) for row in rows]) if rows else ()
     if not source.HasField("provenance"):
-        return Element(source.name, source.value, "", Relation.EXACT, "", groups)
+        return make_element(source.name, source.value, "", Relation.EXACT, "", groups)
     provenance = source.provenance
     relation = _RELATIONS.get(provenance.relation)
     if relation is None:
         raise PeerMalformed(f"relation {provenance.relation} is not known")
-    return Element(source.name, source.value, provenance.original, relation, provenance.table, groups)
+    return make_element(source.name, source.value, provenance.original, relation, provenance.table, groups)
 
 
 def _read_critical(names: Iterable[str], known: frozenset[str]) -> tuple[str, ...]:
