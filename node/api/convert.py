@@ -37,6 +37,10 @@ __all__ = [
     "body_of_verify",
 ]
 
+_EXACT = Relation.EXACT
+_WORDS: list[Any] = ["", *(relation.word for relation in sorted(Relation))]
+"""By number: this runs for every value of every answer, where a property costs."""
+
 NameOfType = Callable[[str], str]
 """The name of a local certificate type code, or empty."""
 
@@ -155,46 +159,46 @@ _ANSWERS: dict[type, Callable[[dict[str, Any], Any, NameOfType], models.AnswerEn
 
 
 def _certificate(one: Certificate, name_of_type: NameOfType) -> models.CertificateModel:
+    fields, translations = _told(one.elements)
     return models.CertificateModel(
-        one.certificate_type,
-        name_of_type(one.certificate_type),
-        one.certificate_id,
-        _fields(one.elements),
-        list(_translations(one.elements)),
+        one.certificate_type, name_of_type(one.certificate_type), one.certificate_id, fields, translations
     )
 
 
 def _item(one: ServiceItem) -> models.ServiceItemModel:
-    return models.ServiceItemModel(
-        one.item_code, one.name, _fields(one.elements), list(_translations(one.elements))
-    )
+    return models.ServiceItemModel(one.item_code, one.name, *_told(one.elements))
 
 
-def _fields(elements: Iterable[Element]) -> dict[str, models.FieldValue]:
-    """Values by local name; what comes several times under one name becomes a list, so nothing is lost."""
+def _told(elements: Iterable[Element]) -> tuple[dict[str, models.FieldValue], list[models.Translation]]:
+    translations: list[models.Translation] = []
+    return _tell(elements, "", translations), translations
+
+
+def _tell(
+    elements: Iterable[Element], prefix: str, translations: list[models.Translation]
+) -> dict[str, models.FieldValue]:
+    """Values by local name, and how each came about that any table or rule had a part in.
+
+    What comes several times under one name becomes a list, so nothing is lost.
+    """
     fields: dict[str, models.FieldValue] = {}
     for element in elements:
-        value: models.FieldValue = element.value
+        name, value = element.name, element.value
+        told: models.FieldValue = value
+        if element.table or element.relation is not _EXACT or value != element.original:
+            word = _WORDS[element.relation]
+            translations.append(
+                models.Translation(prefix + name, value, element.original, word, element.table)
+            )
         if element.groups:
-            value = [_fields(row) for row in element.groups]
-        held = fields.get(element.name)
-        if held is not None:
-            value = [
-                *(held if isinstance(held, list) else [held]),
-                *(value if isinstance(value, list) else [value]),
+            told = [
+                _tell(row, f"{prefix}{name}[{number}].", translations)
+                for number, row in enumerate(element.groups)
             ]
-        fields[element.name] = value
+        held = fields.get(name)
+        fields[name] = told if held is None else [*_as_list(held), *_as_list(told)]
     return fields
 
 
-def _translations(elements: Iterable[Element], prefix: str = "") -> Iterable[models.Translation]:
-    """How each value came about, for those that any table or rule had a part in."""
-    for element in elements:
-        if element.table or element.relation is not Relation.EXACT or element.value != element.original:
-            word: Any = element.relation.word
-            if not element.groups:
-                yield models.Translation(
-                    prefix + element.name, element.value, element.original, word, element.table
-                )
-        for number, row in enumerate(element.groups):
-            yield from _translations(row, f"{prefix}{element.name}[{number}].")
+def _as_list(value: models.FieldValue) -> list[Any]:
+    return value if isinstance(value, list) else [value]

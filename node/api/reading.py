@@ -25,12 +25,22 @@ async def read_body(request: web.Request, *, limit_bytes: int) -> bytes:
         raise OwnUnsupportedMedia("send the body as application/json")
     if (request.content_length or 0) > limit_bytes:
         raise OwnTooLarge(f"the body has {request.content_length} bytes; at most {limit_bytes} are taken")
+    if request.content.is_eof():  # it came with its head, as most do: nothing to wait for
+        return _within(request.content.read_nowait(-1), limit_bytes)
     data = bytearray()
     async for chunk in request.content.iter_any():
         data += chunk
-        if len(data) > limit_bytes:
-            raise OwnTooLarge(f"the body is longer than {limit_bytes} bytes")
+        _within(data, limit_bytes)
     return bytes(data)
+
+
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
+
+
+def _within(data: _Bytes, limit_bytes: int) -> _Bytes:
+    if len(data) > limit_bytes:
+        raise OwnTooLarge(f"the body is longer than {limit_bytes} bytes")
+    return data
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
