@@ -64,16 +64,11 @@ class KeyEncryptionKey:
                 f"the key-encryption key {path} cannot be read: {error.strerror}; without it no key of this"
                 " node can be used, so restore it from its backup"
             ) from error
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise KeystoreError(f"the key-encryption key {path} is not a regular file")
-            if mode & 0o077:
-                raise KeystoreError(
-                    f"the key-encryption key {path} has mode {stat.S_IMODE(mode):04o}, so that others can"
-                    f" reach it: chmod 600 {path}"
-                )
-            text = file.read(_MOST_FILE_BYTES)
+        try:
+            _check_mode(path, os.fstat(descriptor).st_mode)
+            text = os.read(descriptor, _MOST_FILE_BYTES)
+        finally:
+            os.close(descriptor)
         try:
             key = base64.b64decode(text.strip(), validate=True)
         except binascii.Error:
@@ -104,6 +99,16 @@ class KeyEncryptionKey:
 
     def __repr__(self) -> str:
         return "KeyEncryptionKey(…)"
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise KeystoreError(f"the key-encryption key {path} is not a regular file")
+    if mode & 0o077:
+        raise KeystoreError(
+            f"the key-encryption key {path} has mode {stat.S_IMODE(mode):04o}, so that others can reach it:"
+            f" chmod 600 {path}"
+        )
 
 
 def _bound_to(purpose: str, kid: str) -> bytes:

@@ -1,9 +1,9 @@
 """Client secrets are kept as scrypt hashes (RFC 7914) with a salt each; the secret itself is shown once and
 forgotten.
 
-Secrets are made here with 256 random bits, so the hash need not make up for weak passwords: N = 2^14, r = 8, p = 1
-(16 MiB, some 50 ms), scrypt's parameters for interactive use. They stand in the hash, so that they can be raised
-without touching what is stored.
+Secrets are made here with 256 random bits, so the hash need not make up for weak passwords: N = 2^14, r = 8,
+p = 1 (16 MiB, some 50 ms), scrypt's parameters for interactive use. They stand in the hash, so that they can
+be raised without touching what is stored.
 """
 
 from __future__ import annotations

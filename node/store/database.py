@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -46,7 +46,6 @@ POOL_SIZE: Final = 5
 """Connections beside the journal's: reads, and the small writes of clients, tokens and trust."""
 
 SQLITE_PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}",
@@ -67,6 +66,7 @@ class Database:
     dialect: str
     location: str
     engine: AsyncEngine
+    busy_timeout_s: float = BUSY_TIMEOUT_S
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -101,11 +101,21 @@ def _translated() -> Iterator[None]:
     """Turn what the driver raises when the store cannot be reached or written into OwnStoreUnavailable."""
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, PoolTimeout, OSError) as error:
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if isinstance(error, DBAPIError) and not _is_unavailable(error):
+            raise
         raise OwnStoreUnavailable("the store cannot be reached or written now; try again") from error
 
 
-def open_database(url: str) -> Database:
+def _is_unavailable(error: DBAPIError) -> bool:
+    # sqlite3 reports a damaged file as DatabaseError itself; its other subclasses are about a statement or a
+    # row.
+    return (
+        isinstance(error, OperationalError | InterfaceError | InternalError) or type(error) is DatabaseError
+    )
+
+
+def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     """Open the store at `url` (``sqlite:///path`` or ``postgresql://…``), bring its schema up to date, check
     it.
 
@@ -126,10 +136,22 @@ def open_database(url: str) -> Database:
         drivers = (parsed.set(drivername="postgresql+psycopg"), parsed.set(drivername="postgresql+psycopg"))
     else:
         raise ValueError("store.url must be sqlite:///path or postgresql://…")
-    _prepare(drivers[0])
-    engine = create_async_engine(drivers[1], pool_size=POOL_SIZE, max_overflow=0, pool_timeout=BUSY_TIMEOUT_S)
+    # Parameters may be personal data or secrets: they stay out of the texts of errors.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if backend == "sqlite":
+        options["connect_args"] = {"timeout": busy_timeout_s}
+    _prepare(drivers[0], options)
+    engine = create_async_engine(
+        drivers[1],
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=busy_timeout_s,
+        # A server that was restarted leaves dead connections in the pool.
+        pool_pre_ping=backend == "postgresql",
+        **options,
+    )
     _listen(engine.sync_engine)
-    return Database(dialect=backend, location=location, engine=engine)
+    return Database(backend, location, engine, busy_timeout_s)
 
 
 def _make_private(path: Path) -> None:
@@ -141,9 +163,9 @@ def _make_private(path: Path) -> None:
         raise OwnStoreUnavailable(f"the database file cannot be made: {error.strerror}") from error
 
 
-def _prepare(url: URL) -> None:
+def _prepare(url: URL, options: dict[str, Any]) -> None:
     """Migrate and check with a connection of its own."""
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, **options)
     _listen(engine)
     with _translated(), engine.connect() as connection:
         writer = connection.execution_options(writes=True)

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import psycopg
 
-from node.store.database import BUSY_TIMEOUT_S, SQLITE_PRAGMAS, Database, check_postgres, check_sqlite
+from node.store.database import SQLITE_PRAGMAS, Database, check_postgres, check_sqlite
 
 __all__ = ["ClaimRow", "LogConnection", "connect_log", "is_unavailable"]
 
@@ -108,8 +108,8 @@ class _SqliteLog:
 
     UNAVAILABLE: tuple[type[Exception], ...] = (sqlite3.OperationalError, sqlite3.InternalError, OSError)
 
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    def __init__(self, path: str, busy_timeout_s: float) -> None:
+        self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
         self._cursor = self._connection.cursor()
         for pragma in SQLITE_PRAGMAS:
             self._cursor.execute(pragma)
@@ -234,7 +234,9 @@ _PG_TAKE_OVER, _PG_RELEASE, _PG_LOOK = _for_psycopg(_TAKE_OVER), _for_psycopg(_R
 
 def connect_log(database: Database) -> LogConnection:
     """A new connection. Raises the driver's errors, and OwnStoreUnavailable when it would not be durable."""
-    return _SqliteLog(database.location) if database.dialect == "sqlite" else _PostgresLog(database.location)
+    if database.dialect == "sqlite":
+        return _SqliteLog(database.location, database.busy_timeout_s)
+    return _PostgresLog(database.location)
 
 
 def is_unavailable(connection: LogConnection, error: Exception) -> bool:
