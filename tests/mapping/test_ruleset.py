@@ -1,0 +1,156 @@
+"""A dialect's data is refused with everything that is wrong with it; what is shipped is good."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mapping
+from mapping.codelists import code_lists
+from mapping.codes import build_code_converter
+from mapping.element import Relation
+from mapping.errors import RuleSetFaults
+from mapping.ruleset import CodeMap, MapRow, digest_of
+from mapping.translate import load_dialect
+from mapping.validate import load_rule_set
+
+SHIPPED = Path(mapping.__file__).parent / "dialects"
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED / "320000", tmp_path / "dialect"))
+
+
+def replaced(name: str, old: str, new: str) -> Change:
+    def change(directory: Path) -> None:
+        text = (directory / name).read_text("utf-8")
+        assert old in text
+        (directory / name).write_text(text.replace(old, new, 1), "utf-8")
+
+    return change
+
+
+def added(name: str, line: str) -> Change:
+    def change(directory: Path) -> None:
+        with (directory / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return change
+
+
+@pytest.mark.parametrize("province", ["310000", "320000", "330000", "340000"])
+def test_what_is_shipped_is_good(province: str) -> None:
+    assert load_rule_set(SHIPPED / province, code_lists()).province == province
+
+
+def test_a_dialect_is_loaded_from_any_directory(directory: Path) -> None:
+    assert load_dialect("320000", directory).digest == load_dialect("320000").digest
+
+
+def test_the_digest_covers_every_byte_and_every_name(directory: Path) -> None:
+    before = digest_of(directory)
+    (directory / "maps" / "sex.csv").rename(directory / "maps" / "sexes.csv")
+    renamed = digest_of(directory)
+    added("maps/sexes.csv", "")(directory)
+    assert len({before, renamed, digest_of(directory)}) == 3
+
+
+SEX = "maps/sex.csv"
+FIELDS = "fields.csv"
+REFUSED: list[tuple[Change, str]] = [
+    (replaced("dialect.toml", 'codelists = "2026.1"', 'codelists = "2025.1"'), "written against code lists"),
+    (replaced("dialect.toml", 'province = "320000"', ""), "province must be a text"),
+    (replaced("dialect.toml", 'name = "', 'nmae = "'), "unknown key nmae"),
+    (replaced("dialect.toml", 'list = "sex"', 'list = "sexes"'), "'sexes' does not exist"),
+    (replaced("dialect.toml", 'column = "num"', 'column = "nr"'), "has no column 'nr'"),
+    (replaced("dialect.toml", "[maps.sex]", "[maps.sex"), "dialect.toml"),
+    (replaced("dialect.toml", 'converter = "token"', 'converter = "magic"'), "no converter 'magic'"),
+    (lambda d: (d / "dialect.toml").unlink(), "dialect.toml"),
+    (lambda d: (d / FIELDS).unlink(), FIELDS),
+    (lambda d: (d / SEX).unlink(), "sex.csv"),
+    (added("maps/shoes.csv", "a"), "not named in [maps]"),
+    (replaced(SEX, "source_of_claim", "claimed_by"), "the columns must be"),
+    (added(SEX, "X,,exact,7,,,both,,,me"), "7 is not in the list sex"),
+    (added(SEX, "X,,similar,1,,,both,,,me"), "relation 'similar'"),
+    (added(SEX, "X,,none,1,,,both,,,me"), "a row has a target, or the relation none"),
+    (added(SEX, "X,,exact,,,,both,,,me"), "a row has a target, or the relation none"),
+    (added(SEX, "X,,exact,1,,,sideways,,,me"), "direction 'sideways'"),
+    (added(SEX, "X,,exact,1,2020-13-01,,to_shared,,,me"), "is not a day"),
+    (added(SEX, "X,,exact,1,2021-01-01,2020-01-01,to_shared,,,me"), "valid_from is after valid_to"),
+    (added(SEX, "X,,exact,1,,,to_shared,,,"), "source_of_claim is empty"),
+    (added(SEX, ",,exact,1,,,to_shared,,,me"), "source is empty"),
+    (added(SEX, "M,,exact,2,,,to_shared,,,me"), "M already leads elsewhere"),
+    (added(SEX, "X,,exact,1,,,both,,,me"), "two ways back and none is preferred"),
+    (added(SEX, "X,,exact,1,,,to_shared,yes,,me"), "preferred_reverse on a row"),
+    (added(SEX, "X,,exact,1,,,both,maybe,,me"), "preferred_reverse is yes or empty"),
+    (added("maps/ethnic.csv", "59,,exact,97,,,both,yes,,me"), "two preferred ways back"),
+    (added(FIELDS, "员工证,,a,姓名,text,,,,"), "is no certificate type"),
+    (added(FIELDS, "居民身份证,,a,血型,text,,,,"), "no shared element '血型'"),
+    (added(FIELDS, "居民身份证,,a,学历,code,map=shoes,,,"), "a map of dialect.toml"),
+    (added(FIELDS, "居民身份证,,a,学历,code,map=sex,,,"), "leads to sex"),
+    (added(FIELDS, "居民身份证,,a,学历,code,map=education; on=姓名,,,"), "is no date field"),
+    (added(FIELDS, "居民身份证,,a,学历,code,map=education,77,,"), "the default 77"),
+    (added(FIELDS, "居民身份证,,a,登记日期,date,form=julian,,,"), "parameter form"),
+    (added(FIELDS, "居民身份证,,a,登记日期,date,form,,,"), "is not name=value"),
+    (added(FIELDS, "居民身份证,,a,登记日期,text,,,,"), "not for an element of type date"),
+    (added(FIELDS, "居民身份证,,a..b,名称,text,,,,"), "empty segment"),
+    (added(FIELDS, "居民身份证,,a,名称,text,,,perhaps,"), "required is yes or empty"),
+    (added(FIELDS, "居民身份证,,data_fields|json.sex,名称,text,,,,"), "occurs twice"),
+    (added(FIELDS, "居民身份证,,license_name.zh,名称,text,,,,"), "under a path that is a value"),
+    (added(FIELDS, "居民身份证,,oid,证照标识,identifier,,,,"), "证照标识 must be told in one way"),
+    (added(FIELDS, "居民身份证,家庭成员,a,姓名,text,,,,"), "no list field for the group"),
+    (
+        replaced(FIELDS, "居民身份证,,data_fields|json.nation,民族,code,map=ethnic,,,\n", ""),
+        "居民身份证 does not cover 民族",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "fault"), REFUSED, ids=[fault for _, fault in REFUSED])
+def test_bad_data_is_refused(directory: Path, change: Change, fault: str) -> None:
+    change(directory)
+    with pytest.raises(RuleSetFaults) as refused:
+        load_dialect("320000", directory)
+    assert any(fault in line for line in refused.value.faults), refused.value.faults
+
+
+def test_all_faults_are_told_at_once_with_their_lines(directory: Path) -> None:
+    added(SEX, "X,,exact,7,,,both,,,me")(directory)
+    added(FIELDS, "居民身份证,,a,血型,text,,,,")(directory)
+    with pytest.raises(RuleSetFaults) as refused:
+        load_dialect("320000", directory)
+    assert any(line.startswith("maps/sex.csv line 6:") for line in refused.value.faults)
+    assert any(line.startswith("fields.csv line ") for line in refused.value.faults)
+
+
+# --- code maps by day -------------------------------------------------------------------------------
+
+
+def row(source: str, relation: Relation | None, target: str, since: str = "", until: str = "") -> MapRow:
+    return MapRow(source, relation, target, since, until, "both", preferred=False, where="here")
+
+
+def test_a_code_means_what_it_meant_on_the_day() -> None:
+    rows = (
+        row("21", Relation.BROADER, "20", until="2003-11-30"),
+        row("21", Relation.EXACT, "21", since="2003-12-01"),
+    )
+    converter = build_code_converter(CodeMap("marital", "marital", rows), "1")
+    assert converter.read("21", "1999-01-01") == ("20", Relation.BROADER)
+    assert converter.read("21", "2003-11-30") == ("20", Relation.BROADER)
+    assert converter.read("21", "2003-12-01") == ("21", Relation.EXACT)
+    assert converter.read("21", "") == ("21", Relation.UNMAPPED)
+    assert converter.write("21", "1999-01-01") == ("21", Relation.UNMAPPED)
+    assert converter.write("20", "1999-01-01") == ("21", Relation.NARROWER)
+    assert "21" not in converter.known
+
+
+def test_a_code_with_no_target_is_carried() -> None:
+    converter = build_code_converter(CodeMap("education", "education", (row("90", None, ""),)), "1")
+    assert converter.read("90", "") == ("90", Relation.UNMAPPED)
+    assert converter.write("90", "") == ("90", Relation.UNMAPPED)
