@@ -225,9 +225,12 @@ def test_a_document_without_an_id_is_refused() -> None:
 
 
 def test_a_kind_that_the_dialect_has_not_is_refused() -> None:
-    for call in (dialect(ANHUI).to_shared, dialect(ANHUI).to_local, dialect(ANHUI).render_local):
-        with pytest.raises(UnknownDocument):
-            call("00000", {})  # type: ignore[operator]
+    with pytest.raises(UnknownDocument):
+        dialect(ANHUI).to_shared("00000", {})
+    with pytest.raises(UnknownDocument):
+        dialect(ANHUI).to_local("00000", [])
+    with pytest.raises(UnknownDocument):
+        dialect(ANHUI).render_local("00000", [])
 
 
 # --- request parameters -----------------------------------------------------------------------------

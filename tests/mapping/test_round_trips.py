@@ -120,7 +120,7 @@ def test_no_document_makes_a_translation_raise(province: str, strange: dict[str,
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("province", PROVINCES)
 def test_no_answer_of_a_peer_makes_a_translation_raise(
-    province: str, kind: str, elements: list[Element]
+    province: str, elements: list[Element], kind: str
 ) -> None:
     local = dialect(province).to_local(kind, elements)
     assert [element.original for element in local] == [element.value for element in elements]
