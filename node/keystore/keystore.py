@@ -134,11 +134,11 @@ class Keystore:
 
     async def activate(self, kid: str) -> None:
         """Sign with a published key from now on; the one before is retired. Raises KeystoreError."""
-        row = self._row(kid)
-        if row.state is not KeyState.PUBLISHED:
-            raise KeystoreError(f"key {kid} is {row.state.value}; only a published key can be activated")
-        await self._rows.activate(kid, row.purpose, self._clock.now())
+        activated = await self._rows.activate(kid, self._row(kid).purpose, self._clock.now())
         await self.reload()
+        if not activated:
+            state = self._row(kid).state.value
+            raise KeystoreError(f"key {kid} is {state}; only a published key can be activated")
 
     async def retire(self, kid: str, reason: str) -> None:
         """Sign nothing with it any more. Raises KeystoreError for an unknown key."""

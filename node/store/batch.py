@@ -163,7 +163,10 @@ class BatchStore:
             else:
                 for job in outgoing:
                     job.sealed = seal(job.payload_type, job.payload, signer)
-        except (FederationError, TrustError) as error:
+        except (
+            Exception
+        ) as error:  # whatever the key's keeper raises: what needs no key is stored all the same
+            _log.error("sealing_failed", error=type(error).__name__)
             _refuse([job for job in outgoing if job.sealed is None], error)
             return [job for job in jobs if job.error is None]
         return jobs

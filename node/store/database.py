@@ -35,7 +35,10 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_S: Final = 2.0
-"""How long one SQLite writer waits for another before the store counts as unavailable."""
+"""How long one writer waits for another before the store counts as unavailable."""
+
+CONNECT_TIMEOUT_S: Final = 2
+"""How long a connection to PostgreSQL may take to be made."""
 
 WAL_AUTOCHECKPOINT_PAGES: Final = 1000
 """Pages in the write-ahead log after which SQLite copies them into the database (measured best, design
@@ -138,8 +141,10 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
         raise ValueError("store.url must be sqlite:///path or postgresql://…")
     # Parameters may be personal data or secrets: they stay out of the texts of errors.
     options: dict[str, Any] = {"hide_parameters": True}
-    if backend == "sqlite":
-        options["connect_args"] = {"timeout": busy_timeout_s}
+    sqlite = backend == "sqlite"
+    options["connect_args"] = (
+        {"timeout": busy_timeout_s} if sqlite else {"connect_timeout": CONNECT_TIMEOUT_S}
+    )
     _prepare(drivers[0], options)
     engine = create_async_engine(
         drivers[1],
@@ -147,7 +152,7 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
         max_overflow=0,
         pool_timeout=busy_timeout_s,
         # A server that was restarted leaves dead connections in the pool.
-        pool_pre_ping=backend == "postgresql",
+        pool_pre_ping=not sqlite,
         **options,
     )
     _listen(engine.sync_engine)

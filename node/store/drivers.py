@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 import psycopg
 
-from node.store.database import SQLITE_PRAGMAS, Database, check_postgres, check_sqlite
+from node.store.database import CONNECT_TIMEOUT_S, SQLITE_PRAGMAS, Database, check_postgres, check_sqlite
 
-__all__ = ["ClaimRow", "LogConnection", "connect_log", "is_unavailable"]
+__all__ = ["LOG_LOCK", "ClaimRow", "LogConnection", "connect_log", "is_unavailable"]
 
 Row = tuple[Any, ...]
 ClaimRow = tuple[bytes, int, str, bytes | None]
@@ -49,10 +49,14 @@ _LOOK: Final = (
 )
 _NEXT: Final = "SELECT coalesce(max(log_index) + 1, 0) FROM records"
 
-_LOG_LOCK: Final = 0x59524402
+LOG_LOCK: Final = 0x59524402
 """Key of the PostgreSQL advisory lock under which log indices are assigned."""
 
-_CONNECT_TIMEOUT_S: Final = 2
+_STALLED_S: Final = 10
+"""After this long in the middle of a transaction a stalled process loses it, and with it the log's lock."""
+
+_UNACKNOWLEDGED_MS: Final = 5000
+"""After this long without an acknowledgement a TCP connection to the server counts as lost."""
 
 
 class LogConnection(Protocol):
@@ -172,9 +176,16 @@ class _PostgresLog:
         OSError,
     )
 
-    def __init__(self, conninfo: str) -> None:
-        self._connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+    def __init__(self, conninfo: str, busy_timeout_s: float) -> None:
+        self._connection = psycopg.connect(
+            conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            tcp_user_timeout=_UNACKNOWLEDGED_MS,
+        )
         self._cursor = self._connection.cursor()
+        self._cursor.execute(f"SET lock_timeout = {int(busy_timeout_s * 1000)}".encode())
+        self._cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALLED_S}s'".encode())
         check_postgres(self._scalar)
 
     def _scalar(self, sql: str) -> Any:
@@ -187,7 +198,7 @@ class _PostgresLog:
             return 0
         # READ COMMITTED: each statement sees what was committed before it, so the lock must be its own
         # statement.
-        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_LOG_LOCK}); {_NEXT}".encode())
+        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); {_NEXT}".encode())
         while self._cursor.nextset():
             pass
         row = self._cursor.fetchone()
@@ -236,7 +247,7 @@ def connect_log(database: Database) -> LogConnection:
     """A new connection. Raises the driver's errors, and OwnStoreUnavailable when it would not be durable."""
     if database.dialect == "sqlite":
         return _SqliteLog(database.location, database.busy_timeout_s)
-    return _PostgresLog(database.location)
+    return _PostgresLog(database.location, database.busy_timeout_s)
 
 
 def is_unavailable(connection: LogConnection, error: Exception) -> bool:

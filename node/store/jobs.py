@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation.ports import Claim, ClaimVerdict, ExchangeMeta
+from federation.ports import Claim, ExchangeMeta
 from trust.envelope import Sealed
 
 __all__ = ["Job", "ReleaseClaim", "StoreAnswer", "StoreExchange", "StoreRequest", "TakeClaim"]
@@ -84,10 +84,6 @@ class TakeClaim(Job):
 
     claim: Claim
     owner: str
-
-    def settle(self, verdict: ClaimVerdict) -> None:
-        """Note the verdict."""
-        self.result = verdict
 
 
 @dataclass(slots=True, eq=False)

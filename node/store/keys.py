@@ -79,16 +79,22 @@ class KeyRows:
                 await connection.execute(_retire_active(row.purpose, row.created_at, "replaced"))
             await connection.execute(insert(KEYS).values(**_values(row), generation=generation))
 
-    async def activate(self, kid: str, purpose: str, at: datetime) -> None:
-        """Make a published key the active one and retire the one before it, in one transaction."""
+    async def activate(self, kid: str, purpose: str, at: datetime) -> bool:
+        """Make a published key the active one and retire the one before it, in one transaction.
+
+        False, with nothing changed, when it is not a published key any more.
+        """
+        retired = _retire_active(purpose, at, "replaced").where(KEYS.c.kid != kid)
         change = (
             update(KEYS)
             .where(KEYS.c.kid == kid, KEYS.c.state == KeyState.PUBLISHED.value)
             .values(state=KeyState.ACTIVE.value, activated_at=to_micros(at))
         )
         async with self._database.writing() as connection:
-            await connection.execute(_retire_active(purpose, at, "replaced"))
-            await connection.execute(change)
+            if (await connection.execute(change)).rowcount != 1:
+                return False
+            await connection.execute(retired)
+        return True
 
     async def retire(self, kid: str, at: datetime, reason: str) -> None:
         """Retire a key; one that is retired keeps its first time and reason."""

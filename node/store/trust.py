@@ -107,7 +107,11 @@ class TrustRows:
             token=statement.token,
             first_seen_at=to_micros(statement.seen_at),
         )
-        await connection.execute(row.on_conflict_do_nothing())
+        # Two in the same second: the later one was in force for longer.
+        key = [_H.issuer, _H.subject, _H.kind, _H.mark]
+        await connection.execute(
+            row.on_conflict_do_update(index_elements=key, set_={"token": statement.token})
+        )
 
 
 def _key(statement: StoredStatement) -> dict[str, Any]:

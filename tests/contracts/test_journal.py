@@ -10,6 +10,7 @@ import pytest
 from federation.errors import OwnBusy, OwnShuttingDown, OwnStoreUnavailable
 from federation.ports import Claim, ClaimState, ExchangeMeta, Journal, RecordKind, StoredRecord
 from federation.query import Operation
+from node.keystore import KeystoreError
 from node.store.database import Database
 from node.store.journal import StoreJournal
 from tests.support.clock import FixedClock
@@ -385,7 +386,7 @@ async def test_without_a_key_nothing_is_stored_and_the_rest_goes_on(
     database: Database, clock: FixedClock
 ) -> None:
     def no_key() -> SigningKey:
-        raise OwnStoreUnavailable("no envelope key is active")
+        raise KeystoreError("there is no active envelope key")
 
     keyless = StoreJournal(database, no_key, clock)
     request_id, other = next_request_id(), next_request_id()

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from federation.errors import OwnStoreUnavailable
 from node.store.database import POOL_SIZE, Database, open_database
+from node.store.drivers import LOG_LOCK
 from node.store.journal import StoreJournal
 from node.store.tables import HEAD, METADATA
 from tests.support.clock import FixedClock
@@ -131,6 +132,21 @@ async def test_a_lost_connection_to_postgresql(postgres: PostgresServer, failure
             await store_one(journal)
         found = await store_one(journal)
         assert len(await journal.find_records(found)) == 1
+        await journal.close()
+        await database.close()
+
+
+async def test_a_replica_that_stalls_with_the_log_locked(
+    postgres: PostgresServer, failures: Failures
+) -> None:
+    with postgres.new_store() as url:
+        database = open_database(url, busy_timeout_s=0.05)
+        journal = StoreJournal(database, lambda: KEY, FixedClock(), failures)
+        with psycopg.connect(url) as stalled:
+            stalled.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+            with pytest.raises(OwnStoreUnavailable):
+                await store_one(journal)
+        assert len(await journal.find_records(await store_one(journal))) == 1
         await journal.close()
         await database.close()
 
