@@ -1,0 +1,100 @@
+"""`yrd simulate`: one registry by itself, its faults, the people in it, and the hostile peer's attacks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+
+import click
+
+from simulators.divisions import PROVINCES, province_name
+from simulators.faults import Fault, FaultMode
+from simulators.layout import DEFAULT_BASE_PORT, HOST
+from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
+
+__all__ = ["simulate"]
+
+_province = click.option(
+    "--province", type=click.Choice(PROVINCES), required=True, help="省 / Which province"
+)
+_residents = click.option(
+    "--residents",
+    type=click.IntRange(1, 1_000_000),
+    default=DEFAULT_RESIDENTS,
+    show_default=True,
+    help="居民数 / How many",
+)
+_seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="种子 / Seed")
+
+
+@click.group()
+def simulate() -> None:
+    """模拟器：证照库、故障、人口、敌对节点。
+
+    One simulator by itself: a registry, its faults, its people, a hostile peer.
+    """
+
+
+@simulate.command()
+@_province
+@click.option("--port", type=click.IntRange(0, 65535), help="端口，默认 8NN4 / Port; default 8NN4")
+@_residents
+@_seed
+def registry(province: str, port: int | None, residents: int, seed: int) -> None:
+    """一省的证照库，直到停止 / A province's registry, until told to stop."""
+    from node.lifecycle import serve_app
+    from node.logs import configure_logs
+    from simulators.registry import make_registry
+
+    configure_logs("info")
+    at = DEFAULT_BASE_PORT - 300 + 10 * int(province[:2]) + 4 if port is None else port
+    app = make_registry(province, Population(seed, residents))
+    asyncio.run(serve_app(app, HOST, at, name="registry"))
+
+
+@simulate.command()
+@click.argument("mode", type=click.Choice([mode.value for mode in FaultMode]))
+@click.option("--province", type=click.Choice(PROVINCES), help="省，默认端口 / Province, on its default port")
+@click.option("--url", help="证照库地址 / The registry's URL")
+@click.option("--delay", "delay_s", type=float, default=10.0, show_default=True, help="slow 的秒数 / Seconds")
+@click.option("--count", type=click.IntRange(1), help="几次后恢复 / For so many calls")
+def fault(mode: str, province: str | None, url: str | None, delay_s: float, count: int | None) -> None:
+    """使证照库出故障；none 恢复 / Make a registry misbehave; none takes it back."""
+    if not url and not province:
+        raise click.UsageError("须有 --url 或 --province / give --url or --province")
+    at = url or f"http://{HOST}:{DEFAULT_BASE_PORT - 300 + 10 * int(str(province)[:2]) + 4}"
+    said = _post(f"{at.rstrip('/')}/_faults", Fault(FaultMode(mode), delay_s, count).as_json())
+    click.echo(json.dumps(said, ensure_ascii=False))
+
+
+@simulate.command()
+@_province
+@click.option("--index", type=click.IntRange(0), default=0, show_default=True, help="第几人 / Which")
+@click.option("--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="几人 / How many")
+@_residents
+@_seed
+def people(province: str, index: int, count: int, residents: int, seed: int) -> None:
+    """模拟人口及其证照所在 / Synthetic residents, and where their papers lie."""
+    population = Population(seed, residents)
+    for place in range(index, min(index + count, residents)):
+        who = population.resident(province, place)
+        click.echo(f"{who.citizen_number}  {who.name}（模拟）")
+        for paper in population.papers_of(who):
+            said = {element.name: element.value for element in paper.elements}
+            mark = f"  {paper.fault}" if paper.fault else ""
+            click.echo(
+                f"    {province_name(paper.province)}  {said['证照名称']}  {paper.certificate_id}{mark}"
+            )
+
+
+def _post(url: str, body: object) -> object:
+    request = urllib.request.Request(  # noqa: S310 - the URL is the caller's own simulator
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return json.load(answer)
+    except (urllib.error.URLError, ValueError) as error:
+        raise click.ClickException(f"{url}: {error}") from error

@@ -1,0 +1,111 @@
+"""Sets the country up as its operators would: the same commands, the same files, nothing else.
+
+Each province's registry gets its `[registry]` section, each node an access.toml with one line per pair, and each
+platform its client id and secret in ``client.json`` (0600).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from simulators.layout import HOST, PLATFORM, Layout, Seat
+from simulators.processes import run_command
+from simulators.registry import SHAPES
+
+__all__ = ["access_toml", "found_country"]
+
+_SHORT = {"310000": "sh", "320000": "js", "330000": "zj", "340000": "ah"}
+_EVERYTHING = (
+    'operations = ["*"], certificate_types = ["*"], fields = ["*"], '
+    'service_items = ["*"], bases = ["official_duty"]'
+)
+
+Tell = Callable[[str, str], None]
+
+
+async def found_country(layout: Layout, tell: Tell) -> None:
+    """Make anchor, nodes and clients in `layout.folder`. Raises CommandFailedError."""
+    layout.folder.mkdir(parents=True, exist_ok=True)
+    await run_command(
+        "anchor", "init", "--dir", str(layout.anchor_folder), "--entity-id", layout.anchor_url,
+        "--allow-http-on-loopback",
+    )  # fmt: skip
+    tell("锚已成立", "the anchor is there: yrd anchor init")
+    await asyncio.gather(*(_make_node(layout, seat) for seat in (*layout.seats, layout.hostile)))
+    tell(
+        "四省节点已建，各有密钥、配置和规则", "four nodes are made, with keys, configuration, rules: yrd init"
+    )
+    for seat in (*layout.seats, layout.hostile):  # one after the other: the anchor's folder has one writer
+        await run_command(
+            "anchor", "enroll", "--dir", str(layout.anchor_folder), str(seat.folder / "enrolment.json"),
+            "--out", str(seat.folder / "enrolled.json"),
+        )  # fmt: skip
+    tell("锚已接纳各节点", "the anchor has enrolled them: yrd anchor enroll")
+    await asyncio.gather(*(_make_client(seat) for seat in layout.seats))
+    await asyncio.gather(
+        *(run_command("check-config", "--config", str(seat.config)) for seat in layout.seats)
+    )
+    tell("各省平台有了客户端口令", "each platform has its client secret: yrd client add; yrd check-config")
+
+
+async def _make_node(layout: Layout, seat: Seat) -> None:
+    beside = layout.folder / "made"
+    beside.mkdir(exist_ok=True)
+    arguments = [
+        "init", "--province", seat.province, "--dir", str(seat.folder), "--anchor", str(layout.anchor_public),
+        "--host", HOST, "--base-port", str(seat.base_port),
+    ]  # fmt: skip
+    if seat.province in SHAPES:
+        registry, access = beside / f"{seat.province}.registry.toml", beside / f"{seat.province}.access.toml"
+        registry.write_text(SHAPES[seat.province].registry_toml(seat.registry_url), encoding="utf-8")
+        access.write_text(access_toml(seat.province), encoding="utf-8")
+        arguments += ["--registry", str(registry), "--access", str(access)]
+    else:
+        arguments += ["--name", "敌对节点（模拟）", "--dialect", "310000"]
+    await run_command(*arguments)
+
+
+def access_toml(province: str) -> str:
+    """The rules of one province's node: one line per pair, everything on official duty, nothing else."""
+    others = [other for other in SHAPES if other != province]
+    asking = [
+        f'  {{ rule = "portal-{_SHORT[other]}", platform = "{PLATFORM}", province = "{other}", {_EVERYTHING} }},'
+        for other in others
+    ]
+    answering = [
+        f'  {{ rule = "for-{_SHORT[other]}", asking = "{other}", platform = "*", {_EVERYTHING} }},'
+        for other in others
+    ]
+    return "\n".join(
+        [
+            "# 访问规则。默认拒绝；一行一条规则，一条规则一对。改后：yrd reload access",
+            "# Access rules. Default is no; one line is one rule for one pair. After a change: yrd reload access",
+            "",
+            'version = "2026-11-01"',
+            "",
+            "asking = [",
+            *asking,
+            "]",
+            "",
+            "answering = [",
+            *answering,
+            "]",
+            "",
+        ]
+    )
+
+
+async def _make_client(seat: Seat) -> None:
+    said = await run_command(
+        "client", "add", PLATFORM, "--title", f"{seat.name}演示平台", "--json", "--config", str(seat.config)
+    )
+    _write_secret(seat.folder / "client.json", json.dumps(json.loads(said), indent=2) + "\n")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
