@@ -21,14 +21,11 @@ from federation.access import AccessHolder
 from federation.answer import Answerer
 from federation.ask import Asker
 from federation.evidence import Exporter
-from federation.exchange import DialectHolder, ExchangeLimits, ExchangeParts
-from federation.peers import Directory, TrustSnapshot
+from federation.exchange import DialectHolder, ExchangeParts
 from federation.ports import Clock, LocalRegistry
 from federation.rpc.callers import CallerCheck
 from federation.rpc.client import GrpcPeerTransport
 from federation.rpc.convert import ProtobufCodec
-from federation.rpc.credentials import TlsMaterial
-from federation.rpc.limits import RpcLimits
 from federation.rpc.server import PeerServer
 from federation.trust_sync import TrustSettings, TrustSync
 from node.api.access_tokens import OpenIdKeys
@@ -41,15 +38,13 @@ from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
 from node.connectors.statements import HttpStatementSource
 from node.control import Caller, Handler
-from node.enrolled import Enrolled, check_tls_key, read_enrolled
-from node.health import Health, StoreWatch, trust_probe
-from node.keystore import KeyEncryptionKey, Keystore
+from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
+from node.health import Health
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.steering import Steering, read_access, read_dialect
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
-from node.store.database import Database, open_database
 from node.store.idempotency import IdempotencyRows
 from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
@@ -90,26 +85,6 @@ class Node:
         await self.audit_rows.note(f"uid:{caller.uid}", command, detail)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What everything else stands on."""
-
-    config: Config
-    clock: Clock
-    database: Database
-    keystore: Keystore
-    enrolled: Enrolled
-    directory: Directory
-    metrics: Metrics
-    health: Health
-
-    def tls_material(self) -> TlsMaterial:
-        key = self.keystore.signing_key("tls")
-        return TlsMaterial(
-            self.enrolled.tls_ca_pem.encode(), self.enrolled.tls_chain_pem.encode(), key.to_pem()
-        )
-
-
 @asynccontextmanager
 async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
     """A node made of a configuration; inside the context it can be started.
@@ -118,13 +93,13 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
     what the configuration names cannot be used.
     """
     async with AsyncExitStack() as stack:
-        ground = await _lay_ground(stack, config, clock)
+        ground = await lay_ground(stack, config, clock)
         parts = await _exchange_parts(stack, ground)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trust_sync = _trust_sync(ground, session)
         await trust_sync.load()
         transport = GrpcPeerTransport(
-            ground.tls_material(), _rpc_limits(config), unary=not config.exchange.frames
+            ground.tls_material(), rpc_limits(config), unary=not config.exchange.frames
         )
         stack.push_async_callback(transport.close)
         registry = await _open_registry(stack, config.registry)
@@ -132,9 +107,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         answerer = _answerer(parts, registry, trust_sync)
         peer_server = _peer_server(ground, answerer)
         configuration = RenewedConfiguration(_configuration_builder(ground), clock)
-        steering = Steering(
-            config, ground.directory, trust_sync, parts.access, parts.dialect, ground.health, ground.metrics
-        )
+        steering = _steering(ground, parts, trust_sync)
         rows = IdempotencyRows(ground.database, clock), ReplayRows(ground.database, clock)
         yield Node(
             config=config,
@@ -152,24 +125,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         )
 
 
-async def _lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> _Ground:
-    wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
-    enrolled = read_enrolled(
-        config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
-    )
-    database = await asyncio.to_thread(open_database, config.store.url)
-    stack.push_async_callback(database.close)
-    keystore = await Keystore.open(database, wrapping, clock)
-    check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
-    directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
-    watch = StoreWatch(clock)
-    health = Health([trust_probe(directory, clock), watch])
-    metrics = Metrics(watch)
-    metrics.watch(directory, health, clock)
-    return _Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
-
-
-async def _exchange_parts(stack: AsyncExitStack, ground: _Ground) -> ExchangeParts:
+async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangeParts:
     config = ground.config
     access = AccessHolder(await asyncio.to_thread(read_access, config))
     dialect = DialectHolder(await asyncio.to_thread(read_dialect, config))
@@ -188,42 +144,12 @@ async def _exchange_parts(stack: AsyncExitStack, ground: _Ground) -> ExchangePar
         codec=ProtobufCodec(),
         journal=journal,
         clock=ground.clock,
-        limits=_exchange_limits(config),
+        limits=exchange_limits(config),
         observer=ground.metrics,
     )
 
 
-def _exchange_limits(config: Config) -> ExchangeLimits:
-    limits = config.limits
-    return ExchangeLimits(
-        message_in_bytes=limits.message_in_bytes,
-        message_out_bytes=limits.message_out_bytes,
-        deadline_s=limits.deadline_s,
-        skew_s=limits.skew_s,
-        request_life_s=limits.request_life_s,
-        peer_quota_per_s=limits.peer_quota_per_s,
-        peer_quota_burst=limits.peer_quota_burst,
-        platform_quota_per_s=limits.platform_quota_per_s,
-        platform_quota_burst=limits.platform_quota_burst,
-        signed_refusals_per_minute=limits.signed_refusals_per_minute,
-        in_flight=limits.in_flight,
-    )
-
-
-def _rpc_limits(config: Config) -> RpcLimits:
-    limits = config.limits
-    return RpcLimits(
-        message_in_bytes=limits.message_in_bytes,
-        message_out_bytes=limits.message_out_bytes,
-        frame_items=limits.frame_items,
-        frame_bytes=limits.frame_bytes,
-        in_flight=limits.in_flight,
-        deadline_s=limits.deadline_s,
-        drain_s=limits.drain_s,
-    )
-
-
-def _trust_sync(ground: _Ground, session: aiohttp.ClientSession) -> TrustSync:
+def _trust_sync(ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
     config = ground.config
     allow_http = config.node.allow_http_on_loopback
     settings = TrustSettings(
@@ -242,6 +168,19 @@ def _trust_sync(ground: _Ground, session: aiohttp.ClientSession) -> TrustSync:
         directory=ground.directory,
         clock=ground.clock,
         on_refresh=TrustLog(config.trust.status_max_age_s),
+    )
+
+
+def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Steering:
+    return Steering(
+        config=ground.config,
+        directory=ground.directory,
+        trust_sync=trust_sync,
+        access=parts.access,
+        dialect=parts.dialect,
+        health=ground.health,
+        metrics=ground.metrics,
+        tls_not_after=ground.enrolled.tls_not_after,
     )
 
 
@@ -266,7 +205,7 @@ def _answerer(parts: ExchangeParts, registry: LocalRegistry, trust_sync: TrustSy
     return Answerer(parts, registry, version=node_version(), request_refresh=request_refresh)
 
 
-def _peer_server(ground: _Ground, answerer: Answerer) -> PeerServer:
+def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     directory, clock = ground.directory, ground.clock
 
     def admit(entity_id: str) -> None:
@@ -280,12 +219,12 @@ def _peer_server(ground: _Ground, answerer: Answerer) -> PeerServer:
         answerer,
         CallerCheck(clock, admit),
         ground.tls_material,
-        _rpc_limits(ground.config),
+        rpc_limits(ground.config),
         refused=refused,
     )
 
 
-def _configuration_builder(ground: _Ground) -> Callable[[datetime], str]:
+def _configuration_builder(ground: Ground) -> Callable[[datetime], str]:
     """This node's entity configuration: what it says about itself, within what the anchor pinned."""
     config, keystore = ground.config, ground.keystore
 
@@ -310,7 +249,7 @@ def _configuration_builder(ground: _Ground) -> Callable[[datetime], str]:
 
 
 def _platform(
-    ground: _Ground, parts: ExchangeParts, asker: Asker, idempotency: IdempotencyRows, replays: ReplayRows
+    ground: Ground, parts: ExchangeParts, asker: Asker, idempotency: IdempotencyRows, replays: ReplayRows
 ) -> web.Application:
     config, keystore = ground.config, ground.keystore
     settings = PlatformSettings(
@@ -338,7 +277,7 @@ def _platform(
     return platform_app(deps)
 
 
-def _exporter(ground: _Ground, parts: ExchangeParts) -> Exporter:
+def _exporter(ground: Ground, parts: ExchangeParts) -> Exporter:
     return Exporter(
         records=parts.journal,
         archive=TrustRows(ground.database),
@@ -351,7 +290,7 @@ def _exporter(ground: _Ground, parts: ExchangeParts) -> Exporter:
 
 
 def _background(
-    ground: _Ground,
+    ground: Ground,
     trust_sync: TrustSync,
     peer_server: PeerServer,
     idempotency: IdempotencyRows,

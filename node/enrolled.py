@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Enrolled:
     tls_chain_pem: str
     tls_ca_pem: str
     anchor_jwks: Mapping[str, Any]
+
+    @property
+    def tls_not_after(self) -> datetime:
+        """When the TLS certificate ends."""
+        return identity_from_pem(self.tls_chain_pem.encode()).not_after
 
 
 def read_enrolled(path: Path, *, entity_id: str, anchor: str) -> Enrolled:

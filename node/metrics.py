@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
@@ -185,7 +186,7 @@ class Metrics(Collector):
             totals[outcome] += count
         return dict(totals)
 
-    def watch(self, directory: Directory, health: Health, clock: Clock) -> None:
+    def watch(self, directory: Directory, health: Health, clock: Clock, tls_not_after: datetime) -> None:
         """Add the figures that are read when someone scrapes."""
 
         def trust_age_s() -> float:
@@ -195,6 +196,9 @@ class Metrics(Collector):
         self._gauge("yrd_trust_age_seconds", "Since the anchor's status was last seen.", trust_age_s)
         self._gauge("yrd_trust_sequence", "The anchor's status.", lambda: directory.current.sequence)
         self._gauge("yrd_trust_peers", "Peers in the trust list.", lambda: len(directory.current.peers))
+        self._gauge(
+            "yrd_tls_not_after_timestamp_seconds", "When the TLS certificate ends.", tls_not_after.timestamp
+        )
         self._gauge("yrd_ready", "Whether work should come here.", lambda: float(health.is_ready))
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from federation.access import AccessFaults, AccessHolder, AccessPolicy, parse_access
@@ -54,6 +55,7 @@ class Steering:
     dialect: DialectHolder
     health: Health
     metrics: Metrics
+    tls_not_after: datetime
 
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name."""
@@ -93,6 +95,7 @@ class Steering:
                     for peer in snapshot.peers.values()
                 ],
             },
+            "tls_not_after": self.tls_not_after.isoformat(),
             "access": {"version": self.access.current.version, "digest": self.access.current.digest.hex()},
             "dialect": {"version": self.dialect.current.version, "digest": self.dialect.current.digest.hex()},
             "in_flight": dict(self.metrics.in_flight),

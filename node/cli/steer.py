@@ -51,6 +51,7 @@ def status(config_path: Path, as_json: bool) -> None:
     for peer in trusted["peers"]:
         click.echo(f"    {peer['province']} {peer['standing']:8} {peer['entity_id']}  {peer['grpc_target']}")
     click.echo(f"  规则 access: {state['access']['version']}    方言 dialect: {state['dialect']['version']}")
+    click.echo(f"  TLS 证书至 TLS certificate until: {state['tls_not_after']}")
     in_flight = state["in_flight"]
     click.echo(f"  在途 in flight: 询问 asking {in_flight['ask']}, 应答 answering {in_flight['answer']}")
     if state["outcomes"]:

@@ -13,7 +13,7 @@ from federation.query import Operation
 from node.health import Health, Reason, Stage, StoreWatch
 from node.metrics import Metrics
 from node.operations import make_operations_app
-from tests.support.clock import FixedClock
+from tests.support.clock import NOON, FixedClock
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -108,7 +108,7 @@ def test_trust_age_is_read_when_scraped() -> None:
     clock = FixedClock()
     directory = Directory(TrustSnapshot("https://zj.example", "330000"))
     metrics = Metrics()
-    metrics.watch(directory, Health(), clock)
+    metrics.watch(directory, Health(), clock, NOON)
     assert math.isnan(samples(metrics)["yrd_trust_age_seconds",])
     directory.swap(TrustSnapshot("https://zj.example", "330000", refreshed_at=clock.now(), sequence=7))
     clock.advance(seconds=42)
@@ -116,3 +116,4 @@ def test_trust_age_is_read_when_scraped() -> None:
     assert seen["yrd_trust_age_seconds",] == 42
     assert seen["yrd_trust_sequence",] == 7
     assert seen["yrd_ready",] == 0
+    assert seen["yrd_tls_not_after_timestamp_seconds",] == NOON.timestamp()

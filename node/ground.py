@@ -1,0 +1,95 @@
+"""What everything in a node stands on: its store, its keys, what the anchor gave it, its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from federation.exchange import ExchangeLimits
+from federation.peers import Directory, TrustSnapshot
+from federation.ports import Clock
+from federation.rpc.credentials import TlsMaterial
+from federation.rpc.limits import RpcLimits
+from node.config import Config
+from node.enrolled import Enrolled, check_tls_key, read_enrolled
+from node.health import Health, StoreWatch, trust_probe
+from node.keystore import KeyEncryptionKey, Keystore
+from node.metrics import Metrics
+from node.store.database import Database, open_database
+
+__all__ = ["Ground", "exchange_limits", "lay_ground", "rpc_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The parts that every other part is given from."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    keystore: Keystore
+    enrolled: Enrolled
+    directory: Directory
+    metrics: Metrics
+    health: Health
+
+    def tls_material(self) -> TlsMaterial:
+        """What this node shows in a handshake, and whom it trusts there."""
+        key = self.keystore.signing_key("tls")
+        return TlsMaterial(
+            self.enrolled.tls_ca_pem.encode(), self.enrolled.tls_chain_pem.encode(), key.to_pem()
+        )
+
+
+async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Ground:
+    """Open the store, unwrap the keys, read the enrolment; `stack` closes what was opened.
+
+    Raises EnrolmentUnusable, KeystoreError, OwnStoreUnavailable.
+    """
+    wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
+    enrolled = read_enrolled(
+        config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
+    )
+    database = await asyncio.to_thread(open_database, config.store.url)
+    stack.push_async_callback(database.close)
+    keystore = await Keystore.open(database, wrapping, clock)
+    check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
+    directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
+    watch = StoreWatch(clock)
+    health = Health([trust_probe(directory, clock), watch])
+    metrics = Metrics(watch)
+    metrics.watch(directory, health, clock, enrolled.tls_not_after)
+    return Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
+
+
+def exchange_limits(config: Config) -> ExchangeLimits:
+    """``[limits]`` as asking and answering take them."""
+    limits = config.limits
+    return ExchangeLimits(
+        message_in_bytes=limits.message_in_bytes,
+        message_out_bytes=limits.message_out_bytes,
+        deadline_s=limits.deadline_s,
+        skew_s=limits.skew_s,
+        request_life_s=limits.request_life_s,
+        peer_quota_per_s=limits.peer_quota_per_s,
+        peer_quota_burst=limits.peer_quota_burst,
+        platform_quota_per_s=limits.platform_quota_per_s,
+        platform_quota_burst=limits.platform_quota_burst,
+        signed_refusals_per_minute=limits.signed_refusals_per_minute,
+        in_flight=limits.in_flight,
+    )
+
+
+def rpc_limits(config: Config) -> RpcLimits:
+    """``[limits]`` as the gRPC between nodes takes them."""
+    limits = config.limits
+    return RpcLimits(
+        message_in_bytes=limits.message_in_bytes,
+        message_out_bytes=limits.message_out_bytes,
+        frame_items=limits.frame_items,
+        frame_bytes=limits.frame_bytes,
+        in_flight=limits.in_flight,
+        deadline_s=limits.deadline_s,
+        drain_s=limits.drain_s,
+    )
