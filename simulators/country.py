@@ -277,7 +277,8 @@ class Country:
             click.echo(
                 f"    {seat.name} {seat.province}  {seat.folder}\n"
                 f"        平台 platform {seat.platform_url}/docs  公开 public {seat.public_url}\n"
-                f"        gRPC {seat.grpc_port}  运行 operations {seat.operations_url}/metrics  证照库 registry {seat.registry_url}/_about"
+                f"        运行 operations {seat.operations_url}/metrics  gRPC {seat.grpc_port}\n"
+                f"        证照库 registry {seat.registry_url}/_about"
             )
         asking, answering = seats[0], seats[2]
         who = self._population.resident(answering.province, 0)

@@ -16,7 +16,7 @@ from simulators.layout import HOST, PLATFORM, Layout, Seat
 from simulators.processes import run_command
 from simulators.registry import SHAPES
 
-__all__ = ["access_toml", "found_country"]
+__all__ = ["access_toml", "enrol_hostile", "found_country"]
 
 _SHORT = {"310000": "sh", "320000": "js", "330000": "zj", "340000": "ah"}
 _EVERYTHING = (
@@ -35,21 +35,28 @@ async def found_country(layout: Layout, tell: Tell) -> None:
         "--allow-http-on-loopback",
     )  # fmt: skip
     tell("锚已成立", "the anchor is there: yrd anchor init")
-    await asyncio.gather(*(_make_node(layout, seat) for seat in (*layout.seats, layout.hostile)))
+    await asyncio.gather(*(_make_node(layout, seat) for seat in layout.seats))
     tell(
         "四省节点已建，各有密钥、配置和规则", "four nodes are made, with keys, configuration, rules: yrd init"
     )
-    for seat in (*layout.seats, layout.hostile):  # one after the other: the anchor's folder has one writer
-        await run_command(
-            "anchor", "enroll", "--dir", str(layout.anchor_folder), str(seat.folder / "enrolment.json"),
-            "--out", str(seat.folder / "enrolled.json"),
-        )  # fmt: skip
+    for seat in layout.seats:  # one after the other: the anchor's folder has one writer
+        await _enrol(layout, seat)
     tell("锚已接纳各节点", "the anchor has enrolled them: yrd anchor enroll")
     await asyncio.gather(*(_make_client(seat) for seat in layout.seats))
-    await asyncio.gather(
-        *(run_command("check-config", "--config", str(seat.config)) for seat in layout.seats)
-    )
-    tell("各省平台有了客户端口令", "each platform has its client secret: yrd client add; yrd check-config")
+    tell("各省平台有了客户端口令", "each platform has its client secret: yrd client add")
+
+
+async def enrol_hostile(layout: Layout) -> None:
+    """Make the hostile peer's node and have the anchor take it in; it is not started."""
+    await _make_node(layout, layout.hostile)
+    await _enrol(layout, layout.hostile)
+
+
+async def _enrol(layout: Layout, seat: Seat) -> None:
+    await run_command(
+        "anchor", "enroll", "--dir", str(layout.anchor_folder), str(seat.folder / "enrolment.json"),
+        "--out", str(seat.folder / "enrolled.json"),
+    )  # fmt: skip
 
 
 async def _make_node(layout: Layout, seat: Seat) -> None:
