@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from node.cli.say import Failed, config_option, say, write_new
-from node.config import Config, read_config
+
+if TYPE_CHECKING:
+    from node.config import Config
 
 __all__ = ["evidence", "verify"]
 
@@ -34,6 +36,8 @@ def export(request_id: str, out: Path | None, config_path: Path) -> None:
 
     Write one self-contained file that `yrd verify` checks offline. The node may be running or not.
     """
+    from node.config import read_config
+
     config = read_config(config_path)
     target = out or Path(f"{request_id}.evidence.zip")
     data = asyncio.run(_export(config, request_id))

@@ -10,16 +10,12 @@ from pathlib import Path
 
 import click
 
-from federation.errors import FederationError, row_of
-from node.config import ConfigFaults
-from node.control import CommandRefused, ControlInUse
-from trust.errors import TrustError
-
 __all__ = [
     "EXIT_FAILED",
     "EXIT_NOT_RUNNING",
     "EXIT_USAGE",
     "Failed",
+    "NotRunning",
     "config_option",
     "say",
     "told",
@@ -60,51 +56,68 @@ def told() -> Iterator[None]:
     """Turn the errors that commands may meet into one line each on standard error, and an exit code."""
     try:
         yield
-    except ConfigFaults as faults:
-        for fault in faults.faults:
-            click.echo(str(fault), err=True)
-        count = len(faults.faults)
-        _leave(
-            f"配置有 {count} 处错误", f"the configuration has {count} fault{'s'[: count != 1]}", EXIT_USAGE
-        )
-    except CommandRefused as refused:
-        for line in refused.faults:
-            click.echo(line, err=True)
-        _leave(refused.zh, refused.en, EXIT_FAILED)
-    except ControlInUse as error:
-        _leave(f"节点已在运行（{error}）", f"the node is already running ({error})", EXIT_FAILED)
-    except (FederationError, TrustError) as error:
-        row = row_of(error)
-        _leave(row.zh, f"{row.en}: {error.detail}" if error.detail else row.en, EXIT_FAILED)
-    except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
-        reason = error.strerror or str(error)
-        _leave(f"系统错误{place}：{reason}", f"the system refused{place}: {reason}", EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        known = _of_a_node(error)
+        known = _of_the_vocabulary(error) or _of_a_node(error)
         if known is None:
             raise
-        _leave(*known, EXIT_FAILED)
+        _leave(*known)
 
 
-def _of_a_node(error: Exception) -> tuple[str, str] | None:
-    """What a node's parts say when they cannot be used; None for what is not theirs.
+Explained = tuple[str, str, int]
+"""Chinese, English, exit code."""
 
-    They are loaded only now: something of theirs was raised, so they are there already.
+
+def _of_the_vocabulary(error: Exception) -> Explained | None:
+    """What can be said of an error without knowing a node's parts.
+
+    The classes are looked up only now, so that a command that succeeds need not load them.
     """
+    from federation.errors import FederationError, row_of
+    from trust.errors import TrustError
+
+    if isinstance(error, FederationError | TrustError):
+        row = row_of(error)
+        return row.zh, f"{row.en}: {error.detail}" if error.detail else row.en, EXIT_FAILED
+    if isinstance(error, OSError):
+        place = f" {error.filename}" if error.filename else ""
+        reason = error.strerror or str(error)
+        return f"系统错误{place}：{reason}", f"the system refused{place}: {reason}", EXIT_FAILED
+    return None
+
+
+def _of_a_node(error: Exception) -> Explained | None:
+    """What a node's parts say when they refuse or cannot be used; None for what is not theirs."""
     from sqlalchemy.exc import DBAPIError
 
+    from node.config import ConfigFaults
+    from node.control import CommandRefused, ControlInUse
     from node.enrolled import EnrolmentUnusable
     from node.keystore import KeystoreError
 
-    if isinstance(error, KeystoreError):
-        return "节点密钥不可用", str(error)
-    if isinstance(error, EnrolmentUnusable):
-        return error.zh, error.en
-    if isinstance(error, DBAPIError):
-        return "存储不可用", f"the store cannot be used: {error.orig}"
+    match error:
+        case ConfigFaults(faults=faults):
+            for fault in faults:
+                click.echo(str(fault), err=True)
+            plural = "" if len(faults) == 1 else "s"
+            return (
+                f"配置有 {len(faults)} 处错误",
+                f"the configuration has {len(faults)} fault{plural}",
+                EXIT_USAGE,
+            )
+        case CommandRefused():
+            for line in error.faults:
+                click.echo(line, err=True)
+            return error.zh, error.en, EXIT_FAILED
+        case ControlInUse():
+            return f"节点已在运行（{error}）", f"the node is already running ({error})", EXIT_FAILED
+        case KeystoreError():
+            return "节点密钥不可用", str(error), EXIT_FAILED
+        case EnrolmentUnusable():
+            return error.zh, error.en, EXIT_FAILED
+        case DBAPIError():
+            return "存储不可用", f"the store cannot be used: {error.orig}", EXIT_FAILED
     return None
 
 
