@@ -7,39 +7,26 @@ one starts over with a new connection.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 import structlog
 
 from federation.errors import FederationError, OwnStoreUnavailable
-from federation.ports import Claim, ClaimState, ClaimVerdict, Clock, ExchangeMeta, RecordKind
+from federation.ports import Clock
 from node.store.database import Database
 from node.store.drivers import LogConnection, connect_log, is_unavailable
-from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
-from node.store.tables import CLAIM_FINISHED
+from node.store.jobs import Job, StoreExchange, StoreRequest
+from node.store.plan import Plan, RowRefusedError, look_first, number_records, settle, take_claims
 from node.store.times import to_micros
-from trust.envelope import Sealed, parse, seal, seal_batch
+from trust.envelope import seal, seal_batch
 from trust.errors import TrustError
-from trust.evidence import leaf_data
 from trust.keys import SigningKey
 
-__all__ = ["GENERATION", "SALT_BYTES", "BatchStore", "JournalMetrics", "NoMetrics"]
-
-GENERATION: Final = 1
-"""The log's generation; it changes only when an operator restarts the log."""
-
-SALT_BYTES: Final = 16
-
-_STORED_ENVELOPE_BYTES: Final = 1 << 30
-"""What this node stored itself is read back whatever its size."""
+__all__ = ["BatchStore", "JournalMetrics", "NoMetrics"]
 
 _log = structlog.get_logger("journal")
-
-Row = tuple[Any, ...]
 
 
 class JournalMetrics(Protocol):
@@ -62,42 +49,6 @@ class NoMetrics:
 
     def failed(self, *, jobs: int) -> None:
         """Nothing."""
-
-
-class _RowRefusedError(Exception):
-    """A claim changed under this batch: take the batch apart."""
-
-
-@dataclass(slots=True)
-class _Plan:
-    """The jobs of one transaction, by what is done with them."""
-
-    requests: list[StoreRequest] = field(default_factory=list)
-    answers: list[StoreAnswer] = field(default_factory=list)
-    exchanges: list[StoreExchange] = field(default_factory=list)
-    claims: list[TakeClaim] = field(default_factory=list)
-    releases: list[ReleaseClaim] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, jobs: Iterable[Job]) -> _Plan:
-        plan = cls()
-        for job in jobs:
-            kind = type(job)
-            if kind is StoreExchange:
-                plan.exchanges.append(job)  # type: ignore[arg-type]
-            elif kind is TakeClaim:
-                plan.claims.append(job)  # type: ignore[arg-type]
-            elif kind is StoreRequest:
-                plan.requests.append(job)  # type: ignore[arg-type]
-            elif kind is StoreAnswer:
-                plan.answers.append(job)  # type: ignore[arg-type]
-            else:
-                plan.releases.append(job)  # type: ignore[arg-type]
-        return plan
-
-    @property
-    def durable(self) -> bool:
-        return bool(self.requests or self.answers or self.exchanges)
 
 
 class BatchStore:
@@ -144,7 +95,7 @@ class BatchStore:
         except Exception as error:
             # Not ours and not the driver's: the batch must not take the writer with it.
             _log.exception("journal_failed")
-            _refuse(jobs, error)
+            _refuse([job for job in jobs if job.result is None], error)
             self.close()
 
     # --- sign ---
@@ -163,9 +114,8 @@ class BatchStore:
             else:
                 for job in outgoing:
                     job.sealed = seal(job.payload_type, job.payload, signer)
-        except (
-            Exception
-        ) as error:  # whatever the key's keeper raises: what needs no key is stored all the same
+        except Exception as error:
+            # Whatever the key's keeper raises: what needs no key is stored all the same.
             _log.error("sealing_failed", error=type(error).__name__)
             _refuse([job for job in outgoing if job.sealed is None], error)
             return [job for job in jobs if job.error is None]
@@ -181,16 +131,20 @@ class BatchStore:
             if self._connection is None:
                 self._connection = connect_log(self._database)
             connection = self._connection
-            plan = _Plan.of(jobs)
-            if not self._transact(connection, plan, look_first=False):
-                self._transact(connection, plan, look_first=True)
+            plan = Plan.of(jobs)
+            if not self._transact(connection, plan, carefully=False):
+                self._transact(connection, plan, carefully=True)
         except Exception as error:
             self._after_failure(jobs, error)
         else:
-            records = len(plan.requests) + len(plan.answers) + 2 * len(plan.exchanges)
-            self._metrics.committed(
-                records=records, claims=len(plan.claims), seconds=perf_counter() - started
-            )
+            self._tell_metrics(plan, perf_counter() - started)
+
+    def _tell_metrics(self, plan: Plan, seconds: float) -> None:
+        try:
+            self._metrics.committed(records=plan.records, claims=len(plan.claims), seconds=seconds)
+        except Exception:
+            # All of it is on disk: a broken counter must not turn that into a refusal.
+            _log.exception("journal_metrics_failed")
 
     def _after_failure(self, jobs: Sequence[Job], error: Exception) -> None:
         """Fail the batch when the store is gone, else take it apart."""
@@ -212,22 +166,22 @@ class BatchStore:
         self._store(jobs[:half])
         self._store(jobs[half:])
 
-    def _transact(self, connection: LogConnection, plan: _Plan, *, look_first: bool) -> bool:
+    def _transact(self, connection: LogConnection, plan: Plan, *, carefully: bool) -> bool:
         """All of the plan in one transaction. False, with nothing done, when a claim is not as expected.
 
-        With `look_first` the claims of the exchanges are read before anything is written; a claim that still
-        is not as expected then raises _RowRefusedError.
+        With `carefully` the claims of the exchanges are read before anything is written; a claim that still
+        is not as expected then raises RowRefusedError.
         """
         now = to_micros(self._clock.now())
         index = connection.begin(durable=plan.durable)
-        if look_first:
-            _look_first(connection, plan.exchanges)
+        if carefully:
+            look_first(connection, plan.exchanges)
         if plan.durable:
-            rows, finishes = _number(plan, index, now, self._process)
+            rows, finishes = number_records(plan, index, now, self._process)
             connection.add_records(rows)
             if finishes and connection.finish_claims(finishes) != len(finishes):
-                if look_first:
-                    raise _RowRefusedError
+                if carefully:
+                    raise RowRefusedError
                 connection.rollback()
                 return False
         if plan.releases:
@@ -236,9 +190,9 @@ class BatchStore:
                 [(job.claim.asking, job.claim.request_id, pattern) for job in plan.releases]
             )
         if plan.claims:
-            _take_claims(connection, plan.claims, now)
+            take_claims(connection, plan.claims, now)
         connection.commit()
-        _settle(plan)
+        settle(plan)
         return True
 
 
@@ -259,120 +213,3 @@ def _again(error: FederationError | TrustError) -> Exception:
     copy.args = error.args
     copy.__dict__.update(error.__dict__)
     return copy
-
-
-def _look_first(connection: LogConnection, exchanges: Iterable[StoreExchange]) -> None:
-    """Find the exchanges that were answered already, and those whose request id belongs to other bytes."""
-    for job in exchanges:
-        claim = connection.look(job.meta.asking, job.meta.request_id)
-        job.first_answer, job.finishes = None, True
-        if claim is None:
-            continue
-        if claim[0] != job.request_identity:
-            job.finishes = False
-        elif claim[1] == CLAIM_FINISHED:
-            job.first_answer = claim[3]
-
-
-def _number(plan: _Plan, index: int, now: int, process: str) -> tuple[list[Row], list[Row]]:
-    """The rows of `records` with their log indices, and the claims that are finished by them."""
-    count = len(plan.requests) + len(plan.answers) + 2 * len(plan.exchanges)
-    salts = os.urandom(SALT_BYTES * count)
-    rows: list[Row] = []
-    finishes: list[Row] = []
-
-    def add(kind: RecordKind, meta: ExchangeMeta, identity: bytes, envelope: bytes) -> int:
-        number = len(rows)
-        salt = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)]
-        found_by = (meta.request_id, meta.asking, meta.answering, meta.operation.value)
-        kept = (now, identity, envelope, salt, leaf_data(kind, now, envelope, salt))
-        rows.append(
-            (
-                index + number,
-                GENERATION,
-                int(kind),
-                *found_by,
-                meta.outcome,
-                meta.client,
-                meta.case_number,
-                *kept,
-            )
-        )
-        return index + number
-
-    for request in plan.requests:
-        assert request.sealed is not None
-        add(RecordKind.ASKED_REQUEST, request.meta, request.sealed.identity, request.sealed.envelope)
-    for answer in plan.answers:
-        add(RecordKind.ASKED_ANSWER, answer.meta, answer.identity, answer.envelope)
-    for job in plan.exchanges:
-        if job.first_answer is not None:
-            continue
-        assert job.sealed is not None
-        meta = job.meta
-        add(RecordKind.ANSWERED_REQUEST, meta, job.request_identity, job.request)
-        number = add(RecordKind.ANSWERED_ANSWER, meta, job.sealed.identity, job.sealed.envelope)
-        if job.finishes:
-            finishes.append((meta.asking, meta.request_id, job.request_identity, f"{process}.", number))
-    # One order for all replicas, so that two of them do not wait for each other.
-    finishes.sort()
-    return rows, finishes
-
-
-def _take_claims(connection: LogConnection, jobs: list[TakeClaim], now: int) -> None:
-    rows = [
-        (
-            job.claim.asking,
-            job.claim.request_id,
-            job.claim.identity,
-            now + int(job.claim.lease_s * 1e6),
-            job.owner,
-        )
-        for job in jobs
-    ]
-    rows.sort()
-    if connection.take_claims(rows) == len(rows):
-        for job in jobs:
-            job.result = NEW
-        return
-    for job in jobs:
-        job.result = _verdict(connection, job, now)
-
-
-def _verdict(connection: LogConnection, job: TakeClaim, now: int) -> ClaimVerdict:
-    claim = job.claim
-    found = connection.look(claim.asking, claim.request_id)
-    if found is None:
-        # Given up by another replica between the two statements: its caller repeats.
-        return WORKING
-    identity, state, owner, answer = found
-    if owner == job.owner:
-        return NEW
-    if identity != claim.identity:
-        return REPLAYED
-    if state == CLAIM_FINISHED:
-        return ClaimVerdict(ClaimState.FINISHED, answer or b"")
-    if connection.take_over((_lease(claim, now), job.owner, claim.asking, claim.request_id, now)):
-        return NEW
-    return WORKING
-
-
-def _lease(claim: Claim, now: int) -> int:
-    return now + int(claim.lease_s * 1_000_000)
-
-
-NEW: Final = ClaimVerdict(ClaimState.NEW)
-WORKING: Final = ClaimVerdict(ClaimState.WORKING)
-REPLAYED: Final = ClaimVerdict(ClaimState.REPLAYED)
-
-
-def _settle(plan: _Plan) -> None:
-    """After the commit: what each caller may release."""
-    for request in plan.requests:
-        request.result = request.sealed
-    for job in plan.exchanges:
-        job.result = job.sealed if job.first_answer is None else _read_back(job.first_answer)
-
-
-def _read_back(envelope: bytes) -> Sealed:
-    return parse(envelope, max_bytes=_STORED_ENVELOPE_BYTES)

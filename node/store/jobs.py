@@ -69,7 +69,7 @@ class StoreExchange(Job):
     payload_type: str
     payload: bytes
     sealed: Sealed | None = field(default=None, init=False)
-    first_answer: bytes | None = field(default=None, init=False)
+    first_answer: Sealed | None = field(default=None, init=False)
     finishes: bool = field(default=True, init=False)
 
     @property
