@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -44,14 +43,14 @@ def simulate() -> None:
 @_seed
 def registry(province: str, port: int | None, residents: int, seed: int) -> None:
     """一省的证照库，直到停止 / A province's registry, until told to stop."""
-    from node.lifecycle import serve_app
-    from node.logs import configure_logs
+    from aiohttp import web
+
     from simulators.registry import make_registry
 
-    configure_logs("info")
     at = DEFAULT_BASE_PORT - 300 + 10 * int(province[:2]) + 4 if port is None else port
     app = make_registry(province, Population(seed, residents))
-    asyncio.run(serve_app(app, HOST, at, name="registry"))
+    click.echo(f"{province_name(province)}证照库（模拟） / registry simulator: http://{HOST}:{at}/_about")
+    web.run_app(app, host=HOST, port=at, print=None, access_log=None, shutdown_timeout=1)
 
 
 @simulate.command()

@@ -12,7 +12,7 @@ from simulators.layout import Layout, Seat
 from simulators.people import Resident
 from simulators.platform_client import PlatformClient, PlatformRefusedError
 from simulators.population import Population
-from simulators.processes import CommandFailedError, run_command
+from simulators.processes import CommandFailedError, run_command, run_commands
 from simulators.services import catalogue_of
 from simulators.walk import certificate_question
 
@@ -107,21 +107,43 @@ async def export_evidence(
     folder.mkdir(exist_ok=True)
     files: dict[Path, tuple[PairOutcome, Seat]] = {}
 
-    async def export(pair: PairOutcome, exchange: Exchange) -> None:
-        asked = folder / f"{exchange.request_id}.asking-{pair.asking.province}.zip"
-        answered = folder / f"{exchange.request_id}.answering-{pair.answering.province}.zip"
+    async def fetch(pair: PairOutcome, exchange: Exchange) -> None:
+        file = folder / f"{exchange.request_id}.asking-{pair.asking.province}.zip"
         try:
-            asked.write_bytes(await platforms[pair.asking.province].evidence_file(exchange.request_id))
-            files[asked] = (pair, pair.asking)
-            await run_command(
-                "evidence", "export", exchange.request_id, "--out", str(answered),
-                "--config", str(pair.answering.config),
-            )  # fmt: skip
-            files[answered] = (pair, pair.answering)
-        except (PlatformRefusedError, CommandFailedError) as error:
+            file.write_bytes(await platforms[pair.asking.province].evidence_file(exchange.request_id))
+            files[file] = (pair, pair.asking)
+        except PlatformRefusedError as error:
             pair.trouble = str(error)
 
-    await _some_at_once(export(pair, exchange) for pair in pairs for exchange in pair.exchanges)
+    async def export(seat: Seat) -> None:
+        wanted = {
+            folder / f"{exchange.request_id}.answering-{seat.province}.zip": (pair, exchange)
+            for pair in pairs
+            for exchange in pair.exchanges
+            if pair.answering == seat
+        }
+        try:
+            await run_commands(
+                [
+                    [
+                        "evidence",
+                        "export",
+                        exchange.request_id,
+                        "--out",
+                        str(file),
+                        "--config",
+                        str(seat.config),
+                    ]
+                    for file, (_, exchange) in wanted.items()
+                ]
+            )
+        except CommandFailedError as error:
+            for pair, _ in wanted.values():
+                pair.trouble = str(error)
+        files.update({file: (pair, seat) for file, (pair, _) in wanted.items() if file.exists()})
+
+    await _some_at_once(fetch(pair, exchange) for pair in pairs for exchange in pair.exchanges)
+    await _some_at_once(export(seat) for seat in layout.seats)
     return files
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -19,10 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Child", "CommandFailedError", "Household", "run_command", "yrd"]
+__all__ = ["Child", "CommandFailedError", "Household", "run_command", "run_commands", "yrd"]
 
 _PR_SET_PDEATHSIG = 1
 _STOP_S = 15.0
+_IN_TURN = """
+import json, sys
+from node.cli import main
+for sys.argv in json.load(sys.stdin):
+    main()
+"""
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -39,15 +46,27 @@ def yrd(*arguments: str) -> list[str]:
 
 async def run_command(*arguments: str) -> str:
     """Run `yrd` with these arguments and give its standard output. Raises CommandFailedError."""
+    return await _run(yrd(*arguments), f"yrd {' '.join(arguments)}")
+
+
+async def run_commands(commands: Sequence[Sequence[str]]) -> str:
+    """Run `yrd` with each of these argument lists, one after the other in one interpreter, since starting it takes
+    longer than most commands. Stops at the first that fails and raises CommandFailedError.
+    """
+    asked = json.dumps([["yrd", *arguments] for arguments in commands]).encode()
+    return await _run([sys.executable, "-c", _IN_TURN], f"yrd {' '.join(commands[0][:2])} …", asked)
+
+
+async def _run(command: Sequence[str], name: str, asked: bytes = b"") -> str:
     process = await asyncio.create_subprocess_exec(
-        *yrd(*arguments),
-        stdin=asyncio.subprocess.DEVNULL,
+        *command,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
     try:
-        out, err = await process.communicate()
+        out, err = await process.communicate(asked)
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -55,7 +74,7 @@ async def run_command(*arguments: str) -> str:
         raise
     if process.returncode:
         told = (err or out).decode(errors="replace").strip()
-        raise CommandFailedError(f"yrd {' '.join(arguments)}: {told}")
+        raise CommandFailedError(f"{name}: {told}")
     return out.decode()
 
 
