@@ -1,4 +1,6 @@
-"""The node's log: one JSON object a line on standard error, with request id and trace id where there are any.
+"""The node's log: one JSON object a line on standard error.
+
+Who logs something about an exchange names its request id and trace id.
 
 What a log may hold is decided where it is written: codes, ids, counts and times, never a name, a number, a
 token or a key. `redact` is only the last guard: it goes over every finished line, so that what slipped
@@ -10,16 +12,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import orjson
 import structlog
-from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["configure_logs", "exchange_logged", "redact"]
+__all__ = ["configure_logs", "redact"]
 
 REDACTED = b"[redacted]"
 
@@ -49,7 +48,6 @@ def configure_logs(level: str, stream: BinaryIO | None = None) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,
@@ -80,14 +78,3 @@ class _Forward(logging.Handler):
         if record.exc_info:
             fields["exc_info"] = record.exc_info
         log.log(record.levelno, record.getMessage(), **fields)
-
-
-@contextmanager
-def exchange_logged(request_id: str, traceparent: str = "") -> Iterator[None]:
-    """Every line logged inside, also by what is called, carries this request id and the trace id."""
-    fields = {"request_id": request_id}
-    parts = traceparent.split("-")
-    if len(parts) == 4:  # W3C Trace Context: version-trace_id-parent_id-flags
-        fields["trace_id"] = parts[1]
-    with bound_contextvars(**fields):
-        yield
