@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,18 @@ def test_what_is_no_evidence_file_does_not_hold(anchor: Path, tmp_path: Path, yr
     said = yrd("verify", tmp_path / "x.zip", "--anchor", anchor / "anchor.public.json")
     assert said.code == 1
     assert "does not hold" in said.err
+
+
+def test_what_operators_did_can_be_read(node: Path, yrd: Yrd) -> None:
+    assert "nothing was done yet" in yrd("audit", "--config", node).out
+    yrd("client", "add", "portal", "--config", node)
+    yrd("client", "remove", "portal", "--config", node)
+    said = yrd("audit", "--config", node)
+    newest, oldest = said.out.splitlines()
+    assert "client.remove" in newest
+    assert "client.add" in oldest
+    assert f"uid:{os.getuid()}" in oldest
+    assert len(yrd("audit", "--last", "1", "--config", node).out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
