@@ -91,11 +91,14 @@ def serve(config_path: Path) -> None:
     standard error.
     """
     config = read_config(config_path)
-    if faults := _content_faults(config):
-        raise ConfigFaults(faults)
+    from federation.access import AccessFaults
+    from mapping.errors import RuleSetFaults
     from node.clock import SystemClock
     from node.lifecycle import run_until_stopped, serve_node
     from node.logs import configure_logs
 
     configure_logs(config.log.level)
-    run_until_stopped(serve_node(config, SystemClock()))
+    try:
+        run_until_stopped(serve_node(config, SystemClock()))
+    except (AccessFaults, RuleSetFaults):
+        raise ConfigFaults(_content_faults(config)) from None
