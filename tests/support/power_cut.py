@@ -57,7 +57,9 @@ class _Vfs(c.Structure):
     )
 
 
-_Open = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p, c.POINTER(_File), c.c_int, c.c_void_p)
+# The name is passed on as the pointer that SQLite gave: the real VFS keeps it, and builds the name of the
+# shared-memory index from it later.
+_Open = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.POINTER(_File), c.c_int, c.c_void_p)
 _Sync = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int)
 
 
@@ -120,10 +122,10 @@ def install() -> PowerCut:
     real_open: Callable[..., int] = _Open(real.contents.xOpen)
     cut = PowerCut()
 
-    def open_file(_vfs: int, name: bytes | None, file: Any, flags: int, flags_out: int) -> int:
+    def open_file(_vfs: int, name: int | None, file: Any, flags: int, flags_out: int) -> int:
         result = int(real_open(c.addressof(real.contents), name, file, flags, flags_out))
         if result == _SQLITE_OK and name and file.contents.pMethods:
-            cut.wrap(file, name)
+            cut.wrap(file, c.string_at(name))
         return result
 
     callback = _Open(open_file)
