@@ -25,6 +25,7 @@ __all__ = ["BareChain", "NodeChain", "Sizes", "questions"]
 
 ASKING, ANSWERING = "310000", "330000"
 _CLIENT = "bench"
+_YRD = Path(sys.executable).with_name("yrd")
 _PERMITTED = (
     'operations = ["*"], certificate_types = ["*"], fields = ["*"], service_items = ["*"], '
     'bases = ["official_duty"]'
@@ -105,6 +106,7 @@ class NodeChain:
     processes: dict[str, Process] = field(default_factory=dict)
     starts_s: dict[str, float] = field(default_factory=dict)
     authorization: str = ""
+    _client: dict[str, str] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
@@ -147,35 +149,38 @@ class NodeChain:
 
     def start(self) -> None:
         """Start everything and get a token."""
-        bin_yrd = Path(sys.executable).with_name("yrd")
-        self._start("anchor", [bin_yrd, "anchor", "serve", "--dir", self.folder / "anchor"])
+        self._start("anchor", [_YRD, "anchor", "serve", "--dir", self.folder / "anchor"])
         stub = ["registry", "--port", str(self.base_port + 1), "--origin", self.origin]
         self._start("registry", [sys.executable, "-m", "tests.bench.bare", *stub])
         wait_until_ready(
             f"http://127.0.0.1:{self.base_port}/.well-known/openid-federation", self.processes["anchor"]
         )
         for province in (ANSWERING, ASKING):
-            config = self.folder / province / "node.toml"
-            process = self._start(province, [bin_yrd, "serve", "--config", config])
-            self.starts_s[province] = wait_until_ready(
-                f"http://127.0.0.1:{self._base(province) + 2}/readyz", process
-            )
+            self.starts_s[province] = self.serve(province)
         yrd("trust", "refresh", "--config", self.folder / ANSWERING / "node.toml")
-        self.authorization = f"Bearer {self._token()}"
+        config = self.folder / ASKING / "node.toml"
+        self._client = orjson.loads(yrd("client", "add", _CLIENT, "--config", config, "--json"))
+        self.log_in()
+
+    def serve(self, province: str) -> float:
+        """Start a province's node, also again; seconds until it was ready."""
+        config = self.folder / province / "node.toml"
+        process = self._start(province, [_YRD, "serve", "--config", config])
+        return wait_until_ready(f"http://127.0.0.1:{self._base(province) + 2}/readyz", process)
 
     def _start(self, name: str, arguments: list[str | Path]) -> Process:
         self.processes[name] = start(arguments, self.folder / f"{name}.log")
         return self.processes[name]
 
-    def _token(self) -> str:
-        config = self.folder / ASKING / "node.toml"
-        made = orjson.loads(yrd("client", "add", _CLIENT, "--config", config, "--json"))
-        basic = base64.b64encode(f"{made['client_id']}:{made['client_secret']}".encode()).decode()
+    def log_in(self) -> None:
+        """Get the platform's token; one lasts for ten minutes."""
+        client = self._client
+        basic = base64.b64encode(f"{client['client_id']}:{client['client_secret']}".encode()).decode()
         url = f"http://127.0.0.1:{self.port}/oauth/token"
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         request = urllib.request.Request(url, b"grant_type=client_credentials", headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(orjson.loads(answer.read())["access_token"])
+            self.authorization = f"Bearer {orjson.loads(answer.read())['access_token']}"
 
     def requests(self, bodies: list[bytes]) -> Callable[[int], bytes]:
         """HTTP requests, one after the other."""

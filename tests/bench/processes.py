@@ -42,6 +42,11 @@ class Process:
         """Whether it has not ended."""
         return self._popen.poll() is None
 
+    def kill(self) -> None:
+        """End it at once, wherever it is (SIGKILL)."""
+        self._popen.kill()
+        self._popen.wait()
+
     def end(self) -> None:
         """Ask it to end; make it after ten seconds."""
         self._popen.terminate()
