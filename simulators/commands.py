@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +18,10 @@ from simulators.divisions import PROVINCES, province_name
 from simulators.faults import Fault, FaultMode
 from simulators.layout import DEFAULT_BASE_PORT, HOST
 from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
+
+if TYPE_CHECKING:
+    from simulators.attacks import Attack
+    from simulators.lies import Lie
 
 __all__ = ["simulate"]
 
@@ -86,6 +96,96 @@ def people(province: str, index: int, count: int, residents: int, seed: int) -> 
             click.echo(
                 f"    {province_name(paper.province)}  {said['证照名称']}  {paper.certificate_id}{mark}"
             )
+
+
+_config = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="敌对节点的配置，如 .demo/hostile/node.toml / The hostile node's configuration",
+)
+_list = click.option("--list", "show", is_flag=True, help="列出全部 / List them all")
+
+
+@simulate.command()
+@click.argument("name", required=False)
+@_config
+@click.option("--target", default="310000", show_default=True, help="攻击哪省的节点 / Whose node")
+@click.option(
+    "--wait", "wait_s", type=float, default=90.0, show_default=True, help="等对方认得 / Until it knows us"
+)
+@_list
+def attack(name: str | None, config_path: Path | None, target: str, wait_s: float, show: bool) -> None:
+    """以敌对节点攻击 --target；all 为全部。
+
+    Attack the node of a province as a peer that the anchor took in, and show the code that came back. Exit code 1
+    when it was not the expected one.
+    """
+    from simulators.attacks import ATTACKS
+
+    if show or name is None or config_path is None:
+        return _show_list((a.name, a.code, a.zh, a.en) for a in ATTACKS.values())
+    chosen = list(ATTACKS.values()) if name == "all" else [ATTACKS[name]] if name in ATTACKS else []
+    if not chosen:
+        raise click.BadParameter(f"{name}；见 --list / see --list", param_hint="NAME")
+    sys.exit(0 if asyncio.run(_attack(chosen, config_path, target, wait_s)) else 1)
+
+
+async def _attack(chosen: Sequence[Attack], config_path: Path, target: str, wait_s: float) -> bool:
+    from node.clock import SystemClock
+    from node.config import read_config
+    from simulators.peer import TargetUnawareError, hostile_peer
+
+    held = True
+    async with hostile_peer(read_config(config_path), SystemClock()) as peer:
+        for one in chosen:
+            try:
+                codes = await peer.attack(one, target, wait_s=wait_s)
+            except TargetUnawareError as error:
+                raise click.ClickException(
+                    f"{target} 还不认得本节点（{error}）；可在它那里 yrd trust refresh / it does not know this node yet"
+                ) from error
+            good = one.code in codes
+            held &= good
+            came = "，".join(f"{code} × {count}" for code, count in codes.most_common(3))
+            click.echo(f"{'✓' if good else '✗'} {one.name}: {one.zh} / {one.en}")
+            click.echo(f"    应得 expected {one.code}    得到 came back {came}")
+    return held
+
+
+@simulate.command()
+@click.argument("name", required=False)
+@_config
+@_list
+def lie(name: str | None, config_path: Path | None, show: bool) -> None:
+    """以敌对节点作谎答，直到停止 / Answer everybody with a lie, until told to stop."""
+    from simulators.lies import LIES
+
+    if show or name is None or config_path is None:
+        return _show_list((one.name, one.code, one.zh, one.en) for one in LIES.values())
+    if name not in LIES:
+        raise click.BadParameter(f"{name}；见 --list / see --list", param_hint="NAME")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_lie(LIES[name], config_path))
+    return None
+
+
+async def _lie(chosen: Lie, config_path: Path) -> None:
+    from node.clock import SystemClock
+    from node.config import read_config
+    from simulators.peer import hostile_peer
+
+    config = read_config(config_path)
+    async with hostile_peer(config, SystemClock()) as peer, peer.lying(chosen):
+        click.echo(
+            f"{chosen.zh} / {chosen.en}: 问 ask province {config.node.province}, 应得 expect {chosen.code}"
+        )
+        await asyncio.Event().wait()
+
+
+def _show_list(rows: Iterable[tuple[str, str, str, str]]) -> None:
+    for name, code, zh, en in rows:
+        click.echo(f"{name:18}{code:24}{zh} / {en}")
 
 
 def _post(url: str, body: object) -> object:
