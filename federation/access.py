@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from federation.access_faults import AccessFault, AccessFaults, check_document, rule_lines, syntax_fault
 from federation.current import Current
 from federation.errors import AccessConsentUnsupported, AccessDenied
@@ -28,8 +30,7 @@ from mapping.element import Element
 __all__ = ["AccessFault", "AccessFaults", "AccessHolder", "AccessPolicy", "Grant", "cut", "parse_access"]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What a rule lets through: `types` and `fields` are shared words, None for all of them."""
 
     rule: str

@@ -6,7 +6,8 @@ They are listed in `federation.answer`. Each is a step that returns or raises; n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from federation.bodies import OPERATIONS
 from federation.errors import (
@@ -26,8 +27,7 @@ from trust.errors import ForeignKey
 __all__ = ["Admission", "Asked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A request that passed checks 1 to 6. Only `Admission.admit` makes one."""
 
     peer: Peer

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from federation.access import Grant
 from federation.bodies import certificate_type_of, cut_body, operation_of
@@ -66,8 +66,7 @@ _ENVELOPE_BYTES = 1024
 """What type, signature, key id and a batch path add to a payload, at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskCommand:
+class AskCommand(Struct, frozen=True):
     """What a platform asks, in its own words. `request_id` is a UUIDv7; empty: one is made."""
 
     client: str
@@ -80,8 +79,7 @@ class AskCommand:
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskResult:
+class AskResult(Struct, frozen=True):
     """What came back. `body` is in the platform's own words, cut to what both nodes grant."""
 
     request_id: str

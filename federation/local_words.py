@@ -8,8 +8,9 @@ how it was translated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from federation.errors import OwnBadValue, OwnUnknownCode, OwnUnknownProvince
 from federation.query import (

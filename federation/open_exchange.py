@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from federation.access import Grant
 from federation.peers import Peer
@@ -14,8 +15,7 @@ from trust.envelope import Sealed, parse
 __all__ = ["OpenExchange", "record_of", "stored_answer", "stored_request"]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenExchange:
+class OpenExchange(Struct, frozen=True):
     """What the asking node holds while it asks; `envelope` and `identity` once the request is sealed."""
 
     client: str

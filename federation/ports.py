@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from federation.peers import Peer
 from federation.query import Answer, Operation, Request
@@ -55,8 +56,7 @@ class RecordKind(IntEnum):
     """At the answering node: the answer it gave."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeMeta:
+class ExchangeMeta(Struct, frozen=True):
     """By what an exchange is found again. `client` is the platform's client id, at the asking node only."""
 
     request_id: str
@@ -68,8 +68,7 @@ class ExchangeMeta:
     case_number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(Struct, frozen=True):
     """One record as it lies in the log. `leaf` = SHA-256 leaf data hash per design §6, `salt` 16 bytes."""
 
     log_index: int
@@ -95,8 +94,7 @@ class ClaimState(StrEnum):
     """The request id was used for other bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Check 7: one insert. `lease_s` is how long this process may take before another may take it up."""
 
     asking: str
@@ -105,8 +103,7 @@ class Claim:
     lease_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimVerdict:
+class ClaimVerdict(Struct, frozen=True):
     """What the insert said; `answer` is the stored answer's envelope bytes when FINISHED."""
 
     state: ClaimState
@@ -190,8 +187,7 @@ class PeerTransport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryAnswer:
+class RegistryAnswer(Struct, frozen=True):
     """What a registry said: documents in local words, and for a search how many there are in all."""
 
     documents: tuple[LocalDocument, ...] = ()

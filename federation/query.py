@@ -6,9 +6,10 @@ JSON; `rpc.convert` turns them into payload bytes and back. All values are in sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+
+from msgspec import Struct
 
 from mapping.element import Element
 
@@ -81,8 +82,7 @@ class BasisKind(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """Why the certificate is used: service item, case and purpose, and the consent where there is one."""
 
     kind: BasisKind
@@ -93,16 +93,14 @@ class Basis:
     consent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MapSet:
+class MapSet(Struct, frozen=True):
     """The rule set that a node translated with: its version and the SHA-256 of its data (32 bytes)."""
 
     version: str
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
+class RequestHeader(Struct, frozen=True):
     """What every request says about itself (design §3)."""
 
     request_id: str
@@ -132,8 +130,7 @@ class Outcome(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The access rule that let the request through, or the policy under which it was refused."""
 
     rule: str = ""
@@ -141,8 +138,7 @@ class Decision:
     consent_status: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHeader:
+class AnswerHeader(Struct, frozen=True):
     """What every answer says about itself and about the request it answers."""
 
     request_id: str
@@ -162,8 +158,7 @@ class AnswerHeader:
 # --- request bodies ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateQuery:
+class CertificateQuery(Struct, frozen=True):
     """All certificates of a holder, or those of one type. `certificate_type` empty: all."""
 
     holder_id_type: str
@@ -171,15 +166,13 @@ class CertificateQuery:
     certificate_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateGet:
+class CertificateGet(Struct, frozen=True):
     """One certificate by its GB/T 36904 id."""
 
     certificate_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateVerify:
+class CertificateVerify(Struct, frozen=True):
     """A certificate that someone presents: its id, and the SHA-256 of its face (32 bytes) or the face itself."""
 
     certificate_id: str
@@ -187,13 +180,11 @@ class CertificateVerify:
     face: tuple[Element, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateTypes:
+class CertificateTypes(Struct, frozen=True):
     """The certificate types that a province offers."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSearch:
+class ServiceSearch(Struct, frozen=True):
     """Service items by words, code or division; pages count from 1."""
 
     words: str = ""
@@ -203,15 +194,13 @@ class ServiceSearch:
     page_size: int = 20
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceGet:
+class ServiceGet(Struct, frozen=True):
     """One service item with its guide."""
 
     item_code: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateQuery:
+class StateQuery(Struct, frozen=True):
     """A node's own state."""
 
 
@@ -226,8 +215,7 @@ RequestBody = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request: header and body."""
 
     header: RequestHeader
@@ -237,8 +225,7 @@ class Request:
 # --- answer bodies ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """One certificate as an element list."""
 
     certificate_type: str
@@ -246,15 +233,13 @@ class Certificate:
     elements: tuple[Element, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CertificatesAnswer:
+class CertificatesAnswer(Struct, frozen=True):
     """The certificates of a holder, possibly none."""
 
     certificates: tuple[Certificate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateAnswer:
+class CertificateAnswer(Struct, frozen=True):
     """One certificate, or None when the registry has none with that id."""
 
     certificate: Certificate | None = None
@@ -274,8 +259,7 @@ class Verdict(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyAnswer:
+class VerifyAnswer(Struct, frozen=True):
     """The verdict; with the shared state and its date when not valid, with the differing names when altered."""
 
     verdict: Verdict
@@ -284,8 +268,7 @@ class VerifyAnswer:
     altered: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateType:
+class CertificateType(Struct, frozen=True):
     """A certificate type that a province offers, with the shared names of its elements."""
 
     code: str
@@ -293,15 +276,13 @@ class CertificateType:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateTypesAnswer:
+class CertificateTypesAnswer(Struct, frozen=True):
     """The certificate types that a province offers."""
 
     types: tuple[CertificateType, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceItem:
+class ServiceItem(Struct, frozen=True):
     """One service item as an element list; the guide's materials, places and fees are groups in it."""
 
     item_code: str
@@ -309,8 +290,7 @@ class ServiceItem:
     elements: tuple[Element, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ServicesAnswer:
+class ServicesAnswer(Struct, frozen=True):
     """One page of service items, and how many there are in all."""
 
     items: tuple[ServiceItem, ...] = ()
@@ -318,15 +298,13 @@ class ServicesAnswer:
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceItemAnswer:
+class ServiceItemAnswer(Struct, frozen=True):
     """One service item, or None when the province has none with that code."""
 
     item: ServiceItem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StateAnswer:
+class StateAnswer(Struct, frozen=True):
     """A node's software version, clock and operations."""
 
     version: str
@@ -345,8 +323,7 @@ AnswerBody = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer: header, and a body unless it is a refusal."""
 
     header: AnswerHeader

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapping.converters import Converter, is_encodable, text_of
-from mapping.element import Element, Relation, make_element
+from mapping.element import Element, Relation
 from mapping.ruleset import FieldRule
 
 __all__ = ["KindReader", "compile_reader", "unknown_name"]
@@ -142,9 +142,9 @@ def _plain_reader(name: str, converter: Converter) -> _Read:
 
     def read_plain(raw: Any) -> Element:
         if type(raw) is str and (raw.isascii() or is_encodable(raw)):
-            return make_element(name, raw, raw, Relation.EXACT, "")
+            return Element(name, raw, raw, Relation.EXACT, "")
         value, relation = converter.read(raw, "")
-        return make_element(name, value, value, relation, "")
+        return Element(name, value, value, relation, "")
 
     return read_plain
 

@@ -27,7 +27,7 @@ from federation.query import (
     Outcome,
     RequestHeader,
 )
-from mapping.element import Element, Relation, make_element
+from mapping.element import Element, Relation
 
 __all__ = [
     "DEPTH_MAX",
@@ -129,8 +129,8 @@ def fill_elements(target: _Elements, elements: Iterable[Element]) -> None:
     for element in elements:
         item = add()
         item.name = element.name
-        item.value = element.value
-        if element.original or element.table or element.relation is not Relation.EXACT:
+        item.value = value = element.value
+        if element.table or element.relation is not Relation.EXACT or element.original not in ("", value):
             provenance = item.provenance
             provenance.original = element.original
             provenance.relation = element.relation  # type: ignore[assignment]
@@ -228,12 +228,13 @@ def _read_element(source: wire.Element, depth: int) -> Element:
     rows = source.groups
     groups = tuple([read_elements(row.elements, depth + 1) for row in rows]) if rows else ()
     if not source.HasField("provenance"):
-        return make_element(source.name, source.value, "", Relation.EXACT, "", groups)
+        value = source.value
+        return Element(source.name, value, value, Relation.EXACT, "", groups)
     provenance = source.provenance
     relation = _RELATIONS.get(provenance.relation)
     if relation is None:
         raise PeerMalformed(f"relation {provenance.relation} is not known")
-    return make_element(source.name, source.value, provenance.original, relation, provenance.table, groups)
+    return Element(source.name, source.value, provenance.original, relation, provenance.table, groups)
 
 
 def _read_critical(names: Iterable[str], known: frozenset[str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -64,6 +63,7 @@ from tests.support.exchange import (
     id_card_elements,
     make_country,
 )
+from tests.support.replacing import replace
 from trust.envelope import parse
 from trust.keys import SigningKey
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +34,7 @@ from federation.query import (
 from federation.statements import StatementKind
 from tests.support.clock import NOON
 from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, HOLDER_ID, PAPERS, Exchange, World
+from tests.support.replacing import replace
 from trust.container import read_container, write_container
 from trust.envelope import parse, seal
 from trust.errors import EvidenceBroken

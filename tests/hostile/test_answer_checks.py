@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
@@ -22,6 +22,7 @@ from federation.query import CertificateQuery, MapSet, Operation, Request, Reque
 from federation.rpc.convert import ProtobufCodec
 from tests.support.clock import NOON
 from tests.support.exchange import DUTY, HOLDER, Node, make_country
+from tests.support.replacing import replace
 from trust.envelope import Sealed, seal
 from trust.keys import SigningKey
 
@@ -60,7 +61,7 @@ class Scene:
             traceparent="",
             map_set=MapSet("v", bytes(32)),
         )
-        return replace(described, **changes)  # type: ignore[arg-type]
+        return replace(described, **changes)
 
     def sealed(self, key: SigningKey | None = None, **changes: object) -> Sealed:
         payload = ProtobufCodec().encode_request(

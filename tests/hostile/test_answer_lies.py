@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from federation.query import Operation
 from federation.rpc.convert import ProtobufCodec
 from tests.support.clock import NOON
 from tests.support.exchange import Node, command, make_country
+from tests.support.replacing import replace
 from trust.envelope import parse, seal
 from trust.keys import SigningKey
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 
 from federation.peers import Directory, Peer, TrustSnapshot
 from node.health import Health, Stage, StoreWatch, trust_probe
 from tests.support.clock import NOON, FixedClock
+from tests.support.replacing import replace
 
 OWN = TrustSnapshot("https://zj.example", "330000")
 PEER = Peer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +30,7 @@ from federation.statements import StatementKind, StoredStatement
 from mapping.element import Element
 from tests.support.clock import NOON, FixedClock
 from tests.support.exchanges import next_request_id
+from tests.support.replacing import replace
 from trust.entity import build_entity_configuration, build_subordinate_statement
 from trust.envelope import Sealed, seal
 from trust.evidence import leaf_data

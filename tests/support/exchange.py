@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -36,6 +36,7 @@ from mapping.element import Element
 from mapping.identifiers import make_certificate_id, make_citizen_number, make_uscc
 from mapping.translate import Dialect, load_dialect
 from tests.support.clock import NOON, FixedClock
+from tests.support.replacing import replace
 from trust.envelope import Sealed, seal
 from trust.keys import SigningKey
 

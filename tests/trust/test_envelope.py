@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yrd.exchange.v1 import exchange_pb2
 
+from tests.support.replacing import replace
 from trust.envelope import BATCH_TYPE, Opened, Sealed, pae, parse, seal, seal_batch, unseal
 from trust.errors import (
     BadSignature,

@@ -46,15 +46,21 @@ ASKED_AT = datetime(2026, 11, 2, 4, 0, 0, 123456, tzinfo=UTC)
 MARRIAGE = "111000000000131433001"
 
 ELEMENTS = (
-    Element("证照名称", "结婚证"),
+    Element("证照名称", "结婚证", "结婚证"),
     Element("性别", "1", "M", Relation.EXACT, "sex@2026.1"),
     Element("证照状态", "X9", "X9", Relation.UNMAPPED, "state@2026.1"),
     Element(
         "申请材料",
         "",
         groups=(
-            (Element("材料名称", "身份证"), Element("份数", "1", "一", Relation.BROADER, "count@1")),
-            (Element("材料名称", "照片"), Element("附件", "", groups=((Element("格式", "jpg"),),))),
+            (
+                Element("材料名称", "身份证", "身份证"),
+                Element("份数", "1", "一", Relation.BROADER, "count@1"),
+            ),
+            (
+                Element("材料名称", "照片", "照片"),
+                Element("附件", "", groups=((Element("格式", "jpg", "jpg"),),)),
+            ),
         ),
     ),
 )

@@ -306,7 +306,9 @@ class Element(_message.Message):
     """GB/T 36903 element name, or the synthetic shared name."""
     value: _builtins.str
     @_builtins.property
-    def provenance(self) -> Global___Provenance: ...
+    def provenance(self) -> Global___Provenance:
+        """Absent for a value that is carried as it is."""
+
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]: ...
     def __init__(
