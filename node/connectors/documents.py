@@ -42,10 +42,10 @@ def read_answer(operation: HttpOperation, body: Any) -> RegistryAnswer:
         raise RegistryBadAnswer(
             f"the registry's {_written(operation.ok.path)} does not say that it succeeded"
         )
-    documents = _documents(_follow(operation.documents, body), _written(operation.documents))
+    documents = _documents(_follow(operation.documents, body), operation.documents)
     if operation.total is None:
         return RegistryAnswer(documents, len(documents))
-    return RegistryAnswer(documents, _count(_follow(operation.total, body), _written(operation.total)))
+    return RegistryAnswer(documents, _count(_follow(operation.total, body), operation.total))
 
 
 def _follow(path: JsonPath, value: Any) -> Any:
@@ -70,23 +70,25 @@ def _holds(test: AnswerTest, body: Any) -> bool:
     return value_text(_follow(test.path, body)) in test.values
 
 
-def _documents(value: Any, where: str) -> tuple[LocalDocument, ...]:
+def _documents(value: Any, path: JsonPath) -> tuple[LocalDocument, ...]:
     if value is None:
         return ()
     if isinstance(value, dict):
         return (value,)
     if not isinstance(value, list):
-        raise RegistryBadAnswer(f"the registry's {where} is {_kind(value)}, not a list of documents")
+        raise RegistryBadAnswer(f"the registry's {_written(path)} is {_kind(value)}, not a list of documents")
     for item in value:
         if not isinstance(item, dict):
-            raise RegistryBadAnswer(f"the registry's {where} has {_kind(item)} in it, not a document")
+            raise RegistryBadAnswer(
+                f"the registry's {_written(path)} has {_kind(item)} in it, not a document"
+            )
     return tuple(value)
 
 
-def _count(value: Any, where: str) -> int:
+def _count(value: Any, path: JsonPath) -> int:
     text = value_text(value)
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
-        raise RegistryBadAnswer(f"the registry's {where} is not a count")
+        raise RegistryBadAnswer(f"the registry's {_written(path)} is not a count")
     return int(text)
 
 

@@ -7,25 +7,22 @@ that was asked with stands in an error or a log: parameters are holders' numbers
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
-from urllib.parse import quote
+from typing import TypeVar
 
 import aiohttp
-import orjson
-from yarl import URL
 
 from federation.errors import RegistryBadAnswer, RegistryTimeout, RegistryUnreachable
 from federation.ports import RegistryAnswer
 from federation.query import Operation
 from node.connectors.documents import parse_json, read_answer
+from node.connectors.http_requests import RequestWriter
 from node.connectors.settings import HttpOperation, HttpRegistrySettings, entry_for
 
 __all__ = ["HttpRegistry"]
 
-_NUMBERS = ("page", "page_size")
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
 _AWAY = (429, 502, 503, 504)
 """Statuses by which the registry, or what stands before it, says that it cannot answer now."""
 
@@ -35,6 +32,10 @@ class HttpRegistry:
 
     def __init__(self, settings: HttpRegistrySettings) -> None:
         self._settings = settings
+        self._writers = {
+            name: RequestWriter.of(settings.base_url, operation)
+            for name, operation in settings.operations.items()
+        }
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HttpRegistry:
@@ -42,6 +43,7 @@ class HttpRegistry:
             connector=aiohttp.TCPConnector(limit=self._settings.connections, ttl_dns_cache=60),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", **self._settings.headers},
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # `look_up` has its own
         )
         return self
 
@@ -55,45 +57,53 @@ class HttpRegistry:
         self, operation: Operation, parameters: Mapping[str, str], *, timeout_s: float
     ) -> RegistryAnswer:
         """See the port. The look-up ends within `timeout_s` and within the config's own time-out."""
-        entry = entry_for(self._settings.operations, operation)
+        writer = entry_for(self._writers, operation)
         limit_s = min(timeout_s, self._settings.timeout_s)
         try:
             async with asyncio.timeout(limit_s):
-                status, data = await self._send(entry, parameters)
+                status, data = await self._send(writer, parameters)
         except TimeoutError:
             raise RegistryTimeout(f"the registry did not answer within {max(limit_s, 0):.1f} s") from None
         except aiohttp.ClientConnectionError as error:
             raise RegistryUnreachable(f"no connection to the registry: {type(error).__name__}") from error
         except aiohttp.ClientError as error:
             raise RegistryBadAnswer(f"the registry does not speak HTTP: {type(error).__name__}") from error
-        return _read(entry, status, data)
+        return _read(writer.operation, status, data)
 
-    async def _send(self, entry: HttpOperation, parameters: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _send(self, writer: RequestWriter, parameters: Mapping[str, str]) -> tuple[int, bytes]:
         try:
-            return await self._send_once(entry, parameters)
+            return await self._send_once(writer, parameters)
         except aiohttp.ServerDisconnectedError:
-            return await self._send_once(entry, parameters)
+            return await self._send_once(writer, parameters)
 
-    async def _send_once(self, entry: HttpOperation, parameters: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _send_once(self, writer: RequestWriter, parameters: Mapping[str, str]) -> tuple[int, bytes]:
         if self._session is None:
             raise RuntimeError("HttpRegistry is used outside of its async with")
-        url = URL(self._settings.base_url + _fill(entry.path, parameters), encoded=True)
-        async with self._session.request(
-            entry.method, url, allow_redirects=False, **_carry(entry, parameters)
-        ) as response:
+        response = await self._session.request(
+            writer.operation.method,
+            writer.url(parameters),
+            data=writer.body(parameters),
+            allow_redirects=False,
+        )
+        if response.closed:  # all of it came with the head, and the connection is given back already
+            return response.status, self._within(response.content.read_nowait(-1))
+        async with response:
             return response.status, await self._read_bounded(response)
 
     async def _read_bounded(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, unless it is longer than the limit: then it is not read to its end."""
-        limit = self._settings.answer_bytes
-        if (response.content_length or 0) > limit:
-            raise _too_long(limit)
+        if (response.content_length or 0) > self._settings.answer_bytes:
+            raise _too_long(self._settings.answer_bytes)
         data = bytearray()
         async for chunk in response.content.iter_any():
             data += chunk
-            if len(data) > limit:
-                raise _too_long(limit)
+            self._within(data)
         return bytes(data)
+
+    def _within(self, data: _Bytes) -> _Bytes:
+        if len(data) > self._settings.answer_bytes:
+            raise _too_long(self._settings.answer_bytes)
+        return data
 
 
 def _too_long(limit: int) -> RegistryBadAnswer:
@@ -108,32 +118,3 @@ def _read(entry: HttpOperation, status: int, data: bytes) -> RegistryAnswer:
     if not 200 <= status <= 299:
         raise RegistryBadAnswer(f"the registry answered with HTTP {status}")
     return read_answer(entry, parse_json(data, "answer"))
-
-
-def _fill(path: str, parameters: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: quote(parameters.get(match[1], ""), safe=""), path)
-
-
-def _carry(entry: HttpOperation, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Where the parameters go, as keyword arguments of the request."""
-    named = {
-        theirs: (ours, parameters[ours]) for ours, theirs in entry.parameters.items() if ours in parameters
-    }
-    if entry.carrier == "json":
-        body: dict[str, Any] = {}
-        for theirs, value in entry.constants.items():
-            _place(body, theirs, value)
-        for theirs, (ours, value) in named.items():
-            _place(body, theirs, int(value) if ours in _NUMBERS else value)
-        return {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
-    fields = {name: str(value) for name, value in entry.constants.items()}
-    fields |= {theirs: value for theirs, (_, value) in named.items()}
-    return {"params": fields} if entry.carrier == "query" else {"data": fields}
-
-
-def _place(body: dict[str, Any], path: str, value: Any) -> None:
-    """Put `value` at a dotted path, making the objects on the way."""
-    *way, last = path.split(".")
-    for name in way:
-        body = body.setdefault(name, {})
-    body[last] = value
