@@ -21,7 +21,7 @@ from trust.identity import tls_name
 from trust.keys import SigningKey
 from trust.x509 import create_csr, issue_from_csr, make_ca
 
-__all__ = ["BareChain", "NodeChain", "Sizes", "questions"]
+__all__ = ["LIMITS", "BareChain", "NodeChain", "Sizes", "questions"]
 
 ASKING, ANSWERING = "310000", "330000"
 _CLIENT = "bench"
@@ -38,7 +38,7 @@ answering = [
   {{ rule = "answer", asking = "{ASKING}", platform = "*", {_PERMITTED} }},
 ]
 """
-_LIMITS = """
+LIMITS = """
 [limits]
 peer_quota_per_s = 1000000
 peer_quota_burst = 1000000
@@ -103,6 +103,7 @@ class NodeChain:
     base_port: int
     origin: str
     settings: str = ""
+    limits: str = LIMITS
     processes: dict[str, Process] = field(default_factory=dict)
     starts_s: dict[str, float] = field(default_factory=dict)
     authorization: str = ""
@@ -145,7 +146,7 @@ class NodeChain:
         request, enrolled = folder / "enrolment.json", folder / "enrolled.json"
         yrd("anchor", "enroll", "--dir", anchor, request, "--out", enrolled)
         config = folder / "node.toml"
-        config.write_text(config.read_text("utf-8") + _LIMITS + self.settings, "utf-8")
+        config.write_text(config.read_text("utf-8") + self.limits + self.settings, "utf-8")
 
     def start(self) -> None:
         """Start everything and get a token."""

@@ -25,7 +25,7 @@ from aiohttp import web
 
 from simulators.population import Population
 from simulators.registry import make_registry
-from tests.bench.chains import ANSWERING, ASKING, NodeChain, questions
+from tests.bench.chains import ANSWERING, ASKING, LIMITS, NodeChain, questions
 from tests.bench.processes import ended
 from tests.support.federation import free_ports
 
@@ -164,7 +164,9 @@ async def serving_registry(population: Population) -> AsyncIterator[str]:
 @asynccontextmanager
 async def running_chain(folder: Path, origin: str) -> AsyncIterator[NodeChain]:
     """Anchor, registry and two nodes, as processes that operators' commands made."""
-    chain = NodeChain(folder, free_ports(40), origin)
+    # What a killed node had begun to answer is asked again until the deadline; no longer than by default.
+    limits = LIMITS.replace("deadline_s = 30", "deadline_s = 5")
+    chain = NodeChain(folder, free_ports(40), origin, limits=limits)
     with ended([]) as processes:
         await asyncio.to_thread(chain.make)
         try:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
+from federation.ports import Clock
 from node.anchor import anchor_app
 from node.api.app import CLIENTS
 from node.cli import cli
@@ -152,8 +153,10 @@ class RunningNode:
 
 
 @asynccontextmanager
-async def running(*config_paths: Path) -> AsyncIterator[Sequence[RunningNode]]:
-    """Nodes in this process, each serving, all of them knowing each other."""
+async def running(
+    *config_paths: Path, clocks: Mapping[Path, Clock] | None = None
+) -> AsyncIterator[Sequence[RunningNode]]:
+    """Nodes in this process, each serving, all of them knowing each other; `clocks` are those that differ."""
     async with AsyncExitStack() as stack:
         # Commands run in this process and borrow its stdout; what the nodes log must not get in between.
         stack.enter_context(capture_logs())
@@ -161,7 +164,8 @@ async def running(*config_paths: Path) -> AsyncIterator[Sequence[RunningNode]]:
         nodes = []
         for path in config_paths:
             config = await asyncio.to_thread(read_config, path)
-            node, at = await stack.enter_async_context(running_node(config, SystemClock()))
+            clock = (clocks or {}).get(path) or SystemClock()
+            node, at = await stack.enter_async_context(running_node(config, clock))
             nodes.append(RunningNode(path, node, at, http))
         for running_one in nodes:
             await running_one.node.trust_sync.refresh_once()
