@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import cast
 __all__ = ["Outcome", "closed_loop", "open_loop"]
 
 RequestMaker = Callable[[int], bytes]
+
+_CODE = re.compile(rb'"code":"([a-z_.]+)"')
 
 
 @dataclass
@@ -98,7 +101,8 @@ async def _one(connection: _Connection, request: bytes, due: float, outcome: Out
         outcome.latencies.append(time.perf_counter() - due)
         outcome.bytes_in += len(body)
     else:
-        key = f"{status} {body[:400].decode(errors='replace')}"
+        found = _CODE.search(body)
+        key = f"{status} {found[1].decode() if found else 'without a code'}"
         outcome.failures[key] = outcome.failures.get(key, 0) + 1
 
 
