@@ -134,8 +134,10 @@ def attack(name: str | None, config_path: Path | None, target: str, wait_s: floa
 async def _attack(chosen: Sequence[Attack], config_path: Path, target: str, wait_s: float) -> bool:
     from node.clock import SystemClock
     from node.config import read_config
+    from node.logs import configure_logs
     from simulators.peer import TargetUnawareError, hostile_peer
 
+    configure_logs("error")
     held = True
     async with hostile_peer(read_config(config_path), SystemClock()) as peer:
         for one in chosen:
@@ -173,8 +175,10 @@ def lie(name: str | None, config_path: Path | None, show: bool) -> None:
 async def _lie(chosen: Lie, config_path: Path) -> None:
     from node.clock import SystemClock
     from node.config import read_config
+    from node.logs import configure_logs
     from simulators.peer import hostile_peer
 
+    configure_logs("error")
     config = read_config(config_path)
     async with hostile_peer(config, SystemClock()) as peer, peer.lying(chosen):
         click.echo(

@@ -62,7 +62,7 @@ class Registry:
 @pytest_asyncio.fixture(params=PROVINCES)
 async def registry(request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
     province: str = request.param
-    runner = web.AppRunner(make_registry(province, POPULATION))
+    runner = web.AppRunner(make_registry(province, POPULATION), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
