@@ -199,4 +199,5 @@ def _column(text: str, width: int) -> str:
 
 def _masked(text: str) -> str:
     """The middle of a citizen number is not shown, though nobody has it."""
-    return f"{text[:6]}********{text[14:]}" if len(text) == 18 and text[:17].isdigit() else text
+    is_number = len(text) == 18 and text[:17].isdigit() and text[6:8] in ("19", "20")
+    return f"{text[:6]}********{text[14:]}" if is_number else text
