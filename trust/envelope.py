@@ -23,10 +23,12 @@ from dataclasses import InitVar, dataclass
 from functools import lru_cache
 from hashlib import sha256
 
+from msgspec import Struct
+
 from trust.errors import BadSignature, EnvelopeMalformed, EnvelopeTooLarge, ForeignKey
 from trust.keys import Signer, VerificationKey
 from trust.merkle import inclusion_paths, leaf_hash, verify_inclusion
-from trust.protowire import Fields, bytes_field, number_field
+from trust.protowire import Fields, bytes_field, hash_fields, number_field
 
 __all__ = ["BATCH_TYPE", "BatchProof", "Opened", "Sealed", "pae", "parse", "seal", "seal_batch", "unseal"]
 
@@ -43,8 +45,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(encoded_type), encoded_type, len(payload), payload)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchProof:
+class BatchProof(Struct, frozen=True, gc=False):
     """The place of one message in a batch that was signed once."""
 
     root: bytes
@@ -53,8 +54,7 @@ class BatchProof:
     path: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True, gc=False):
     """An envelope whose form is right and whose signature nobody has looked at yet.
 
     `envelope` is the exact serialized Envelope; `identity` the SHA-256 of the PAE; `kid` only a claim yet.
@@ -113,7 +113,7 @@ def seal(payload_type: str, payload: bytes, signer: Signer) -> Sealed:
     message = pae(payload_type, payload)
     signature = signer.sign(message)
     kid = signer.kid
-    envelope = _serialize(payload_type, payload, signature, kid, b"")
+    envelope = _serialize(payload_type, payload, bytes_field(1, signature) + bytes_field(2, kid.encode()))
     return Sealed(envelope, payload_type, payload, sha256(message).digest(), kid, signature)
 
 
@@ -124,18 +124,24 @@ def seal_batch(items: Sequence[tuple[str, bytes]], signer: Signer) -> list[Seale
     """
     if len(items) < 2:
         return [seal(payload_type, payload, signer) for payload_type, payload in items]
-    for payload_type, _ in items:
+    for payload_type in {payload_type for payload_type, _ in items}:
         _check_type(payload_type, ValueError)
     messages = [pae(payload_type, payload) for payload_type, payload in items]
     root, paths = inclusion_paths([leaf_hash(message) for message in messages])
     kid, size = signer.kid, len(items)
     signature = signer.sign(_root_message(root, size))
+    signed = bytes_field(1, signature) + bytes_field(2, kid.encode())
+    root_field, size_field = bytes_field(1, root), number_field(3, size)
     sealed = []
-    for index, (payload_type, payload) in enumerate(items):
-        proof = BatchProof(root, index, size, paths[index])
-        envelope = _serialize(payload_type, payload, signature, kid, _serialize_proof(proof))
-        identity = sha256(messages[index]).digest()
-        sealed.append(Sealed(envelope, payload_type, payload, identity, kid, signature, proof))
+    for index, ((payload_type, payload), message, path) in enumerate(
+        zip(items, messages, paths, strict=True)
+    ):
+        proof = root_field + number_field(2, index) + size_field + hash_fields(4, path)
+        envelope = _serialize(payload_type, payload, signed + bytes_field(3, proof))
+        batch = BatchProof(root, index, size, path)
+        sealed.append(
+            Sealed(envelope, payload_type, payload, sha256(message).digest(), kid, signature, batch)
+        )
     return sealed
 
 
@@ -152,14 +158,8 @@ def _check_type(payload_type: str, error: type[Exception]) -> None:
         raise error(f"{BATCH_TYPE} is what batches sign; no message is of that type")
 
 
-def _serialize(payload_type: str, payload: bytes, signature: bytes, kid: str, proof: bytes) -> bytes:
-    inner = bytes_field(1, signature) + bytes_field(2, kid.encode()) + bytes_field(3, proof)
-    return bytes_field(1, payload) + bytes_field(2, payload_type.encode()) + bytes_field(3, inner)
-
-
-def _serialize_proof(proof: BatchProof) -> bytes:
-    head = bytes_field(1, proof.root) + number_field(2, proof.leaf_index) + number_field(3, proof.tree_size)
-    return head + b"".join(bytes_field(4, node) for node in proof.path)
+def _serialize(payload_type: str, payload: bytes, signature: bytes) -> bytes:
+    return bytes_field(1, payload) + bytes_field(2, payload_type.encode()) + bytes_field(3, signature)
 
 
 # --- parsing ------------------------------------------------------------------------------------------------

@@ -7,10 +7,12 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trust.errors import EnvelopeMalformed, TwoSignatures
 from trust.merkle import HASH_BYTES, MAX_PATH
 
-__all__ = ["Fields", "bytes_field", "number_field"]
+__all__ = ["Fields", "bytes_field", "hash_fields", "number_field"]
 
 _MOST_VARINT_BYTES = 10
 
@@ -39,6 +41,12 @@ def bytes_field(field: int, value: bytes) -> bytes:
 def number_field(field: int, value: int) -> bytes:
     """A varint field (number below 16); nothing at all when it is zero."""
     return b"%c%b" % (field << 3, _varint(value)) if value else b""
+
+
+def hash_fields(field: int, hashes: Sequence[bytes]) -> bytes:
+    """A repeated field (number below 16) of 32-byte hashes."""
+    head = bytes((field << 3 | 2, HASH_BYTES))
+    return head + head.join(hashes) if hashes else b""
 
 
 class Fields:
