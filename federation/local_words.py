@@ -170,7 +170,8 @@ def _shared_code(dialect: Dialect, list_name: str, value: str, field: str) -> st
     except MappingError as error:
         raise OwnUnknownCode(error.detail, field=field) from error
     if element.relation in _UNKNOWN:
-        raise OwnUnknownCode(f"{value[:60]!r} is not in this province's list {list_name}", field=field)
+        # What was sent stays out: a holder's number may stand there by mistake.
+        raise OwnUnknownCode(f"the value is not in this province's list {list_name}", field=field)
     return element.value
 
 

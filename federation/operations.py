@@ -49,6 +49,7 @@ UNMAPPED_TYPE = "unmapped"
 """The certificate type of a document whose own type the dialect does not know."""
 
 _ITEM = "service_item"
+_CERTIFICATE_ID = "证照标识"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +204,13 @@ def _certificate(look: _Look, document: LocalDocument) -> Certificate:
     if kind == UNMAPPED_TYPE:
         return Certificate(kind, "", _as_it_is(document))
     try:
-        certificate_id = look.dialect.document_id(document)
-        return Certificate(kind, certificate_id, look.dialect.to_shared(kind, document))
+        elements = look.dialect.to_shared(kind, document)
     except MappingError as error:
         raise RegistryBadAnswer(error.detail) from error
+    for element in elements:
+        if element.name == _CERTIFICATE_ID and element.value:
+            return Certificate(kind, element.value, elements)
+    raise RegistryBadAnswer(f"a certificate without its id ({_CERTIFICATE_ID})")
 
 
 def _as_it_is(document: Mapping[str, Any], path: str = "") -> tuple[Element, ...]:
