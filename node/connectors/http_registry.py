@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 import aiohttp
 
+from federation.deadlines import Deadlines
 from federation.errors import RegistryBadAnswer, RegistryTimeout, RegistryUnreachable
 from federation.ports import RegistryAnswer
 from federation.query import Operation
@@ -27,6 +29,12 @@ _AWAY = (429, 502, 503, 504)
 """Statuses by which the registry, or what stands before it, says that it cannot answer now."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    session: aiohttp.ClientSession
+    deadlines: Deadlines
+
+
 class HttpRegistry:
     """Implements `federation.ports.LocalRegistry`. ``async with`` opens it and closes its connections."""
 
@@ -36,32 +44,36 @@ class HttpRegistry:
             name: RequestWriter.of(settings.base_url, operation)
             for name, operation in settings.operations.items()
         }
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: _Opened | None = None
 
     async def __aenter__(self) -> HttpRegistry:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._settings.connections, ttl_dns_cache=60),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", **self._settings.headers},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `look_up` has its own
         )
+        self._opened = _Opened(session, Deadlines(asyncio.get_running_loop()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._opened is not None:
+            await self._opened.session.close()
+            self._opened.deadlines.close()
 
     async def look_up(
         self, operation: Operation, parameters: Mapping[str, str], *, timeout_s: float
     ) -> RegistryAnswer:
         """See the port. The look-up ends within `timeout_s` and within the config's own time-out."""
-        writer = entry_for(self._writers, operation)
+        if self._opened is None:
+            raise RuntimeError("HttpRegistry is used outside of its async with")
+        writer, session = entry_for(self._writers, operation), self._opened.session
         limit_s = min(timeout_s, self._settings.timeout_s)
         try:
-            async with asyncio.timeout(limit_s):
-                status, data = await self._send(writer, parameters)
+            with self._opened.deadlines.within(limit_s):
+                status, data = await self._send(session, writer, parameters)
         except TimeoutError:
             raise RegistryTimeout(f"the registry did not answer within {max(limit_s, 0):.1f} s") from None
         except aiohttp.ClientConnectionError as error:
@@ -70,16 +82,18 @@ class HttpRegistry:
             raise RegistryBadAnswer(f"the registry does not speak HTTP: {type(error).__name__}") from error
         return _read(writer.operation, status, data)
 
-    async def _send(self, writer: RequestWriter, parameters: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _send(
+        self, session: aiohttp.ClientSession, writer: RequestWriter, parameters: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         try:
-            return await self._send_once(writer, parameters)
+            return await self._send_once(session, writer, parameters)
         except aiohttp.ServerDisconnectedError:
-            return await self._send_once(writer, parameters)
+            return await self._send_once(session, writer, parameters)
 
-    async def _send_once(self, writer: RequestWriter, parameters: Mapping[str, str]) -> tuple[int, bytes]:
-        if self._session is None:
-            raise RuntimeError("HttpRegistry is used outside of its async with")
-        response = await self._session.request(
+    async def _send_once(
+        self, session: aiohttp.ClientSession, writer: RequestWriter, parameters: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        response = await session.request(
             writer.operation.method,
             writer.url(parameters),
             data=writer.body(parameters),
