@@ -32,6 +32,9 @@ __all__ = ["Addresses", "run_until_stopped", "running_node", "serve_app", "serve
 
 _log = structlog.get_logger("yrd.lifecycle")
 
+_LINGER_S = 2.0
+"""How long what is still sent after a refusal is read and dropped, so that the refusal arrives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -93,7 +96,9 @@ async def running_node(config: Config, clock: Clock) -> AsyncIterator[tuple[Node
 
 
 async def _listen(stack: AsyncExitStack, app: web.Application, at: Address, *, drain_s: float) -> Address:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=drain_s)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=drain_s, lingering_time=_LINGER_S
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, at.host, at.port).start()

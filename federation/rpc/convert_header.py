@@ -262,11 +262,14 @@ def _read_basis(source: wire.Basis) -> Basis:
     kind = _BASES.get(source.kind)
     if kind is None:
         raise PeerMalformed(f"basis kind {source.kind} is not known")
+    case_number = source.case_number
+    if "\0" in case_number:  # it is stored as text, and PostgreSQL's texts have none
+        raise PeerMalformed("basis.case_number has a NUL in it")
     return Basis(
         kind,
         source.service_item_name,
         source.service_item_code,
-        source.case_number,
+        case_number,
         source.purpose,
         source.consent,
     )

@@ -125,8 +125,16 @@ def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
 
 
 def _anchor_keys(path: Path) -> Any:
+    from trust.errors import KeyRejected
+    from trust.keys import keys_from_jwks
+
     try:
         public = orjson.loads(path.read_bytes())
     except ValueError:
         raise Failed(f"{path} 不是 JSON", f"{path} is not JSON") from None
-    return public["jwks"] if isinstance(public, dict) and "jwks" in public else public
+    jwks = public["jwks"] if isinstance(public, dict) and "jwks" in public else public
+    try:
+        keys_from_jwks(jwks)
+    except KeyRejected as error:
+        raise Failed(f"{path} 不是锚的公钥", f"{path} has no usable anchor keys: {error.detail}") from None
+    return jwks

@@ -120,6 +120,7 @@ REQUEST_FAULTS = [
     (set_field("header.expires_at", 1), "not after"),
     (clear("header.basis"), "basis kind"),
     (set_field("header.basis.kind", 99), "basis kind 99"),
+    (set_field("header.basis.case_number", "a\0b"), "case_number"),
     (clear("holder_id"), "holder_id"),
     (clear("holder_id_type"), "holder_id_type"),
 ]
