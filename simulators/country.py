@@ -69,14 +69,7 @@ class DemoFailedError(click.ClickException):
 @click.option(
     "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="种子 / Seed of the population"
 )
-@click.option(
-    "--suite",
-    type=click.Choice(["es256"]),
-    default="es256",
-    help="签名算法 / Signature suite",
-    show_default=True,
-)
-def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int, suite: str) -> None:
+def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int) -> None:
     """演示：四省联邦全部在本机，走一次跨省查询，再问遍十二对。
 
     The whole federation on this machine: walk one cross-province query, then ask all twelve pairs.
