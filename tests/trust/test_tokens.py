@@ -80,7 +80,7 @@ def test_a_good_one_made_the_same_way_verifies() -> None:
         {"crit": ["exp"]},
         {"b64": False},
     ],
-    ids=str,
+    ids=lambda header: "-".join(f"{name}={str(value)[:8]}" for name, value in header.items()),
 )
 def test_a_header_that_is_not_as_it_must_be_is_refused(header: dict[str, Any]) -> None:
     with pytest.raises(StatementRejected):
