@@ -171,6 +171,15 @@ class TwoNodes:
         async with self.asking.http.post(url, data=data, headers=sent) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def query_until_answered(self) -> dict[str, Any]:
+        """Ask again until it is answered: gRPC connects anew within a second, and the store is tried again."""
+        for _ in range(200):
+            status, body = await self.query()
+            if status == 200:
+                return body
+            await asyncio.sleep(0.05)
+        raise AssertionError(body)
+
     async def evidence(self, request_id: str) -> tuple[int, dict[str, Any]]:
         """GET /v1/evidence/{id}."""
         return await self.asking.get(f"/v1/evidence/{request_id}", self.token)
