@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from federation.quota import TokenBuckets
 from node.api import convert, models
 from node.api.access_tokens import AccessTokens
 from node.api.asking import Asking, Question, service_guide
 from node.api.assertions import Assertions
+from node.api.border import Border, Handler
 from node.api.client_directory import ClientDirectory
 from node.api.deps import PlatformDeps
 from node.api.examples import Examples
-from node.api.gate import REQUEST_ID, Gate, Repeats
+from node.api.gate import Gate, Repeats
 from node.api.oauth import AuthorizationServer
 from node.api.openapi import Document, openapi_document
 from node.api.page import docs_page
-from node.api.problems import from_http, problem_response
 from node.api.reads import EvidenceReads, PeerReads
 from node.api.type_names import TypeNames
 
@@ -59,9 +58,7 @@ def platform_app(deps: PlatformDeps) -> web.Application:
     reads = TokenBuckets(settings.reads_per_s, settings.reads_burst, now_s=deps.now_s)
     gate = Gate(tokens, clients, reads)
     type_names = TypeNames(deps.dialect)
-    app = web.Application(
-        middlewares=[_border(deps.asker.new_request_id)], client_max_size=settings.request_body_bytes
-    )
+    app = web.Application(client_max_size=settings.request_body_bytes)
     app[CLIENTS] = clients
     app.cleanup_ctx.append(_following(clients))
     assertions = Assertions(
@@ -72,12 +69,16 @@ def platform_app(deps: PlatformDeps) -> web.Application:
         skew_s=settings.skew_s,
     )
     server = AuthorizationServer(settings.issuer, clients, tokens, assertions, deps.keys)
-    app.add_routes(_oauth_routes(server))
-    app.add_routes(_asking_routes(Asking(settings, gate, Repeats(deps.idempotency), deps.asker, type_names)))
+    asking = Asking(settings, gate, Repeats(deps.idempotency), deps.asker, type_names)
     evidence = EvidenceReads(settings, gate, deps.asker, deps.records, deps.evidence, type_names)
-    app.add_routes(_read_routes(PeerReads(gate, deps.asker), evidence))
     examples = Examples.of(deps.asker.peers().own_province, deps.dialect.current)
-    app.add_routes(_document_routes(openapi_document(settings.issuer, settings.version, examples)))
+    routes = [
+        *_oauth_routes(server),
+        *_asking_routes(asking),
+        *_read_routes(PeerReads(gate, deps.asker), evidence),
+        *_document_routes(openapi_document(settings.issuer, settings.version, examples)),
+    ]
+    app.add_routes(Border(deps.asker.new_request_id).enclose(routes))
     return app
 
 
@@ -129,7 +130,7 @@ def _document_routes(document: Document) -> list[web.RouteDef]:
     return [_get("/openapi.json", openapi), _get("/docs", docs)]
 
 
-def _get(path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.RouteDef:
+def _get(path: str, handler: Handler) -> web.RouteDef:
     return web.get(path, handler, allow_head=False)
 
 
@@ -143,27 +144,3 @@ def _following(clients: ClientDirectory) -> Callable[[web.Application], AsyncIte
             await task
 
     return context
-
-
-def _border(new_request_id: Callable[[], str]) -> Middleware:
-    """Gives every request its id, and makes a problem document of every refusal and every accident."""
-
-    @web.middleware
-    async def border(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = new_request_id()
-        request[REQUEST_ID] = request_id
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            refusal = from_http(error)
-            if refusal is None:
-                raise
-            response = problem_response(refusal, request_id)
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-        except Exception as error:  # the border: nothing goes out that is not in the table
-            response = problem_response(error, request_id)
-        response.headers.setdefault("X-Request-Id", request_id)
-        return response
-
-    return border

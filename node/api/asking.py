@@ -28,6 +28,7 @@ __all__ = ["SERVICE_GUIDE", "Asking", "Question", "json_response", "service_guid
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _PROVINCE = re.compile(r"[0-9]{6}")
 _ITEM_CODE = re.compile(r"[0-9A-Za-z]{1,64}")
 
@@ -42,9 +43,7 @@ def service_guide(_model: object) -> Basis:
 
 def json_response(body: Any) -> web.Response:
     """A model as JSON; answers are personal data and stay out of caches."""
-    return web.Response(
-        body=_encode(body), content_type="application/json", headers={"Cache-Control": "no-store"}
-    )
+    return web.Response(body=_encode(body), headers=_HEADERS)
 
 
 class Question(Generic[T]):

@@ -17,8 +17,9 @@ def traceparent_of(header: str | None) -> str:
 
     A header that breaks the form counts as none (§3.2.2.3); a later version is read as version 00 (§3.2.4).
     """
-    span = secrets.token_hex(8)
+    new = secrets.token_hex(24)
+    span, trace = new[:16], new[16:]
     found = _TRACEPARENT.fullmatch(header) if header and len(header) <= 512 else None
     if found is None or (found[1] == "00" and found[4]):
-        return f"00-{secrets.token_hex(16)}-{span}-01"
+        return f"00-{trace}-{span}-01"
     return f"00-{found[2]}-{span}-{found[3]}"

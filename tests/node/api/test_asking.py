@@ -233,8 +233,10 @@ async def test_an_accident_tells_an_incident_id_and_no_more(platform: Platform) 
 
 
 async def test_paths_and_methods_that_are_not_there_are_problems_too(platform: Platform) -> None:
-    status, _, problem = await platform.send("GET", "/v2/nothing")
-    assert (status, problem["code"]) == (404, "own.not_found")
+    for path in ("/v2/nothing", "/", "//", "/v1/peers/%0Ax"):
+        status, headers, problem = await platform.send("GET", path)
+        assert (status, problem["code"]) == (404, "own.not_found")
+        assert headers["X-Request-Id"] == problem["request_id"]
     status, headers, problem = await platform.send("GET", "/v1/certificates/query")
     assert (status, problem["code"], headers["Allow"]) == (405, "own.method_not_allowed", "POST")
 
