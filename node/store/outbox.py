@@ -2,7 +2,7 @@
 (design §9).
 
 The event loop only appends; the writer gathers, like PostgreSQL's ``commit_siblings``: with more than 4
-exchanges in flight and fewer than half of them in the queue it waits up to 2 ms for more, otherwise it
+exchanges in flight and fewer than half of them in the queue it waits up to 6 ms for more, otherwise it
 flushes at once. A lone job never waits.
 """
 
@@ -33,8 +33,10 @@ BATCH_JOBS: Final = 256
 GATHER_ABOVE: Final = 4
 """In-flight exchanges up to which nothing is gathered."""
 
-GATHER_S: Final = 0.002
-"""The longest that a job waits for company."""
+GATHER_S: Final = 0.006
+"""The longest that a job waits for company: with 2 ms a sixth more transactions, and with them about 5 % more
+processor time a query in both nodes, at 32 in flight.
+"""
 
 
 class JobStore(Protocol):
