@@ -27,6 +27,11 @@ class Process:
         self._process = psutil.Process(popen.pid)
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
     def cpu_s(self) -> float:
         """Seconds of CPU, user and system, since it began."""
         times = self._process.cpu_times()

@@ -137,9 +137,9 @@ class RunningNode:
         async with self.http.get(self.platform + path, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
-    async def token(self, client: str) -> str:
-        """Add a client by command and get it an access token."""
-        made = await command("client", "add", client, "--config", self.config_path, "--json")
+    async def token(self, client: str, *rights: str) -> str:
+        """Add a client by command, with more options of `yrd client add`, and get it an access token."""
+        made = await command("client", "add", client, *rights, "--config", self.config_path, "--json")
         secret = orjson.loads(made)["client_secret"]
         await self.refresh_clients()
         async with self.http.post(

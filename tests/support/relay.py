@@ -23,11 +23,12 @@ class Connection:
 
 @dataclass
 class Relay:
-    """Leads to `port`, read anew for each connection; nothing passes while `flows` is not set."""
+    """Leads to `port`, read anew for each connection; nothing passes that way while an event is not set."""
 
     port: int
     connections: list[Connection] = field(default_factory=list)
-    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    questions_pass: asyncio.Event = field(default_factory=asyncio.Event)
+    answers_pass: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def lead_to(self, port: int) -> None:
@@ -49,18 +50,24 @@ class Relay:
         self._writers |= both
         try:
             await asyncio.gather(
-                self._pump(reader, beyond_writer, connection.asked),
-                self._pump(beyond_reader, writer, connection.answered),
+                self._pump(reader, beyond_writer, connection.asked, self.questions_pass),
+                self._pump(beyond_reader, writer, connection.answered, self.answers_pass),
             )
         finally:
             self._writers -= both
             for one in both:
                 one.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, seen: bytearray) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        to: asyncio.StreamWriter,
+        seen: bytearray,
+        may_pass: asyncio.Event,
+    ) -> None:
         with suppress(OSError):
             while chunk := await source.read(65536):
-                await self.flows.wait()
+                await may_pass.wait()
                 seen += chunk
                 to.write(chunk)
                 await to.drain()
@@ -71,7 +78,8 @@ class Relay:
 async def relaying(port: int, to: int) -> AsyncIterator[Relay]:
     """A relay that listens on `port` of the loopback."""
     relay = Relay(to)
-    relay.flows.set()
+    relay.questions_pass.set()
+    relay.answers_pass.set()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

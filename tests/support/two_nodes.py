@@ -30,7 +30,16 @@ from tests.support.federation import (
 )
 from tests.support.relay import Relay, relaying
 
-__all__ = ["CLIENT", "Country", "ShiftedClock", "TwoNodes", "found", "pair_rules", "records_of"]
+__all__ = [
+    "CLIENT",
+    "Country",
+    "ShiftedClock",
+    "TwoNodes",
+    "found",
+    "good_question",
+    "pair_rules",
+    "records_of",
+]
 
 CLIENT = "hall"
 _POPULATION = Population()
@@ -137,6 +146,12 @@ def _question() -> bytes:
     return questions(_POPULATION, 1)[0]
 
 
+def good_question() -> dict[str, Any]:
+    """A POST /v1/certificates/query of Shanghai's platform that is answered."""
+    body: dict[str, Any] = orjson.loads(_question())
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class TwoNodes:
     """Both nodes at work, and what a test may turn."""
@@ -159,8 +174,8 @@ class TwoNodes:
         return self.clocks[self.country.answering]
 
     def question(self, **changes: Any) -> dict[str, Any]:
-        """A good POST /v1/certificates/query of Shanghai's platform, with changes."""
-        return {**orjson.loads(_question()), **changes}
+        """A good question, with changes."""
+        return {**good_question(), **changes}
 
     async def query(self, body: Any = None, /, **headers: str) -> tuple[int, dict[str, Any]]:
         """Ask; status and body. `headers` replace or add, with underscores for hyphens."""
