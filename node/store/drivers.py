@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import chain
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -25,36 +22,21 @@ Row = tuple[Any, ...]
 ClaimRow = tuple[bytes, int, str, bytes | None]
 """identity, state, owner, and the first answer's envelope when finished."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Insert:
-    """An INSERT: the table with its columns, one row's values, and what to do when the row is there."""
-
-    into: str
-    row: str
-    conflict: str = ""
-
-    def sql(self, verb: str, rows: int) -> str:
-        """The statement for so many rows."""
-        return " ".join((verb, "INTO", self.into, "VALUES", ",".join([self.row] * rows), self.conflict))
-
-
-_RECORD: Final = _Insert(
-    "records (log_index, generation, kind, request_id, asking, answering, operation,"
-    " outcome, client, case_number, recorded_at, identity, envelope, salt, leaf)",
-    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+_RECORD: Final = (
+    "INSERT INTO records (log_index, generation, kind, request_id, asking, answering, operation,"
+    " outcome, client, case_number, recorded_at, identity, envelope, salt, leaf)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # In `state`, 1 is CLAIM_WORKING and 2 CLAIM_FINISHED.
-_FINISH: Final = _Insert(
-    "claims (asking, request_id, identity, state, lease_until, owner, answer)",
-    "(?,?,?,2,0,?,?)",
-    "ON CONFLICT (asking, request_id) DO UPDATE SET state = 2, answer = excluded.answer"
-    " WHERE claims.state = 1 AND claims.identity = excluded.identity",
+_FINISH: Final = (
+    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner, answer)"
+    " VALUES (?,?,?,2,0,?,?) ON CONFLICT (asking, request_id) DO UPDATE"
+    " SET state = 2, answer = excluded.answer"
+    " WHERE claims.state = 1 AND claims.identity = excluded.identity"
 )
-_TAKE: Final = _Insert(
-    "claims (asking, request_id, identity, state, lease_until, owner)",
-    "(?,?,?,1,?,?)",
-    "ON CONFLICT (asking, request_id) DO NOTHING",
+_TAKE: Final = (
+    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner) VALUES (?,?,?,1,?,?)"
+    " ON CONFLICT (asking, request_id) DO NOTHING"
 )
 _TAKE_OVER: Final = (
     "UPDATE claims SET lease_until = ?, owner = ?"
@@ -66,9 +48,6 @@ _LOOK: Final = (
     " LEFT JOIN records r ON r.log_index = c.answer WHERE c.asking = ? AND c.request_id = ?"
 )
 _NEXT: Final = "SELECT coalesce(max(log_index) + 1, 0) FROM records"
-
-_MOST_ROWS: Final = 64
-"""Rows in one statement at most: SQLite's shortest limit on parameters is 999."""
 
 LOG_LOCK: Final = 0x59524402
 """Key of the PostgreSQL advisory lock under which log indices are assigned."""
@@ -128,13 +107,6 @@ class LogConnection(Protocol):
         ...
 
 
-@cache
-def _for_sqlite(insert: _Insert, rows: int) -> str:
-    # OR FAIL: the whole transaction is undone after an error, so SQLite need not prepare to undo one
-    # statement.
-    return insert.sql("INSERT OR FAIL", rows)
-
-
 class _SqliteLog:
     """WAL, synchronous=FULL; NORMAL for the length of a transaction that need not survive a power cut."""
 
@@ -165,24 +137,13 @@ class _SqliteLog:
         return int(self._scalar(_NEXT)) if durable else 0
 
     def add_records(self, rows: Sequence[Row]) -> None:
-        self._insert(_RECORD, rows)
+        self._cursor.executemany(_RECORD, rows)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
-        return self._insert(_FINISH, rows)
+        return self._cursor.executemany(_FINISH, rows).rowcount
 
     def take_claims(self, rows: Sequence[Row]) -> int:
-        return self._insert(_TAKE, rows)
-
-    def _insert(self, insert: _Insert, rows: Sequence[Row]) -> int:
-        """Many rows a statement: with each, the interpreter is given up and won back from the event loop."""
-        changed = start = 0
-        while left := len(rows) - start:
-            # Powers of two, so that few texts are compiled and each is used again.
-            count = min(1 << left.bit_length() - 1, _MOST_ROWS)
-            values = tuple(chain.from_iterable(rows[start : start + count]))
-            changed += self._cursor.execute(_for_sqlite(insert, count), values).rowcount
-            start += count
-        return changed
+        return self._cursor.executemany(_TAKE, rows).rowcount
 
     def take_over(self, row: Row) -> bool:
         return self._cursor.execute(_TAKE_OVER, row).rowcount == 1
@@ -274,9 +235,8 @@ class _PostgresLog:
         self._connection.close()
 
 
-def _for_psycopg(sql: str | _Insert) -> bytes:
-    text = sql.sql("INSERT", 1) if isinstance(sql, _Insert) else sql
-    return text.replace("?", "%s").encode()
+def _for_psycopg(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
 
 
 _PG_RECORD, _PG_FINISH, _PG_TAKE = _for_psycopg(_RECORD), _for_psycopg(_FINISH), _for_psycopg(_TAKE)
