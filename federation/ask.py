@@ -110,6 +110,8 @@ class Asker:
         self._quota = TokenBuckets(limits.platform_quota_per_s, limits.platform_quota_burst, now_s=now_s)
         self._in_flight = InFlight(limits.in_flight)
         self._running: dict[str, tuple[str, asyncio.Task[AskResult]]] = {}
+        # Bound once: the module's logger is made anew for each line, also for one below the level.
+        self._log = _log.bind()
 
     def new_request_id(self) -> str:
         """A fresh UUIDv7, greater than all before it."""
@@ -227,7 +229,7 @@ class Asker:
         took_s = self._now_s() - began_s
         header = exchange.header
         self._parts.observer.finished(Side.ASK, header.operation, exchange.peer.province, outcome, took_s)
-        _log.debug("asked", outcome=outcome, peer=exchange.peer.entity_id, **_ids(header))
+        self._log.debug("asked", outcome=outcome, peer=exchange.peer.entity_id, **_ids(header))
 
     async def _exchange(self, unsealed: OpenExchange) -> AskResult:
         exchange = await self._seal_and_store(unsealed)
