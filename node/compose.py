@@ -135,6 +135,7 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         ground.clock,
         ground.metrics,
         sign_batches=config.exchange.sign_batches,
+        sole_process=ground.database.dialect == "sqlite",
     )
     stack.push_async_callback(journal.close)
     return ExchangeParts(

@@ -80,10 +80,18 @@ class StoreExchange(Job):
 
 @dataclass(slots=True, eq=False)
 class TakeClaim(Job):
-    """Check 7. Its result is the ClaimVerdict. `owner` is unique to this take."""
+    """Check 7. Its result is the ClaimVerdict. `owner` is unique to this take.
+
+    `sole_process`: no other process works on this store, so what another one holds it left behind when it ended.
+    """
 
     claim: Claim
     owner: str
+    sole_process: bool = False
+
+    def is_left_behind(self, owner: str) -> bool:
+        """Whether a claim of `owner` is held by a process that is no more."""
+        return self.sole_process and owner.partition(".")[0] != self.owner.partition(".")[0]
 
 
 @dataclass(slots=True, eq=False)

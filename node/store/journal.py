@@ -67,8 +67,10 @@ class StoreJournal:
     """Implements `federation.ports.Journal`.
 
     `signer` gives the envelope key of the moment; it is called in the writer thread, once a batch. With
-    `sign_batches` the messages of one flush share one signature over their Merkle root. All methods raise
-    OwnBusy when more waits than `queue_jobs` or `queue_bytes` allow, and OwnShuttingDown after `close`.
+    `sign_batches` the messages of one flush share one signature over their Merkle root. With `sole_process`,
+    which says that no other process works on this store, a claim that an ended process left behind is taken up
+    at once by a repeat, not only when its lease has run out. All methods raise OwnBusy when more waits than
+    `queue_jobs` or `queue_bytes` allow, and OwnShuttingDown after `close`.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class StoreJournal:
         metrics: JournalMetrics | None = None,
         *,
         sign_batches: bool = False,
+        sole_process: bool = False,
         queue_jobs: int = QUEUE_JOBS,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._database = database
         self._process = secrets.token_hex(8)
         self._takes = 0
+        self._sole = sole_process
         self._in_flight = _InFlight()
         self._waiters: dict[tuple[str, str], list[asyncio.Future[bytes | None]]] = {}
         store = BatchStore(
@@ -128,7 +132,7 @@ class StoreJournal:
         self._in_flight.begin(claim.request_id)
         self._takes += 1
         owner = f"{self._process}.{self._takes}"
-        verdict: ClaimVerdict = await self._submit(TakeClaim(self._future(), claim, owner))
+        verdict: ClaimVerdict = await self._submit(TakeClaim(self._future(), claim, owner, self._sole))
         return verdict
 
     async def release(self, claim: Claim) -> None:

@@ -141,6 +141,10 @@ def number_records(plan: Plan, index: int, now: int, process: str) -> tuple[list
     return rows, finishes
 
 
+_NO_LEASE_IS_LONGER: Final = 2**62
+"""In microseconds since 1970: later than any."""
+
+
 def take_claims(connection: LogConnection, jobs: list[TakeClaim], now: int) -> None:
     """Take what is free in one statement; only when not all was free, look at each."""
     rows = [
@@ -175,7 +179,8 @@ def _verdict(connection: LogConnection, job: TakeClaim, now: int) -> ClaimVerdic
         return REPLAYED
     if state == CLAIM_FINISHED:
         return ClaimVerdict(ClaimState.FINISHED, answer or b"")
-    if connection.take_over((_lease(claim, now), job.owner, claim.asking, claim.request_id, now)):
+    ended_by = _NO_LEASE_IS_LONGER if job.is_left_behind(owner) else now
+    if connection.take_over((_lease(claim, now), job.owner, claim.asking, claim.request_id, ended_by)):
         return NEW
     return WORKING
 
