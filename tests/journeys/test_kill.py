@@ -71,31 +71,27 @@ class Load:
         while not self._is_over:
             self.in_flight += 1
             try:
-                request_id = await self._ask()
+                failure = await self._ask()
             except aiohttp.ClientError as error:
-                self.failures[type(error).__name__] += 1
-                await asyncio.sleep(0.05)
-            else:
-                self._note(request_id)
+                failure = type(error).__name__
             finally:
                 self.in_flight -= 1
+            if failure:
+                self.failures[failure] += 1
+                await asyncio.sleep(0.05)
 
     async def _ask(self) -> str:
+        """Ask once, and note what was answered; what went wrong, or nothing."""
         headers = {"Authorization": self.authorization, "Content-Type": "application/json"}
         async with self.http.post(self.url, data=next(self.bodies), headers=headers) as answer:
             body = orjson.loads(await answer.read())
-            if answer.status == 200:
-                return str(body["request_id"])
-            self.failures[f"{answer.status} {body['code']}"] += 1
-            return ""
-
-    def _note(self, request_id: str) -> None:
-        if not request_id:
-            return
-        self.acknowledged.append(request_id)
+            if answer.status != 200:
+                return f"{answer.status} {body['code']}"
+        self.acknowledged.append(str(body["request_id"]))
         for count, event in self._marks:
             if len(self.acknowledged) >= count:
                 event.set()
+        return ""
 
 
 class Log:
