@@ -19,14 +19,16 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from node.config import read_config
 from tests.bench.processes import Process, ended, start, wait_until_ready
 from tests.support.federation import command
+from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.relay import Relay
 from tests.support.two_nodes import CLIENT, Country, found, good_question, records_of
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.journey
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
@@ -127,6 +129,7 @@ async def access_token(http: aiohttp.ClientSession, country: Country, client: di
         return str((await answer.json())["access_token"])
 
 
+@pytest.mark.xdist_group("processes")
 async def test_with_a_full_disk_nothing_is_released_and_it_recovers_by_itself(tmp_path: Path) -> None:
     country = await found(tmp_path)
     async with serving(country) as at:
@@ -182,3 +185,34 @@ async def store_that_someone_holds(at: Processes) -> None:
         assert (status, problem["code"]) == (503, "own.store_unavailable")
         assert (at.asked(), at.answered()) == (asked, answered)
     await at.until_answered()
+
+
+@contextmanager
+def closed(server: PostgresServer, name: str) -> Iterator[None]:
+    """A database that takes no connection, and has lost those it had, while inside."""
+    server.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(Identifier(name)))
+    server.execute(
+        SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(name)
+    )
+    try:
+        yield
+    finally:
+        server.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(name)))
+
+
+@pytest.mark.xdist_group("postgres")
+async def test_with_postgresql_away_nothing_is_released_and_it_recovers_by_itself(tmp_path: Path) -> None:
+    with running_postgres() as server:
+        server.execute(SQL("CREATE DATABASE node"))
+        url = server.url.replace("/postgres?", "/node?")
+        assert url != server.url
+        country = await found(tmp_path, asking_store=url)
+        async with country.running() as at:
+            assert (await at.query())[0] == 200
+            answered = at.answered()
+            with closed(server, "node"):
+                for _ in range(2):
+                    status, problem = await at.query()
+                    assert (status, problem["code"]) == (503, "own.store_unavailable")
+                assert at.answered() == answered
+            await at.query_until_answered()

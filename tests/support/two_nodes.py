@@ -110,7 +110,13 @@ def pair_rules(asking: str, answering: str) -> tuple[str, str]:
     )
 
 
-async def found(folder: Path, *, limits: str = "", registry_timeout_s: float = 3.0) -> Country:
+async def found(
+    folder: Path,
+    *,
+    limits: str = "",
+    registry_timeout_s: float = 3.0,
+    asking_store: str = "sqlite:///node.db",
+) -> Country:
     """Make the anchor and both nodes; `limits` are lines of [limits] for both."""
     anchor, _ = await make_anchor(folder / "anchor")
     base = free_ports(16)
@@ -119,7 +125,10 @@ async def found(folder: Path, *, limits: str = "", registry_timeout_s: float = 3
     text = SHAPES[ANSWERING].registry_toml(f"http://127.0.0.1:{registry_port}")
     assert "timeout_s = 3.0" in text
     registry.write_text(text.replace("timeout_s = 3.0", f"timeout_s = {registry_timeout_s}"), "utf-8")
-    asking = await make_node(anchor, folder / ASKING, ASKING, "--base-port", str(asking_port))
+    asking = await make_node(
+        *(anchor, folder / ASKING, ASKING, "--store", asking_store),
+        *("--base-port", str(asking_port)),
+    )
     answering = await make_node(
         *(anchor, folder / ANSWERING, ANSWERING, "--registry", str(registry)),
         *("--base-port", str(answering_port), "--grpc-public", f"127.0.0.1:{relay_port}"),
