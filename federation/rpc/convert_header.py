@@ -130,7 +130,7 @@ def fill_elements(target: _Elements, elements: Iterable[Element]) -> None:
         item = add()
         item.name = element.name
         item.value = value = element.value
-        if element.table or element.relation is not Relation.EXACT or element.original not in ("", value):
+        if element.table or element.relation is not Relation.EXACT or element.original != value:
             provenance = item.provenance
             provenance.original = element.original
             provenance.relation = element.relation  # type: ignore[assignment]
