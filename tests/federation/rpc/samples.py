@@ -197,7 +197,8 @@ ANSWER_BODIES: dict[Operation, st.SearchStrategy[Any]] = {
     Operation.NODE_STATE: st.builds(StateAnswer, words, times, rows_of(words)),
 }
 map_sets = st.builds(MapSet, words, digests)
-bases = st.builds(Basis, st.sampled_from(BasisKind), words, words, words, words, words)
+case_numbers = words.filter(lambda text: "\0" not in text)
+bases = st.builds(Basis, st.sampled_from(BasisKind), words, words, case_numbers, words, words)
 
 
 @st.composite
