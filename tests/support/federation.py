@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import itertools
+import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,10 +41,23 @@ __all__ = [
 ]
 
 
+_LOWEST_PORT, _SPAN, _WORKERS = 20_000, 3_000, 4
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+# Not from `random`, which is seeded alike in each worker. Below the ports that a system gives out by itself.
+_offsets = itertools.count(secrets.randbelow(_SPAN))
+
+
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free now."""
-    for _ in range(200):
-        base = random.randrange(20_000, 32_000)
+    """The first of so many ports in a row that are free now.
+
+    They are taken one after the other, out of a range of each worker's own, so that nobody is given a port that
+    was given to another who does not listen on it yet.
+    """
+    for _ in range(_SPAN):
+        offset = next(_offsets) % _SPAN
+        if offset + count > _SPAN:
+            continue
+        base = _LOWEST_PORT + _SPAN * _worker + offset
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(base, base + count):
@@ -50,7 +65,9 @@ def free_ports(count: int) -> int:
                     listening.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return base
+        for _ in range(count - 1):
+            next(_offsets)
+        return base
     raise RuntimeError("no free ports")
 
 
