@@ -8,6 +8,7 @@ how it was translated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -44,13 +45,16 @@ __all__ = ["check_basis", "shared_province", "to_local_body", "to_shared_body"]
 _ITEM = "service_item"
 _UNKNOWN = (Relation.UNMAPPED, Relation.INVALID)
 
+# A platform asks for the same few service items all day, and the code of one is no person's data.
+_check_item_code = lru_cache(maxsize=1024)(check_service_item_code)
+
 # --- what is asked ----------------------------------------------------------------------------------
 
 
 def check_basis(basis: Basis) -> None:
     """Return when the basis's item code, if there is one, is well formed. Raises OwnBadValue."""
     if basis.service_item_code:
-        _require(check_service_item_code, basis.service_item_code, "basis.service_item_code")
+        _require(_check_item_code, basis.service_item_code, "basis.service_item_code")
 
 
 def shared_province(dialect: Dialect, province: str) -> str:
@@ -248,11 +252,11 @@ def _local_elements(dialect: Dialect, kind: str, elements: tuple[Element, ...]) 
 def _joined(shared: Element, local: Element) -> Element:
     """Both steps as one: the other province's original, the worse of the two relations, both tables."""
     original = shared.original or shared.value
-    relation = max(shared.relation, local.relation)
-    table = local.table or shared.table
-    if shared.table and table != shared.table:
-        table = f"{shared.table} → {table}"
-    groups = local.groups
+    table, relation, groups = local.table, local.relation, local.groups
+    if shared.relation > relation:
+        relation = shared.relation
+    if shared.table and shared.table != table:
+        table = f"{shared.table} → {table}" if table else shared.table
     if groups:
         groups = tuple([tuple(map(_joined, *rows)) for rows in zip(shared.groups, groups, strict=True)])
     elif original == local.original and relation is local.relation and table == local.table:

@@ -40,8 +40,9 @@ def build_code_converter(code_map: CodeMap, version: str) -> Converter:
             return value, Relation.UNMAPPED
         return row.source, _INVERSE.get(row.relation, row.relation)
 
-    undated = {source: read(source, "") for source, rows in readings.items() if not any(map(_is_dated, rows))}
-    return Converter(table, read, write, MappingProxyType(undated))
+    known = {source: read(source, "") for source in _undated(readings)}
+    written = {target: write(target, "") for target in _undated(writings)}
+    return Converter(table, read, write, MappingProxyType(known), MappingProxyType(written))
 
 
 def _by(rows: tuple[MapRow, ...], key: Callable[[MapRow], str]) -> Mapping[str, tuple[MapRow, ...]]:
@@ -53,8 +54,9 @@ def _by(rows: tuple[MapRow, ...], key: Callable[[MapRow], str]) -> Mapping[str, 
     return grouped
 
 
-def _is_dated(row: MapRow) -> bool:
-    return bool(row.valid_from or row.valid_to)
+def _undated(grouped: Mapping[str, tuple[MapRow, ...]]) -> list[str]:
+    """The codes whose rows hold on every day."""
+    return [code for code, rows in grouped.items() if not any(row.valid_from or row.valid_to for row in rows)]
 
 
 def _preferred(rows: tuple[MapRow, ...], on: str) -> tuple[MapRow, ...]:

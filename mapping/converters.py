@@ -48,6 +48,7 @@ Writing = tuple[Any, Relation]
 """A local JSON value and how it relates to the shared one."""
 
 _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
+_NO_WRITINGS: Mapping[str, Writing] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,15 @@ class Converter:
     """`table` is ``name@version``, or empty when values are carried as they are.
 
     `read` and `write` take the value and the day it was written on (ISO 8601, empty when not known). `known`
-    has the readings that do not depend on the day, for converters that have finitely many.
+    and `written` have the readings and writings that do not depend on the day, for converters that have
+    finitely many.
     """
 
     table: str
     read: Callable[[Any, str], Reading]
     write: Callable[[str, str], Writing]
     known: Mapping[str, Reading] = field(default_factory=lambda: _NO_READINGS)
+    written: Mapping[str, Writing] = field(default_factory=lambda: _NO_WRITINGS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,13 +91,15 @@ class Dialect:
     def code_to_shared(self, list_name: str, local_value: str, on: date | None = None) -> Element:
         """A request parameter in shared words. Raises UnknownList when the dialect has no such parameter."""
         converter = self._parameter(list_name)
-        value, relation = converter.read(local_value, on.isoformat() if on else "")
+        settled = converter.known.get(local_value)
+        value, relation = settled or converter.read(local_value, on.isoformat() if on else "")
         return Element(list_name, value, local_value, relation, converter.table)
 
     def code_to_local(self, list_name: str, shared_value: str, on: date | None = None) -> Element:
         """A request parameter in this dialect. Raises UnknownList when the dialect has no such parameter."""
         converter = self._parameter(list_name)
-        raw, relation = converter.write(shared_value, on.isoformat() if on else "")
+        settled = converter.written.get(shared_value)
+        raw, relation = settled or converter.write(shared_value, on.isoformat() if on else "")
         return Element(list_name, str(raw), shared_value, relation, converter.table)
 
     def document_kind(self, document: Mapping[str, Any]) -> str:

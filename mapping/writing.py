@@ -19,13 +19,17 @@ _CARRIED = (Relation.UNMAPPED, Relation.INVALID)
 
 @dataclass(frozen=True, slots=True)
 class _FieldWriter:
-    """One field: its own name, where it stands, how a value is written; `rows` when it is a list."""
+    """One field: its own name, where it stands, how a value is written; `rows` when it is a list.
+
+    `made` has the elements of codes that mean the same on every day; they are made once.
+    """
 
     leaf: str
     path: tuple[tuple[str, bool], ...]
     converter: Converter | None
     on: str
     rows: KindWriter | None = None
+    made: Mapping[str, Element] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class KindWriter:
 
     def translate(self, elements: Sequence[Element]) -> tuple[Element, ...]:
         """Local elements, in the order of the shared ones."""
-        return tuple(self._translate(element, elements) for element in elements)
+        translate = self._translate
+        return tuple([translate(element, elements) for element in elements])
 
     def render(self, elements: Sequence[Element]) -> dict[str, Any]:
         """The local document. Of several elements of one name the last one stays."""
@@ -78,10 +83,12 @@ class KindWriter:
         converter = writer.converter
         if converter is None or element.groups:
             return Element(writer.leaf, element.value, element.value, Relation.INVALID, "", element.groups)
-        raw, relation = converter.write(element.value, _day(elements, writer.on))
-        return Element(
-            writer.leaf, raw if type(raw) is str else str(raw), element.value, relation, converter.table
-        )
+        value = element.value
+        made = writer.made.get(value)
+        if made is not None:
+            return made
+        raw, relation = converter.write(value, _day(elements, writer.on) if writer.on else "")
+        return Element(writer.leaf, raw if type(raw) is str else str(raw), value, relation, converter.table)
 
     def _translate_group(self, writer: _FieldWriter, rows: KindWriter, element: Element) -> Element:
         relation = Relation.INVALID if element.value else Relation.EXACT
@@ -105,17 +112,28 @@ def compile_writer(
         if rule.group != group:
             continue
         is_group = rule.converter == "group"
+        converter = None if is_group else build(rule)
         by_element[rule.element] = _FieldWriter(
             leaf=rule.leaf,
             path=tuple(
                 (part.removesuffix("|json"), part.endswith("|json")) for part in rule.local.split(".")
             ),
-            converter=None if is_group else build(rule),
+            converter=converter,
             on=rule.parameters.get("on", ""),
             rows=compile_writer(rules, build, rule.element) if is_group else None,
+            made=_made(rule.leaf, converter),
         )
     by_leaf = {writer.leaf: name for name, writer in by_element.items()}
     return KindWriter(by_element, by_leaf, {writer.path[0][0]: None for writer in by_element.values()})
+
+
+def _made(leaf: str, converter: Converter | None) -> Mapping[str, Element]:
+    if converter is None:
+        return {}
+    return {
+        value: Element(leaf, str(raw), value, relation, converter.table)
+        for value, (raw, relation) in converter.written.items()
+    }
 
 
 def _day(elements: Sequence[Element], name: str) -> str:

@@ -226,7 +226,7 @@ def read_elements(source: Iterable[wire.Element], depth: int = 0) -> tuple[Eleme
 
 def _read_element(source: wire.Element, depth: int) -> Element:
     rows = source.groups
-    groups = tuple([read_elements(row.elements, depth + 1) for row in rows]) if rows else ()
+    groups = tuple([read_elements(row.elements, depth + 1) for row in rows]) if len(rows) else ()
     if not source.HasField("provenance"):
         value = source.value
         return Element(source.name, value, value, Relation.EXACT, "", groups)
