@@ -16,8 +16,9 @@ import structlog
 from federation.errors import FederationError, OwnStoreUnavailable
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.drivers import LogConnection, connect_log, is_unavailable
+from node.store.drivers import connect_log
 from node.store.jobs import Job, StoreExchange, StoreRequest
+from node.store.log_connection import LogConnection
 from node.store.plan import Plan, RowRefusedError, look_first, number_records, settle, take_claims
 from node.store.times import to_micros
 from trust.envelope import seal, seal_batch
@@ -149,7 +150,7 @@ class BatchStore:
     def _after_failure(self, jobs: Sequence[Job], error: Exception) -> None:
         """Fail the batch when the store is gone, else take it apart."""
         connection = self._connection
-        gone = connection is None or is_unavailable(connection, error)
+        gone = connection is None or connection.is_unavailable(error)
         if not gone and connection is not None:
             try:
                 connection.rollback()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from federation.ports import Claim, ClaimState, ClaimVerdict, ExchangeMeta, RecordKind
-from node.store.drivers import LogConnection
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
+from node.store.log_connection import LogConnection
 from node.store.tables import CLAIM_FINISHED
 from trust.envelope import parse
 from trust.evidence import leaf_data

@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, inspect, text
 
 from federation.errors import OwnStoreUnavailable
 from node.store.database import POOL_SIZE, Database, open_database
-from node.store.drivers import LOG_LOCK
 from node.store.journal import StoreJournal
+from node.store.log_postgres import LOG_LOCK
 from node.store.tables import HEAD, METADATA
 from tests.support.clock import FixedClock
 from tests.support.exchanges import ASKING, OPERATION, claim_of, meta_of, next_request_id, request_of

@@ -1,0 +1,102 @@
+"""The journal's connection to PostgreSQL. Imported only where there is one: the driver weighs 9 MiB."""
+
+# ruff: noqa: D102 (the promises are those of `LogConnection`)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+from node.store.database import CONNECT_TIMEOUT_S, check_postgres
+from node.store.log_connection import FINISH, LOOK, NEXT, RECORD, RELEASE, TAKE, TAKE_OVER, ClaimRow, Row
+
+__all__ = ["LOG_LOCK", "PostgresLog"]
+
+LOG_LOCK: Final = 0x59524402
+"""Key of the PostgreSQL advisory lock under which log indices are assigned."""
+
+_STALLED_S: Final = 10
+"""After this long in the middle of a transaction a stalled process loses it, and with it the log's lock."""
+
+_UNACKNOWLEDGED_MS: Final = 5000
+"""After this long without an acknowledgement a TCP connection to the server counts as lost."""
+
+
+def _for_psycopg(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+_RECORD, _FINISH, _TAKE = _for_psycopg(RECORD), _for_psycopg(FINISH), _for_psycopg(TAKE)
+_TAKE_OVER, _RELEASE, _LOOK = _for_psycopg(TAKE_OVER), _for_psycopg(RELEASE), _for_psycopg(LOOK)
+
+
+class PostgresLog:
+    """Durable transactions take the log's advisory lock; the others commit without waiting for the disk."""
+
+    def __init__(self, conninfo: str, busy_timeout_s: float) -> None:
+        self._connection = psycopg.connect(
+            conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            tcp_user_timeout=_UNACKNOWLEDGED_MS,
+        )
+        self._cursor = self._connection.cursor()
+        self._cursor.execute(f"SET lock_timeout = {int(busy_timeout_s * 1000)}".encode())
+        self._cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALLED_S}s'".encode())
+        check_postgres(self._scalar)
+
+    def _scalar(self, sql: str) -> Any:
+        row = self._cursor.execute(sql.encode()).fetchone()
+        return row[0] if row else None
+
+    def is_unavailable(self, error: Exception) -> bool:
+        # A deadlock with another replica and a value beyond the server's limits (SQLSTATE classes 40 and 54)
+        # are about rows, although psycopg files them under operational errors.
+        if isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in {"40", "54"}:
+            return False
+        kinds = psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError | OSError
+        return isinstance(error, kinds)
+
+    def begin(self, *, durable: bool) -> int:
+        if not durable:
+            self._cursor.execute("BEGIN; SET LOCAL synchronous_commit TO off")
+            return 0
+        # READ COMMITTED: each statement sees what was committed before it, so the lock must be its own
+        # statement.
+        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); {NEXT}".encode())
+        while self._cursor.nextset():
+            pass
+        row = self._cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    def add_records(self, rows: Sequence[Row]) -> None:
+        self._cursor.executemany(_RECORD, rows)
+
+    def finish_claims(self, rows: Sequence[Row]) -> int:
+        self._cursor.executemany(_FINISH, rows)
+        return self._cursor.rowcount
+
+    def take_claims(self, rows: Sequence[Row]) -> int:
+        self._cursor.executemany(_TAKE, rows)
+        return self._cursor.rowcount
+
+    def take_over(self, row: Row) -> bool:
+        return self._cursor.execute(_TAKE_OVER, row).rowcount == 1
+
+    def release_claims(self, rows: Sequence[Row]) -> None:
+        self._cursor.executemany(_RELEASE, rows)
+
+    def look(self, asking: str, request_id: str) -> ClaimRow | None:
+        row: ClaimRow | None = self._cursor.execute(_LOOK, (asking, request_id)).fetchone()
+        return row
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self._cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,76 @@
+"""The journal's connection to SQLite."""
+
+# ruff: noqa: D102 (the promises are those of `LogConnection`)
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from node.store.database import SQLITE_PRAGMAS, check_sqlite
+from node.store.log_connection import FINISH, LOOK, NEXT, RECORD, RELEASE, TAKE, TAKE_OVER, ClaimRow, Row
+
+__all__ = ["SqliteLog"]
+
+
+class SqliteLog:
+    """WAL, synchronous=FULL; NORMAL for the length of a transaction that need not survive a power cut."""
+
+    def __init__(self, path: str, busy_timeout_s: float) -> None:
+        self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+        self._cursor = self._connection.cursor()
+        for pragma in SQLITE_PRAGMAS:
+            self._cursor.execute(pragma)
+        check_sqlite(self._scalar)
+        self._full = True
+        self._switches = 0
+
+    def _scalar(self, sql: str) -> Any:
+        return self._cursor.execute(sql).fetchone()[0]
+
+    def is_unavailable(self, error: Exception) -> bool:
+        # A damaged file is reported as DatabaseError itself; its other subclasses are about rows.
+        unavailable = isinstance(error, sqlite3.OperationalError | sqlite3.InternalError | OSError)
+        return unavailable or type(error) is sqlite3.DatabaseError
+
+    def begin(self, *, durable: bool) -> int:
+        if durable is not self._full:
+            # The pragma takes effect when it is compiled, so the text must be new each time: the driver keeps
+            # compiled statements by their text.
+            self._switches += 1
+            self._cursor.execute(
+                f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'} -- {self._switches}"
+            )
+            self._full = durable
+        self._cursor.execute("BEGIN IMMEDIATE")
+        return int(self._scalar(NEXT)) if durable else 0
+
+    def add_records(self, rows: Sequence[Row]) -> None:
+        self._cursor.executemany(RECORD, rows)
+
+    def finish_claims(self, rows: Sequence[Row]) -> int:
+        return self._cursor.executemany(FINISH, rows).rowcount
+
+    def take_claims(self, rows: Sequence[Row]) -> int:
+        return self._cursor.executemany(TAKE, rows).rowcount
+
+    def take_over(self, row: Row) -> bool:
+        return self._cursor.execute(TAKE_OVER, row).rowcount == 1
+
+    def release_claims(self, rows: Sequence[Row]) -> None:
+        self._cursor.executemany(RELEASE, rows)
+
+    def look(self, asking: str, request_id: str) -> ClaimRow | None:
+        row: ClaimRow | None = self._cursor.execute(LOOK, (asking, request_id)).fetchone()
+        return row
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
