@@ -9,10 +9,11 @@ through in an exception's text or from a library does not reach the disk either.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
@@ -54,7 +55,7 @@ def configure_logs(level: str, stream: BinaryIO | None = None) -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Sink(stream or sys.stderr.buffer))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -62,6 +63,21 @@ def configure_logs(level: str, stream: BinaryIO | None = None) -> None:
     # A library's debug and info lines may hold whole requests: only what it warns of is ours to keep.
     root.setLevel(max(number, logging.WARNING))
     logging.captureWarnings(True)
+
+
+class _Sink:
+    """Where lines go. One that cannot be written is dropped: a node whose log is away still answers and stores."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:

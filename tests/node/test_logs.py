@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -18,19 +17,19 @@ JWS = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 
 @pytest.fixture
-def stream() -> Iterator[io.BytesIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def stream() -> io.BytesIO:
     out = io.BytesIO()
     configure_logs("info", out)
-    yield out
-    structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(False)
+    return out
 
 
 def lines_of(stream: io.BytesIO) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(stream: io.BytesIO) -> None:
+    stream.close()
+    structlog.get_logger().error("nobody.reads.this")
 
 
 def test_a_line_is_json_with_level_time_and_what_it_was_given(stream: io.BytesIO) -> None:
