@@ -30,15 +30,15 @@ def pause_s(attempt: int) -> float:
 class _Item:
     """One request that is open: its envelope, its deadline on the loop's clock, and where its answer goes."""
 
-    __slots__ = ("deadline", "envelope", "future", "operation", "timer")
+    __slots__ = ("deadline", "envelope", "future", "operation")
 
-    def __init__(self, link: Link, operation: Operation, envelope: bytes, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, operation: Operation, envelope: bytes, timeout_s: float
+    ) -> None:
         self.operation = operation
         self.envelope = envelope
         self.future: asyncio.Future[bytes] = loop.create_future()
         self.deadline = loop.time() + timeout_s
-        self.timer = loop.call_at(self.deadline, link.expire, self)
 
     def answer(self, envelope: bytes) -> None:
         """Hand over the answer, unless the caller has gone or was told something else."""
@@ -68,6 +68,8 @@ class Link:
         self._unary: dict[str, Any] = {}
         self._queue: list[_Item] = []
         self._open: set[_Item] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._carriers: set[asyncio.Task[None]] = set()
         self._broken_since: float | None = None
         self._broken_last = 0.0
@@ -81,13 +83,13 @@ class Link:
         """Send one envelope with the next frame; its answer. Errors as `GrpcPeerTransport.exchange` says."""
         if len(self._open) >= self._limits.in_flight:
             raise OwnBusy(f"{self._limits.in_flight} requests to this peer are open")
-        item = _Item(self, operation, envelope, timeout_s)
+        item = _Item(self._loop, operation, envelope, timeout_s)
         self._open.add(item)
+        self._expire_at(item.deadline)
         self._enqueue(item)
         try:
             return await item.future
         finally:
-            item.timer.cancel()
             self._open.discard(item)
 
     def unary(self, method: str) -> Any:
@@ -108,6 +110,9 @@ class Link:
         await self._channel.close(drain_s or None)
         for item in list(self._open):
             item.fail(PeerUnreachable(f"the connection to {self._target} was closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for carrier in list(self._carriers):
             carrier.cancel()
         if self._carriers:
@@ -139,9 +144,24 @@ class Link:
         """What a call that failed for good means."""
         return self._late() if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else error_of_call(error)
 
-    def expire(self, item: _Item) -> None:
-        """The time of this item is over."""
-        item.fail(self._late())
+    def _expire_at(self, deadline: float) -> None:
+        """Have one timer for all that is open, at the earliest deadline: most are answered long before."""
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for item in self._open:
+            if item.deadline <= now:
+                item.fail(self._late())
+        left = [item.deadline for item in self._open if not item.future.done()]
+        if left:
+            self._expire_at(min(left))
 
     def _late(self) -> FederationError:
         if self._channel.get_state() is not grpc.ChannelConnectivity.READY:

@@ -90,6 +90,7 @@ class StoreJournal:
         self._takes = 0
         self._sole = sole_process
         self._in_flight = _InFlight()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: dict[tuple[str, str], list[asyncio.Future[bytes | None]]] = {}
         store = BatchStore(
             database, signer, clock, metrics or NoMetrics(), process=self._process, sign_batches=sign_batches
@@ -104,7 +105,7 @@ class StoreJournal:
 
     async def start(self) -> None:
         """Start the writer ahead of the first call. Every other method does so when needed."""
-        self._outbox.start(asyncio.get_running_loop())
+        self._running_loop()
 
     async def close(self) -> None:
         """Store what waits, then end the writer. The database stays open."""
@@ -209,12 +210,18 @@ class StoreJournal:
 
     # --- inside ---
 
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the first call, with the writer started for it: a journal serves one loop."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._outbox.start(self._loop)
+        return self._loop
+
     def _future(self) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().create_future()
+        return self._running_loop().create_future()
 
     def _submit(self, job: Job) -> asyncio.Future[Any]:
         self._in_flight.turn()
-        self._outbox.start(job.future.get_loop())
         return self._outbox.submit(job)
 
     async def _look(self, claim: Claim) -> tuple[bool, bytes | None]:
