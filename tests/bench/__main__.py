@@ -20,7 +20,7 @@ from aiohttp import web
 
 from simulators.population import Population
 from simulators.registry import make_registry
-from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, questions
+from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
 from tests.bench.load import Outcome, closed_loop, open_loop
 from tests.bench.mix import padding, run_mix
 from tests.bench.processes import Process, ended
@@ -39,6 +39,7 @@ class Row:
     """One line of the table."""
 
     load: str
+    turn: int
     chain: str
     outcome: Outcome
     cpu_us: float
@@ -59,32 +60,32 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def _closed(contender: Contender, concurrency: int, total: int) -> Row:
+async def _closed(contender: Contender, concurrency: int, total: int, turn: int = 0) -> Row:
     before = sum(process.cpu_s for process in contender.nodes)
     outcome = await closed_loop(
         "127.0.0.1", contender.port, contender.request, concurrency=concurrency, total=total
     )
-    return _row(f"{concurrency} in flight", contender, outcome, before)
+    return _row(f"{concurrency} in flight", turn, contender, outcome, before)
 
 
 async def _open(contender: Contender, rate: int, seconds: float) -> Row:
     before = sum(process.cpu_s for process in contender.nodes)
     outcome = await open_loop("127.0.0.1", contender.port, contender.request, rate=rate, seconds=seconds)
-    return _row(f"{rate}/s open", contender, outcome, before)
+    return _row(f"{rate}/s open", 0, contender, outcome, before)
 
 
-def _row(load: str, contender: Contender, outcome: Outcome, before: float) -> Row:
+def _row(load: str, turn: int, contender: Contender, outcome: Outcome, before: float) -> Row:
     spent = sum(process.cpu_s for process in contender.nodes) - before
-    return Row(load, contender.name, outcome, spent / max(1, len(outcome.latencies)) * 1e6)
+    return Row(load, turn, contender.name, outcome, spent / max(1, len(outcome.latencies)) * 1e6)
 
 
 def _print_table(rows: list[Row]) -> None:
-    bare = {row.load: row for row in rows if row.chain == "bare"}
+    bare = {(row.load, row.turn): row for row in rows if row.chain == "bare"}
     _say(
         f"\n{'load':<14}{'chain':<28}{'q/s':>7}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs/q':>10}{'CPU ×':>8}{'p50 ×':>8}"
     )
     for row in rows:
-        floor, outcome = bare[row.load], row.outcome
+        floor, outcome = bare[row.load, row.turn], row.outcome
         _say(
             f"{row.load:<14}{row.chain:<28}{outcome.per_second:>7.0f}{outcome.percentile(0.5) * 1e3:>9.2f}"
             f"{outcome.percentile(0.99) * 1e3:>9.2f}{row.cpu_us:>10.0f}{row.cpu_us / floor.cpu_us:>8.2f}"
@@ -129,8 +130,8 @@ async def _compare(contenders: list[Contender], share: float) -> list[Row]:
     for contender in contenders:
         await _closed(contender, 32, int(1000 * share))  # warm
     rows: list[Row] = []
-    for concurrency, total in ((1, 600), (32, 4000), (32, 4000)):
-        rows += [await _closed(one, concurrency, int(total * share)) for one in contenders]
+    for turn, (concurrency, total) in enumerate(((1, 600), (32, 4000), (32, 4000))):
+        rows += [await _closed(one, concurrency, int(total * share), turn) for one in contenders]
     for rate in _RATES:
         rows += [await _open(one, rate, 8 * share) for one in contenders]
     return rows
@@ -151,7 +152,7 @@ async def _memory(contender: Contender, share: float) -> None:
 
 async def _run(share: float) -> None:
     population = Population()
-    bodies = questions(population, 200)
+    bodies = questions(card_holders(population, 200))
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yrd-bench-")))
         processes = stack.enter_context(ended([]))

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +50,9 @@ deadline_s = 30
 """
 
 
+_REGISTRY = "answer_bytes = 16777216"
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Bytes of each message of a query; the bare chain carries as many."""
@@ -69,11 +72,26 @@ def _post(path: str, body: bytes, authorization: str, port: int) -> bytes:
     ).encode() + body
 
 
-def questions(population: Population, count: int) -> list[bytes]:
+_CARD = "11100000000013127D001"
+
+
+def card_holders(population: Population, count: int) -> list[str]:
+    """Citizen numbers of so many residents of Zhejiang whose identity card lies there."""
+    found: list[str] = []
+    for index in range(population.residents):
+        number = population.resident(ANSWERING, index).citizen_number
+        if any(paper.certificate_type == _CARD for paper in population.papers_in(ANSWERING, "111", number)):
+            found.append(number)
+        if len(found) == count:
+            break
+    return found
+
+
+def questions(numbers: Sequence[str]) -> list[bytes]:
     """Bodies of POST /v1/certificates/query in Shanghai's words: the identity cards of Zhejiang's residents."""
     dialect = load_dialect(ASKING)
     id_type = dialect.code_to_local("holder_id_type", "111").value
-    kind = dialect.code_to_local("certificate_type", "11100000000013127D001").value
+    kind = dialect.code_to_local("certificate_type", _CARD).value
     basis = {
         "kind": "official_duty",
         "service_item_name": "居住证办理",
@@ -85,13 +103,13 @@ def questions(population: Population, count: int) -> list[bytes]:
         orjson.dumps(
             {
                 "province": ANSWERING,
-                "holder": {"id_type": id_type, "id": population.resident(ANSWERING, n).citizen_number},
+                "holder": {"id_type": id_type, "id": number},
                 "certificate_type": kind,
                 "basis": basis,
                 "officer": "bench",
             }
         )
-        for n in range(count)
+        for number in numbers
     ]
 
 
@@ -137,7 +155,8 @@ class NodeChain:
         access.write_text(_ACCESS, "utf-8")
         shape = Path(__file__).parents[2] / "simulators" / "shapes" / f"{_SHAPES[province]}.toml"
         stub = f"http://127.0.0.1:{self.base_port + 1}"
-        registry.write_text(shape.read_text("utf-8").replace("{base_url}", stub), "utf-8")
+        section = shape.read_text("utf-8").replace("{base_url}", stub)
+        registry.write_text(section.replace("[registry]", f"[registry]\n{_REGISTRY}", 1), "utf-8")
         base = str(self._base(province))
         yrd(
             *("init", "--province", province, "--dir", folder, "--anchor", anchor / "anchor.public.json"),

@@ -15,14 +15,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from simulators.population import Population
-from tests.bench.chains import ANSWERING, BareChain, NodeChain, questions
+from tests.bench.chains import BareChain, NodeChain, card_holders, questions
 from tests.bench.load import closed_loop
 from tests.bench.processes import Process
 
 __all__ = ["padding", "run_mix"]
 
 _MIX = ((0.300, 2_000), (0.600, 10_000), (0.090, 100_000), (0.009, 2_000_000), (0.001, 10_000_000))
-_FIRST_RESIDENT = 500
+_FIRST_HOLDER = 200
 _CONCURRENCY = 16
 _SEED = 6
 _LEAST = 2_000
@@ -32,8 +32,8 @@ _LEAST = 2_000
 def padding(population: Population) -> Any:
     """A middleware for the registry: the certificates of five residents carry a remark of the mix's sizes."""
     sizes = {
-        population.resident(ANSWERING, _FIRST_RESIDENT + number).citizen_number.encode(): size - _LEAST
-        for number, (_, size) in enumerate(_MIX)
+        number.encode(): size - _LEAST
+        for number, (_, size) in zip(_padded(population), _MIX, strict=True)
         if size > _LEAST
     }
 
@@ -51,6 +51,11 @@ def padding(population: Population) -> Any:
     return pad
 
 
+def _padded(population: Population) -> list[str]:
+    """One holder for each size; others than those of the bench's other loads."""
+    return card_holders(population, _FIRST_HOLDER + len(_MIX))[_FIRST_HOLDER:]
+
+
 def _order(total: int) -> list[int]:
     """Which size each request asks for: the mix's shares, in a fixed random order."""
     order = [number for number, (share, _) in enumerate(_MIX) for _ in range(round(share * total))]
@@ -61,7 +66,7 @@ def _order(total: int) -> list[int]:
 async def run_mix(nodes: NodeChain, bare: BareChain, share: float, say: Callable[[str], None]) -> None:
     """Run the mix through both chains and print what it cost."""
     order = _order(max(1000, int(2000 * share)))
-    bodies = questions(Population(), _FIRST_RESIDENT + len(_MIX))[_FIRST_RESIDENT:]
+    bodies = questions(_padded(Population()))
     made = [nodes.requests([body])(0) for body in bodies]
     sized = [bare.sized_request(size - _LEAST) for _, size in _MIX]
     say(f"\nX-Road's mix, {len(order)} queries, {_CONCURRENCY} in flight")

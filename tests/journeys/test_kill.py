@@ -25,7 +25,7 @@ from aiohttp import web
 
 from simulators.population import Population
 from simulators.registry import make_registry
-from tests.bench.chains import ANSWERING, ASKING, LIMITS, NodeChain, questions
+from tests.bench.chains import ANSWERING, ASKING, LIMITS, NodeChain, card_holders, questions
 from tests.bench.processes import ended
 from tests.support.federation import free_ports
 
@@ -175,7 +175,7 @@ async def running_chain(folder: Path, origin: str) -> AsyncIterator[NodeChain]:
 async def test_what_a_client_was_given_is_in_both_logs_whichever_node_is_killed(tmp_path: Path) -> None:
     population, folder, acknowledged = Population(), tmp_path / "chain", 0
     logs = {province: Log(folder / province / "node.db") for province in KINDS}
-    bodies = cycle(questions(population, 64))
+    bodies = cycle(questions(card_holders(population, 64)))
     async with (
         serving_registry(population) as origin,
         running_chain(folder, origin) as chain,

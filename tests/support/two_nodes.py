@@ -18,7 +18,7 @@ from aiohttp import web
 from node.config import read_config
 from simulators.population import Population
 from simulators.registry import SHAPES, make_registry
-from tests.bench.chains import ANSWERING, ASKING, questions
+from tests.bench.chains import ANSWERING, ASKING, card_holders, questions
 from tests.support.federation import (
     RunningNode,
     command,
@@ -152,7 +152,7 @@ async def _serving_registry(port: int) -> AsyncIterator[None]:
 
 @cache
 def _question() -> bytes:
-    return questions(_POPULATION, 1)[0]
+    return questions(card_holders(_POPULATION, 1))[0]
 
 
 def good_question() -> dict[str, Any]:
