@@ -64,6 +64,10 @@ __all__ = [
 ]
 
 _SKEW = timedelta(seconds=60)
+_STATUS_EVERY = timedelta(seconds=180)
+"""A status this much older than the exchange is still the one of that moment: the anchor signs one a minute,
+nodes fetch it a minute later, and clocks differ by as much.
+"""
 _ASKING, _ANSWERING, _EXPORTING = ROLES
 
 
@@ -90,8 +94,10 @@ def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -
     if exporter.entity_id != manifest.exported_by:
         raise EvidenceBroken(MANIFEST, f"it names {manifest.exported_by}, its chain {exporter.entity_id}")
     request, opened_request, asking = _open_request(file)  # 4
-    answer, answering = _open_answer(file, request)  # 5
-    _check_headers(request, opened_request, answer, asking, answering, manifest)  # 6
+    answer, opened_answer, answering = _open_answer(file, request)  # 5
+    _check_headers(request, opened_request, asking, answering, manifest)  # 6
+    if answer is not None and opened_answer is not None:
+        _check_answer_header(request, opened_request, answer, opened_answer)
     indices = _check_records(file, exported_by_asker=exporter.entity_id == asking.entity_id)  # 7
     status = _check_status(file, anchor, manifest, request, answer)  # 8
     return EvidenceReport(
@@ -104,7 +110,7 @@ def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -
         anchor=anchor.entity_id,
         log_indices=indices,
         status_sequence=None if status is None else status.sequence,
-        checks=_checks(answer, status),
+        checks=_checks(request, answer, status),
     )
 
 
@@ -138,14 +144,13 @@ def _open_request(file: _File) -> tuple[Request, Opened, NodeProfile]:
     return request, open_envelope_part(REQUEST, sealed, asking.envelope_keys), asking
 
 
-def _open_answer(file: _File, request: Request) -> tuple[Answer | None, NodeProfile]:
+def _open_answer(file: _File, request: Request) -> tuple[Answer | None, Opened | None, NodeProfile]:
     if ANSWER not in file.parts:
-        return None, _chain(file, _ANSWERING, request.header.asked_at)[0]
+        return None, None, _chain(file, _ANSWERING, request.header.asked_at)[0]
     sealed = parse_envelope_part(file.parts, ANSWER)
     answer = _decoded(ANSWER, file.codec.decode_answer, sealed)
     answering, _ = _chain(file, _ANSWERING, answer.header.answered_at)
-    open_envelope_part(ANSWER, sealed, answering.envelope_keys)
-    return answer, answering
+    return answer, open_envelope_part(ANSWER, sealed, answering.envelope_keys), answering
 
 
 def _decoded(part: str, decode: Callable[[str, bytes], Any], sealed: Sealed) -> Any:
@@ -158,12 +163,11 @@ def _decoded(part: str, decode: Callable[[str, bytes], Any], sealed: Sealed) -> 
 def _check_headers(
     request: Request,
     opened: Opened,
-    answer: Answer | None,
     asking: NodeProfile,
     answering: NodeProfile,
     manifest: Manifest,
 ) -> None:
-    """Step 6."""
+    """Step 6, for the request."""
     asked = request.header
     _agree(REQUEST, "asking node", asked.asking, asking.entity_id)
     _agree(REQUEST, "answering node", asked.answering, answering.entity_id)
@@ -171,9 +175,12 @@ def _check_headers(
     _agree(MANIFEST, "request id", manifest.request_id, asked.request_id)
     if manifest.exported_by not in (asked.asking, asked.answering):
         raise EvidenceBroken(MANIFEST, f"{manifest.exported_by} took no part in this exchange")
-    if answer is None:
-        return
-    given = answer.header
+
+
+def _check_answer_header(request: Request, opened: Opened, answer: Answer, opened_answer: Opened) -> None:
+    """Step 6, for the answer."""
+    asked, given = request.header, answer.header
+    _agree(ANSWER, "type", opened_answer.payload_type, asked.operation.answer_type)
     _agree(ANSWER, "request id", given.request_id, asked.request_id)
     _agree(ANSWER, "identity of the request", given.request_identity.hex(), opened.identity.hex())
     _agree(ANSWER, "asking node", given.asking, asked.asking)
@@ -251,7 +258,26 @@ def _named(node: NodeProfile) -> NamedNode:
     return NamedNode(node.entity_id, node.province, node.name)
 
 
-def _checks(answer: Answer | None, status: TrustStatus | None) -> tuple[Check, ...]:
+def _said_of_status(request: Request, answer: Answer | None, status: TrustStatus | None) -> Sentence:
+    """What the enclosed status can tell; one from before the exchange tells nothing of what came after it."""
+    if status is None:
+        return Sentence(
+            "文件中没有状态声明，撤销与否未核", "no trust status in the file: revocation not checked"
+        )
+    last = answer.header.answered_at if answer else request.header.asked_at
+    if status.issued_at + _STATUS_EVERY < last:
+        at = status.issued_at.isoformat()
+        return Sentence(
+            f"状态声明第 {status.sequence} 号签于 {at}，早于本次交换：其后是否撤销未核",
+            f"status {status.sequence} is of {at}, before the exchange: later revocation not checked",
+        )
+    return Sentence(
+        f"状态声明第 {status.sequence} 号：当时双方均未被撤销",
+        f"by status {status.sequence} neither was revoked",
+    )
+
+
+def _checks(request: Request, answer: Answer | None, status: TrustStatus | None) -> tuple[Check, ...]:
     said = [
         Sentence("文件格式唯一，逐字节一致", "the container is spelled as only this format spells it"),
         Sentence("清单与各部分的长度和摘要一致", "the manifest fits every part, by size and SHA-256"),
@@ -270,13 +296,6 @@ def _checks(answer: Answer | None, status: TrustStatus | None) -> tuple[Check, .
         ),
         Sentence("请求与答复的各项一致", "the headers agree with each other and with the signers"),
         Sentence("日志叶子与原始字节一致", "the log leaves are those of these bytes"),
-        Sentence(
-            f"状态声明第 {status.sequence} 号：当时双方均未被撤销",
-            f"by status {status.sequence} neither was revoked",
-        )
-        if status
-        else Sentence(
-            "文件中没有状态声明，撤销与否未核", "no trust status in the file: revocation not checked"
-        ),
+        _said_of_status(request, answer, status),
     ]
     return tuple(Check(number, sentence) for number, sentence in enumerate(said, start=1))

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from federation.errors import EvidenceBroken as NotExportable
 from federation.errors import OwnNotFound
 from federation.evidence import render_report, verify_evidence
+from federation.ports import RecordKind
 from federation.query import (
+    Answer,
     CertificateAnswer,
     CertificateGet,
     CertificateTypes,
@@ -354,6 +356,18 @@ async def test_an_answer_that_does_not_fit_its_request_is_refused(
     assert broken(world, await world.export(exchange)).part == ANSWER
 
 
+async def test_an_answer_whose_payload_is_of_another_operation_than_its_header_is_refused(
+    world: World,
+) -> None:
+    exchange = Exchange(world, answered=False, exported_by=ANSWERING)
+    header = exchange.answer_header(Operation.CERTIFICATES_QUERY, exchange.records[0].identity, None)
+    payload = CODEC.encode_answer(Answer(header, PAPERS))
+    lie = seal(Operation.CERTIFICATES_GET.answer_type, payload, world.envelope_keys[ANSWERING])
+    exchange.records.append(exchange.record(1, RecordKind.ANSWERED_ANSWER, lie, Operation.CERTIFICATES_QUERY))
+    error = broken(world, await world.export(exchange, ANSWERING))
+    assert (error.part, "its type is" in error.detail) == (ANSWER, True)
+
+
 async def test_a_leaf_of_other_bytes_is_refused(world: World) -> None:
     exchange = Exchange(world)
     other = b"\x01" + hashlib.sha256(b"other").digest()
@@ -381,6 +395,13 @@ async def test_a_node_that_was_revoked_later_was_a_member_then(world: World) -> 
     world.publish(NOON, [Revocation(ANSWERING, NOON + timedelta(days=1), "later")])
     report = verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC)
     assert report.outcome == "answered"
+
+
+async def test_a_status_from_before_the_exchange_says_nothing_of_what_came_after_it(world: World) -> None:
+    world.publish(NOON - timedelta(hours=1))
+    text = render_report(verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC))
+    assert "before the exchange: later revocation not checked" in text
+    assert "neither was revoked" not in text
 
 
 async def test_a_status_by_anyone_else_is_refused(world: World) -> None:

@@ -154,13 +154,13 @@ class Exchange:
         kinds = (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER)
         if not asks:
             kinds = (RecordKind.ANSWERED_REQUEST, RecordKind.ANSWERED_ANSWER)
-        self.records = [self._record(0, kinds[0], sealed, operation)]
+        self.records = [self.record(0, kinds[0], sealed, operation)]
         if not answered:
             return
-        header = replace(self._answer_header(operation, sealed.identity, refusal), **(answer_says or {}))
+        header = replace(self.answer_header(operation, sealed.identity, refusal), **(answer_says or {}))
         payload = CODEC.encode_answer(Answer(header, None if refusal else answer))
         sealed = seal(header.operation.answer_type, payload, world.envelope_keys[ANSWERING])
-        self.records.append(self._record(1, kinds[1], sealed, operation))
+        self.records.append(self.record(1, kinds[1], sealed, operation))
 
     async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
         return self.records if request_id == self.request_id else []
@@ -180,9 +180,10 @@ class Exchange:
             map_set=MAP_SET,
         )
 
-    def _answer_header(
+    def answer_header(
         self, operation: Operation, identity: bytes, refusal: tuple[str, str] | None
     ) -> AnswerHeader:
+        """What the answering node says of its answer."""
         return AnswerHeader(
             request_id=self.request_id,
             request_identity=identity,
@@ -197,7 +198,8 @@ class Exchange:
             refusal_detail=refusal[1] if refusal else "",
         )
 
-    def _record(self, index: int, kind: RecordKind, sealed: Sealed, operation: Operation) -> StoredRecord:
+    def record(self, index: int, kind: RecordKind, sealed: Sealed, operation: Operation) -> StoredRecord:
+        """An envelope as the log has it."""
         meta = ExchangeMeta(self.request_id, ASKING, ANSWERING, operation, "demo-portal")
         at, salt = NOON + timedelta(milliseconds=100 * index), bytes([index]) * 16
         micros = int(at.timestamp() * 1_000_000)
