@@ -154,6 +154,9 @@ class Asker:
         answered = record_of(records, RecordKind.ASKED_ANSWER)
         if answered is not None:
             return self._result(exchange, stored_answer(self._parts.codec, answered))
+        running = self._running.get(request_id)
+        if running is not None:  # another fetch came first while the log was read: one answer is stored once
+            return await asyncio.shield(running[1])
         return await self._run(exchange, self._fetch(exchange), began_s)
 
     async def drain(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from federation.errors import (
 from federation.exchange import ExchangeLimits
 from federation.face import face_digest
 from federation.observe import Side
-from federation.ports import RecordKind
+from federation.ports import RecordKind, StoredRecord
 from federation.query import (
     Basis,
     BasisKind,
@@ -386,6 +387,33 @@ async def test_fetching_while_it_is_asked_waits_for_the_same_result() -> None:
     zj.registry.hold.set()
     assert await asked == await fetched
     assert len(sh.journal.records) == 2
+
+
+async def test_two_who_fetch_at_once_get_one_answer_that_is_stored_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sh, zj = make_country()
+    find_records = sh.journal.find_records
+
+    async def read_as_a_store_does(request_id: str) -> Sequence[StoredRecord]:
+        records = await find_records(request_id)
+        await asyncio.sleep(0)
+        return records
+
+    monkeypatch.setattr(sh.journal, "find_records", read_as_a_store_does)
+    request_id = sh.asker.new_request_id()
+    reach = sh.transport.tamper
+
+    def lose(_envelope: bytes) -> bytes:
+        raise PeerTimeout("deadline")
+
+    sh.transport.tamper = lose
+    with pytest.raises(PeerTimeout):
+        await sh.asker.ask(command(sh, zj, request_id=request_id))
+    sh.transport.tamper = reach
+    first, second = await asyncio.gather(sh.asker.fetch(request_id), sh.asker.fetch(request_id))
+    assert first == second
+    assert sh.journal.kinds() == [RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER]
 
 
 async def test_only_the_own_requests_can_be_fetched_and_only_what_is_finished() -> None:
