@@ -57,12 +57,14 @@ class Assertions:
         claims = self._verified_claims(assertion, client_id, jwks)
         now_s = self._clock.now().timestamp()
         expires_s, jti = claims["exp"], claims["jti"]
+        if not isinstance(jti, str) or not 1 <= len(jti) <= 256 or not jti.isprintable():
+            raise AssertionRejectedError("jti must be a text of 1 to 256 printable characters")
         if expires_s > now_s + _LONGEST_LIFE_S + self._skew_s:
             raise AssertionRejectedError(f"exp is more than {_LONGEST_LIFE_S} s from now")
         if claims["iat"] < now_s - _LONGEST_LIFE_S - self._skew_s:
             raise AssertionRejectedError(f"iat is more than {_LONGEST_LIFE_S} s ago")
         kept_until = datetime.fromtimestamp(expires_s + self._skew_s, UTC)
-        if not jti or len(jti) > 256 or not await self._replays.use_once(client_id, jti, kept_until):  # 5
+        if not await self._replays.use_once(client_id, jti, kept_until):  # 5
             raise AssertionRejectedError("jti must be new each time")
 
     def _verified_claims(self, assertion: str, client_id: str, jwks: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,10 @@ async def test_an_authorization_header_that_cannot_be_read(platform: Platform, h
         {"iat": 99_999_999_999},
         {"jti": None},
         {"jti": ""},
+        {"jti": 7},
+        {"jti": ["a"]},
+        {"jti": "a\0b"},
+        {"jti": "a" * 257},
         {"nbf": 99_999_999_999},
     ],
 )
