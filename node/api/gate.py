@@ -52,6 +52,13 @@ class Call:
     request_id: str
     client_id: str
     traceparent: str
+    scope: frozenset[str]
+    operations: frozenset[str]
+
+    def require(self, right: str) -> None:
+        """Return when both the token and its client have this right. Raises OwnForbidden."""
+        if not (is_granted(right, self.scope) and is_granted(right, self.operations)):
+            raise OwnForbidden(f"this client, or its token, has no right to {right}")
 
 
 class Gate:
@@ -71,12 +78,15 @@ class Gate:
         client = self._clients.find(permit.client_id)
         if client is None:
             raise OwnUnauthenticated("the client was removed or disabled", field="authorization")
-        if right and not (is_granted(right, permit.scope) and is_granted(right, client.operations)):
-            raise OwnForbidden(f"this client, or its token, has no right to {right}")
-        if not right:
-            self._draw(client.client_id)
         traceparent = traceparent_of(request.headers.get("traceparent"))
-        return Call(request, request[REQUEST_ID], client.client_id, traceparent)
+        call = Call(
+            request, request[REQUEST_ID], client.client_id, traceparent, permit.scope, client.operations
+        )
+        if right:
+            call.require(right)
+        else:
+            self._draw(client.client_id)
+        return call
 
     def _draw(self, client_id: str) -> None:
         wait_s = self._reads.take(client_id)

@@ -79,7 +79,8 @@ class EvidenceReads:
         """What is stored of a request, with its answer; one that is missing is fetched from the peer."""
         call = self._gate.admit(request, "")
         request_id, as_file = request.match_info["request_id"], _wants_file(request)
-        await self._own_records(call, request_id)
+        records = await self._own_records(call, request_id)
+        call.require(records[0].meta.operation.value)  # what it may not ask it may not read again either
         answer = await self._fetch(call, request_id)
         if as_file:
             return await self._file(request_id)

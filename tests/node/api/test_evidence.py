@@ -49,6 +49,18 @@ async def test_another_clients_request_is_not_there(platform: Platform) -> None:
         assert HOLDER not in str(problem)
 
 
+async def test_a_token_without_the_right_to_ask_does_not_read_what_was_answered(platform: Platform) -> None:
+    request_id, _ = await ask(platform)
+    for suffix in ("", "?format=file"):
+        status, _, problem = await platform.send(
+            "GET",
+            f"/v1/evidence/{request_id}{suffix}",
+            headers=platform.token("portal", "services.search"),
+        )
+        assert (status, problem["code"]) == (403, "own.forbidden")
+        assert HOLDER not in str(problem)
+
+
 @pytest.mark.parametrize("request_id", ["x", "0192d6a0-0000-7000-8000-000000000000", "%00", "a" * 300])
 async def test_what_was_never_asked_is_not_there(platform: Platform, request_id: str) -> None:
     status, _, problem = await platform.send("GET", f"/v1/evidence/{request_id}")
