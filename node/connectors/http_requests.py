@@ -16,6 +16,7 @@ import orjson
 from aiohttp import BytesPayload
 from yarl import URL
 
+from federation.errors import RegistryNotOffered
 from node.connectors.settings import HttpOperation
 
 __all__ = ["RequestWriter"]
@@ -60,7 +61,18 @@ def _url_writer(at: str) -> Callable[[Parameters], URL]:
 
 
 def _fill(at: str, parameters: Parameters) -> str:
-    return re.sub(r"\{(\w+)\}", lambda match: quote(parameters.get(match[1], ""), safe=""), at)
+    return re.sub(r"\{(\w+)\}", lambda match: _segment(match[1], parameters.get(match[1], "")), at)
+
+
+def _segment(name: str, value: str) -> str:
+    """A value as one part of a path.
+
+    Raises RegistryNotOffered for what would lead to another path: nothing, ``.`` and ``..``, which mean the
+    same percent-encoded (WHATWG URL §4.4).
+    """
+    if value in ("", ".", ".."):
+        raise RegistryNotOffered(f"this registry has nothing under such a {name}")
+    return quote(value, safe="")
 
 
 def _query_writer(at: str, operation: HttpOperation) -> Callable[[Parameters], URL]:

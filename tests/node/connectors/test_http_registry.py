@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from federation.errors import FederationError, RegistryBadAnswer, RegistryTimeout, RegistryUnreachable
+from federation.errors import (
+    FederationError,
+    RegistryBadAnswer,
+    RegistryNotOffered,
+    RegistryTimeout,
+    RegistryUnreachable,
+)
 from federation.query import Operation
 from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings
@@ -64,6 +70,14 @@ async def test_a_value_in_the_path_is_encoded_whole() -> None:
         answer = await registry.look_up(Operation.SERVICES_GET, {"item_code": "a/b"}, timeout_s=3)
         assert answer.documents == (ITEM,)
         assert server.seen == [{"path": "/items/a%2Fb"}]
+
+
+@pytest.mark.parametrize("code", ["", ".", ".."])
+async def test_a_value_that_would_lead_to_another_path_is_not_sent(code: str) -> None:
+    async with RegistryServer([], [ITEM]) as server, opened(server) as registry:
+        with pytest.raises(RegistryNotOffered):
+            await registry.look_up(Operation.SERVICES_GET, {"item_code": code}, timeout_s=3)
+        assert server.seen == []
 
 
 async def test_a_status_can_mean_that_there_is_nothing() -> None:
