@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from mapping.element import Element
 
-__all__ = ["differing_names", "face_digest"]
+__all__ = ["differing_names", "face_digest", "shows_face"]
 
 _NOT_FACE = frozenset(("证照状态", "证照摘要"))
 
@@ -23,6 +23,11 @@ def face_digest(elements: Sequence[Element]) -> bytes:
     """
     rows = sorted(f"{e.name}\x1f{e.value}\x1e" for e in elements if e.value and e.name not in _NOT_FACE)
     return hashlib.sha256("".join(rows).encode()).digest()
+
+
+def shows_face(presented: Sequence[Element]) -> bool:
+    """Whether anything of the face is among the presented elements: of nothing, nothing can be valid."""
+    return any(element.name not in _NOT_FACE for element in presented)
 
 
 def differing_names(presented: Sequence[Element], held: Sequence[Element]) -> tuple[str, ...]:

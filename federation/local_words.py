@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from federation.errors import OwnBadValue, OwnUnknownCode, OwnUnknownProvince
+from federation.face import shows_face
 from federation.query import (
     AnswerBody,
     Basis,
@@ -108,6 +109,8 @@ def _shared_verify(dialect: Dialect, body: CertificateVerify) -> CertificateVeri
         raise OwnBadValue("expected a SHA-256 of 32 bytes", field="digest")
     kind = parse_certificate_id(certificate_id).certificate_type
     face = _shared_face(dialect, kind, body.face) if body.face else ()
+    if not body.digest and not shows_face(face):
+        raise OwnBadValue("expected something of the face besides state and digest", field="face")
     return CertificateVerify(certificate_id, body.digest, face)
 
 

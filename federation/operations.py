@@ -13,7 +13,8 @@ from typing import Any
 
 from federation.access import Grant
 from federation.bodies import cut_body
-from federation.errors import AccessDenied, RegistryBadAnswer, RegistryNotOffered
+from federation.errors import AccessDenied, PeerMalformed, RegistryBadAnswer, RegistryNotOffered
+from federation.face import shows_face
 from federation.ports import Clock, LocalDocument, LocalRegistry, RegistryAnswer
 from federation.query import (
     AnswerBody,
@@ -107,6 +108,10 @@ class Operations:
         return CertificateAnswer(await self._one(body.certificate_id, look))
 
     async def _verify(self, body: CertificateVerify, look: _Look) -> AnswerBody:
+        if not body.digest and not shows_face(body.face):
+            raise PeerMalformed(
+                "digest or face: one of the two is needed; state and digest are not of the face"
+            )
         _require_fields(body, look.grant)
         held = await self._one(body.certificate_id, look)
         if held is not None and not look.grant.covers_type(held.certificate_type):

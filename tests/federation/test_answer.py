@@ -30,6 +30,7 @@ from federation.query import (
     BasisKind,
     CertificateQuery,
     CertificatesAnswer,
+    CertificateVerify,
     MapSet,
     Operation,
     Outcome,
@@ -38,11 +39,14 @@ from federation.query import (
     RequestHeader,
 )
 from federation.rpc.convert import ProtobufCodec
+from mapping.element import Element
+from mapping.identifiers import make_certificate_id
 from tests.support.clock import NOON
-from tests.support.exchange import DUTY, HOLDER, ID_CARD, MARRIAGE, Node, id_card, make_country
+from tests.support.exchange import AUTHORITY, DUTY, HOLDER, ID_CARD, MARRIAGE, Node, id_card, make_country
 from trust.envelope import Sealed, parse, seal, unseal
 
 QUERY = CertificateQuery("111", HOLDER)
+CARD_ID = make_certificate_id(ID_CARD, AUTHORITY, "A1")
 RULE = (
     '{{ rule = "{name}", asking = "310000", platform = "{platform}", operations = ["*"], '
     'certificate_types = {types}, fields = {fields}, service_items = ["*"], bases = ["official_duty"] }}'
@@ -62,7 +66,7 @@ def policy(
 
 
 def request(asker: Node, target: Node, body: RequestBody = QUERY, **changes: Any) -> Sealed:
-    operation = Operation.CERTIFICATES_QUERY
+    operation = changes.get("operation", Operation.CERTIFICATES_QUERY)
     described: dict[str, Any] = {
         "request_id": asker.asker.new_request_id(),
         "asking": asker.entity_id,
@@ -207,6 +211,14 @@ async def test_a_document_without_an_id_is_a_bad_answer_of_the_registry() -> Non
     sh, zj = make_country()
     del zj.registry.documents[0]["ZZBS"]
     assert (await send(sh, zj, request(sh, zj))).header.refusal_code == "registry.bad_answer"
+
+
+async def test_a_state_alone_is_refused_and_never_called_valid() -> None:
+    sh, zj = make_country()
+    body = CertificateVerify(CARD_ID, face=(Element("证照状态", "01"),))
+    answer = await send(sh, zj, request(sh, zj, body, operation=Operation.CERTIFICATES_VERIFY))
+    assert (answer.header.refusal_code, answer.body) == ("peer.malformed", None)
+    assert zj.registry.looked_up == []
 
 
 async def test_an_answer_that_is_too_large_is_refused() -> None:

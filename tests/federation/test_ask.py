@@ -14,6 +14,7 @@ from federation.errors import (
     AccessConsentUnsupported,
     AccessDenied,
     FederationError,
+    OwnBadValue,
     OwnBusy,
     OwnDeadline,
     OwnNotFound,
@@ -479,6 +480,16 @@ async def test_a_presented_face_is_compared_with_the_one_held(
     presented = CertificateVerify(CARD_ID, face=tuple(Element(*pair) for pair in face.items()))
     result = await sh.asker.ask(command(sh, zj, presented))
     assert result.body == (verdict or VerifyAnswer(Verdict.UNKNOWN))
+
+
+async def test_a_state_alone_is_nothing_that_could_be_valid() -> None:
+    sh, zj = make_country()
+    state = sh.registry.dialect.field_name(ID_CARD, "证照状态")
+    value = sh.registry.dialect.to_local(ID_CARD, (Element("证照状态", "01"),))[0].value
+    with pytest.raises(OwnBadValue) as caught:
+        await sh.asker.ask(command(sh, zj, CertificateVerify(CARD_ID, face=(Element(state, value),))))
+    assert caught.value.field == "face"
+    assert sh.transport.sent == []
 
 
 async def test_a_digest_is_compared_with_that_of_the_face_held() -> None:
