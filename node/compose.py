@@ -45,7 +45,7 @@ from node.operations import make_operations_app
 from node.steering import Steering, read_access, read_dialect
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
-from node.store.idempotency import IdempotencyRows
+from node.store.idempotency import LEASE_S, IdempotencyRows
 from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
@@ -108,7 +108,8 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         peer_server = _peer_server(ground, answerer)
         configuration = RenewedConfiguration(_configuration_builder(ground), clock)
         steering = _steering(ground, parts, trust_sync)
-        rows = IdempotencyRows(ground.database, clock), ReplayRows(ground.database, clock)
+        lease_s = LEASE_S + config.limits.deadline_s
+        rows = IdempotencyRows(ground.database, clock, lease_s=lease_s), ReplayRows(ground.database, clock)
         yield Node(
             config=config,
             health=ground.health,

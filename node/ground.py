@@ -63,6 +63,10 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     return Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
 
 
+_LEASE_BEYOND_DEADLINE_S = 10.0
+"""A claim is held until after any answer's deadline, and for the signing and storing that follow it."""
+
+
 def exchange_limits(config: Config) -> ExchangeLimits:
     """``[limits]`` as asking and answering take them."""
     limits = config.limits
@@ -70,6 +74,7 @@ def exchange_limits(config: Config) -> ExchangeLimits:
         message_in_bytes=limits.message_in_bytes,
         message_out_bytes=limits.message_out_bytes,
         deadline_s=limits.deadline_s,
+        lease_s=limits.deadline_s + _LEASE_BEYOND_DEADLINE_S,
         skew_s=limits.skew_s,
         request_life_s=limits.request_life_s,
         peer_quota_per_s=limits.peer_quota_per_s,

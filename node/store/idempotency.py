@@ -23,7 +23,7 @@ LIFE_S: Final = 24 * 3600
 """How long an answer is kept for repeats."""
 
 LEASE_S: Final = 30
-"""How long a request may be at work before a repeat does it anew; well above the deadline of a query."""
+"""How long a request may be at work before a repeat does it anew; well above the usual deadline of a query."""
 
 _MICROS: Final = 1_000_000
 _WORKING: Final = 1
@@ -34,9 +34,11 @@ _T: Final = IDEMPOTENCY_KEYS.c
 class IdempotencyRows:
     """Keys by client. Every method raises OwnStoreUnavailable; each is one transaction and safe to repeat."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, lease_s: float = LEASE_S) -> None:
+        """`lease_s` is longer than any request may be at work."""
         self._database = database
         self._clock = clock
+        self._lease = int(lease_s * _MICROS)
 
     async def claim(self, client: str, key: str, digest: bytes) -> KeyVerdict:
         """NEW: the caller does the work and then finishes or releases the key."""
@@ -44,7 +46,7 @@ class IdempotencyRows:
         fresh = {
             "digest": digest,
             "state": _WORKING,
-            "lease_until": now + LEASE_S * _MICROS,
+            "lease_until": now + self._lease,
             "status": 0,
             "content_type": "",
             "body": b"",

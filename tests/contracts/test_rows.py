@@ -139,6 +139,15 @@ async def test_an_abandoned_key_is_taken_up_by_the_same_request_only(
     assert (await rows.claim("portal", "k", b"d" * 32)).state is KeyState.NEW
 
 
+async def test_a_key_at_work_is_held_for_as_long_as_its_lease(database: Database, clock: FixedClock) -> None:
+    rows = IdempotencyRows(database, clock, lease_s=100)
+    await rows.claim("portal", "k", b"d" * 32)
+    clock.advance(seconds=99)
+    assert (await rows.claim("portal", "k", b"d" * 32)).state is KeyState.WORKING
+    clock.advance(seconds=1)
+    assert (await rows.claim("portal", "k", b"d" * 32)).state is KeyState.NEW
+
+
 async def test_a_key_ends_after_its_life(database: Database, clock: FixedClock) -> None:
     rows = IdempotencyRows(database, clock)
     await rows.claim("portal", "k", b"d" * 32)
