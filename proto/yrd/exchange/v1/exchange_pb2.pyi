@@ -63,7 +63,9 @@ class Signature(_message.Message):
     """RFC 7638 thumbprint of the public key, base64url."""
     @_builtins.property
     def batch(self) -> Global___BatchProof:
-        """When present, sig is over `root`, and the PAE of this message is leaf `leaf_index` of `tree_size` under it."""
+        """When present, the PAE of this message is leaf `leaf_index` of the tree of `tree_size` leaves under `root`, and sig
+        is over the PAE of type `application/vnd.yrd.batch.v1` and payload tree_size (8 bytes, big endian) followed by root.
+        """
 
     def __init__(
         self,
