@@ -127,6 +127,17 @@ async def test_at_the_deadline_the_caller_is_told_and_the_answer_is_still_made(w
     assert served.finished == [b"wait"]
 
 
+async def test_a_shorter_deadline_that_joins_later_ends_first() -> None:
+    async with serving() as served, asking() as transport:
+        patient = asyncio.create_task(transport.exchange(served.peer, STATE, b"wait patient", timeout_s=20))
+        await asyncio.sleep(0)
+        with pytest.raises(PeerTimeout):
+            await transport.exchange(served.peer, STATE, b"wait hasty", timeout_s=0.2)
+        assert not patient.done()
+        served.application.gate.set()
+        assert await patient == b"re:wait patient"
+
+
 async def test_the_answering_side_tells_of_its_own_deadline_first() -> None:
     async with serving(limits=RpcLimits(deadline_s=0.05)) as served, asking() as transport:
         for way in WAYS:
