@@ -1,6 +1,6 @@
 """The anchor: who belongs to the federation."""
 
-from node.anchor.enrolment import AnchorRefused, enrolment_request
+from node.anchor.enrolment import AnchorRefused, enrolment_request, read_enrolment
 from node.anchor.folder import AnchorFolder, Member
 from node.anchor.office import anchor_jwks, enroll, init_anchor, list_members, publish, revoke
 from node.anchor.server import anchor_app
@@ -16,5 +16,6 @@ __all__ = [
     "init_anchor",
     "list_members",
     "publish",
+    "read_enrolment",
     "revoke",
 ]

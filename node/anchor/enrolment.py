@@ -41,6 +41,12 @@ class Enrolment:
     openid_endpoints: Mapping[str, str]
 
     @property
+    def key_ids(self) -> dict[str, tuple[str, ...]]:
+        """What the node's operator must recognise, by purpose: all that a forger would have to exchange."""
+        tls_key = VerificationKey(read_csr(self.tls_csr_pem).public_key)
+        return {"federation": tuple(key.kid for key in self.federation_keys), "tls": (tls_key.kid,)}
+
+    @property
     def policy(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What the anchor's statement pins this node to."""
         return node_pins(

@@ -19,6 +19,8 @@ __all__ = ["PUBLIC_FILE", "anchor"]
 PUBLIC_FILE = "anchor.public.json"
 """What nodes are given: the anchor's entity id and its public root keys."""
 
+_PURPOSES = {"federation": "联邦密钥", "tls": "TLS 密钥"}
+
 _dir_option = click.option(
     "--dir",
     "directory",
@@ -80,24 +82,38 @@ def init(directory: Path, entity_id: str, name: str, allow_http_on_loopback: boo
 @anchor.command()
 @_dir_option
 @click.argument("request", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="输出 / Where to")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="输出 / Where to")
 @click.option("--days", default=90, show_default=True, help="TLS 证书天数 / Life of the TLS certificate")
-def enroll(directory: Path, request: Path, out: Path, days: int) -> None:
+@click.option(
+    "--only-show", is_flag=True, help="只显示密钥编号，不接纳 / Only show the key ids, take nobody in"
+)
+def enroll(directory: Path, request: Path, out: Path | None, days: int, only_show: bool) -> None:
     """接纳 REQUEST（enrolment.json）里的节点。
 
-    Take the node of an enrolment request in, or renew it. Compare its key ids with its operator first.
+    Take the node of an enrolment request in, or renew it. Compare its key ids with its operator first:
+    --only-show prints them.
     """
+    from node.anchor import AnchorFolder, read_enrolment
     from node.anchor import enroll as enroll_node
+
+    if out is None and not only_show:
+        raise click.UsageError("--out")
 
     try:
         wanted = orjson.loads(request.read_bytes())
     except ValueError:
         raise Failed(f"{request} 不是 JSON", f"{request} is not JSON") from None
     with _refusals_told():
+        loopback = AnchorFolder(directory).facts().allow_http_on_loopback
+        key_ids = read_enrolment(wanted, allow_http_on_loopback=loopback).key_ids
+    for purpose, kids in key_ids.items():
+        for kid in kids:
+            say(f"{_PURPOSES[purpose]} {kid}", f"{purpose} key, to compare with its operator")
+    if out is None or only_show:
+        return
+    with _refusals_told():
         bundle = enroll_node(directory, wanted, now=datetime.now(UTC), days=days)
     out.write_bytes(orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n")
-    for key in wanted["federation_jwks"]["keys"]:
-        say(f"联邦密钥 {key.get('kid')}", "federation key, to compare with its operator")
     say(f"已接纳 {bundle['entity_id']}，写入 {out}", f"enrolled; give {out.name} to the node's operator")
 
 
