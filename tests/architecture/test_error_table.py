@@ -8,7 +8,7 @@ from http import HTTPStatus
 import grpc
 import pytest
 
-from federation import errors
+from federation import error_table
 from federation.errors import TABLE, FederationError, Row, code_of, detail_of, error_from, row_of
 from trust.errors import TrustError
 
@@ -19,7 +19,7 @@ def all_of(cls: type[Exception]) -> set[type[Exception]]:
 
 
 def test_every_code_is_in_the_table_once() -> None:
-    rows = errors._ROWS
+    rows = error_table._ROWS
     assert len(rows) == len(TABLE) == len({row.code for row in rows})
 
 
