@@ -44,8 +44,8 @@ peer_quota_per_s = 1000000
 peer_quota_burst = 1000000
 platform_quota_per_s = 1000000
 platform_quota_burst = 1000000
-message_in_bytes = 16777216
-message_out_bytes = 16777216
+message_in_bytes = 67108864
+message_out_bytes = 67108864
 deadline_s = 30
 """
 
