@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -33,15 +32,6 @@ REQUEST_ID = web.RequestKey("request_id", str)
 """The id that the border gave to this request."""
 
 _log = structlog.get_logger(__name__)
-
-
-class _First(msgspec.Struct):
-    """Of a kept answer, what its evidence is found by."""
-
-    request_id: str
-
-
-_FIRST = msgspec.json.Decoder(_First)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +75,11 @@ class Gate:
         if right:
             call.require(right)
         else:
-            self._draw(client.client_id)
+            self.draw(client.client_id)
         return call
 
-    def _draw(self, client_id: str) -> None:
+    def draw(self, client_id: str) -> None:
+        """Count one request that only reads here. Raises OwnOverQuota."""
         wait_s = self._reads.take(client_id)
         if wait_s:
             raise OwnOverQuota(f"the quota of {client_id} is used up; try again in {wait_s:.3f} s")
@@ -106,18 +97,24 @@ def _bearer(header: str | None) -> str:
 class Repeats:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): the same request gets the first answer.
 
-    Only an answer is kept. A request that failed may be sent again under its key and is then done anew.
+    What is kept under a key is the request id of the first answer, not the answer: that lies in the log as evidence,
+    is read from there under the rules in force now, and is nowhere else. A request that failed may be sent again under
+    its key and is then done anew.
     """
 
     def __init__(self, keys: IdempotencyKeys) -> None:
         self._keys = keys
 
     async def once(
-        self, call: Call, body: bytes, work: Callable[[], Awaitable[web.Response]]
+        self,
+        call: Call,
+        body: bytes,
+        work: Callable[[], Awaitable[web.Response]],
+        again: Callable[[str], Awaitable[web.Response]],
     ) -> web.Response:
-        """The answer of `work`, or the first answer under the same key.
+        """The answer of `work`, or under a used key what `again` gives for the first one's request id.
 
-        Raises OwnIdempotencyConflict, OwnInProgress, OwnBadValue for a key of a wrong form, and as `work`.
+        Raises OwnIdempotencyConflict, OwnInProgress, OwnBadValue for a key of a wrong form, and as `work` and `again`.
         """
         key = call.request.headers.get("Idempotency-Key")
         if key is None:
@@ -126,43 +123,33 @@ class Repeats:
             raise OwnBadValue("expected 1 to 128 printable ASCII characters", field="Idempotency-Key")
         digest = hashlib.sha256(f"{call.request.method} {call.request.path}\0".encode() + body).digest()
         verdict = await self._keys.claim(call.client_id, key, digest)
-        if verdict.state is not KeyState.NEW:
-            return _repeated(verdict)
-        return await self._first(call.client_id, key, work)
+        if verdict.state is KeyState.NEW:
+            return await self._first(call, key, work)
+        return await self._repeated(verdict, again)
 
-    async def _first(
-        self, client_id: str, key: str, work: Callable[[], Awaitable[web.Response]]
-    ) -> web.Response:
+    async def _first(self, call: Call, key: str, work: Callable[[], Awaitable[web.Response]]) -> web.Response:
         try:
             response = await work()
         except BaseException:
             with contextlib.suppress(FederationError):  # its lease runs out by itself
-                await self._keys.release(client_id, key)
+                await self._keys.release(call.client_id, key)
             raise
-        body = response.body
-        if not isinstance(body, bytes):
-            raise TypeError("an answer that is kept has its bytes at hand")
         try:
-            await self._keys.finish(
-                client_id, key, status=response.status, content_type=response.content_type, body=body
-            )
+            await self._keys.finish(call.client_id, key, request_id=call.request_id)
         except FederationError as error:  # the answer itself is stored as evidence; only a repeat asks anew
             _log.warning("api.answer_not_kept", code=error.code)
         return response
 
-
-def _repeated(verdict: KeyVerdict) -> web.Response:
-    if verdict.state is KeyState.CONFLICT:
-        raise OwnIdempotencyConflict("this key came with another request before", field="Idempotency-Key")
-    if verdict.state is KeyState.WORKING:
-        raise OwnInProgress("the first request under this key is not answered yet", field="Idempotency-Key")
-    return web.Response(
-        body=verdict.body,
-        status=verdict.status,
-        content_type=verdict.content_type,
-        headers={
-            "Idempotent-Replayed": "true",
-            "Cache-Control": "no-store",
-            "X-Request-Id": _FIRST.decode(verdict.body).request_id,
-        },
-    )
+    async def _repeated(
+        self, verdict: KeyVerdict, again: Callable[[str], Awaitable[web.Response]]
+    ) -> web.Response:
+        if verdict.state is KeyState.CONFLICT:
+            raise OwnIdempotencyConflict("this key came with another request before", field="Idempotency-Key")
+        if verdict.state is KeyState.WORKING:
+            raise OwnInProgress(
+                "the first request under this key is not answered yet", field="Idempotency-Key"
+            )
+        response = await again(verdict.request_id)
+        response.headers["Idempotent-Replayed"] = "true"
+        response.headers["X-Request-Id"] = verdict.request_id
+        return response

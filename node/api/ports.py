@@ -123,23 +123,21 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """The state of a key, with the stored answer when it is FINISHED."""
+    """The state of a key, with the id of the request that was answered when it is FINISHED."""
 
     state: KeyState
-    status: int = 0
-    content_type: str = ""
-    body: bytes = b""
+    request_id: str = ""
 
 
 class IdempotencyKeys(Protocol):
-    """Remembers what a client's Idempotency-Key was answered with. All raise OwnStoreUnavailable."""
+    """Remembers which request a client's Idempotency-Key came with. All raise OwnStoreUnavailable."""
 
     async def claim(self, client: str, key: str, digest: bytes) -> KeyVerdict:
         """One insert: whoever gets NEW does the work. `digest` is of the request that the key came with."""
         ...
 
-    async def finish(self, client: str, key: str, *, status: int, content_type: str, body: bytes) -> None:
-        """Keep the answer for every repeat."""
+    async def finish(self, client: str, key: str, *, request_id: str) -> None:
+        """Keep for every repeat which request was answered."""
         ...
 
     async def release(self, client: str, key: str) -> None:

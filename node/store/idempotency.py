@@ -1,4 +1,4 @@
-"""Idempotency-Key: what a client's key was answered with, so that a repeat gets the same answer.
+"""Idempotency-Key: which request a client's key was answered with, so that a repeat gets the same answer.
 
 Implements `node.api.ports.IdempotencyKeys`. A key lives for a day. One that is at work has a lease, so that a
 crash does not hold it for ever.
@@ -20,7 +20,7 @@ from node.store.upsert import insert_into
 __all__ = ["LEASE_S", "LIFE_S", "IdempotencyRows"]
 
 LIFE_S: Final = 24 * 3600
-"""How long an answer is kept for repeats."""
+"""How long a key is kept for repeats."""
 
 LEASE_S: Final = 30
 """How long a request may be at work before a repeat does it anew; well above the usual deadline of a query."""
@@ -47,9 +47,7 @@ class IdempotencyRows:
             "digest": digest,
             "state": _WORKING,
             "lease_until": now + self._lease,
-            "status": 0,
-            "content_type": "",
-            "body": b"",
+            "request_id": "",
             "expires_at": now + LIFE_S * _MICROS,
         }
         abandoned = and_(_T.state == _WORKING, _T.digest == digest, _T.lease_until <= now)
@@ -60,7 +58,7 @@ class IdempotencyRows:
         async with self._database.writing() as connection:
             if (await connection.execute(row)).rowcount == 1:
                 return KeyVerdict(KeyState.NEW)
-            query = select(_T.digest, _T.state, _T.status, _T.content_type, _T.body)
+            query = select(_T.digest, _T.state, _T.request_id)
             found = (await connection.execute(query.where(*_at(client, key)))).one_or_none()
         if found is None:
             return KeyVerdict(KeyState.WORKING)
@@ -68,14 +66,14 @@ class IdempotencyRows:
             return KeyVerdict(KeyState.CONFLICT)
         if found.state == _WORKING:
             return KeyVerdict(KeyState.WORKING)
-        return KeyVerdict(KeyState.FINISHED, found.status, found.content_type, bytes(found.body))
+        return KeyVerdict(KeyState.FINISHED, found.request_id)
 
-    async def finish(self, client: str, key: str, *, status: int, content_type: str, body: bytes) -> None:
-        """Keep the answer; the first one stays."""
+    async def finish(self, client: str, key: str, *, request_id: str) -> None:
+        """Keep which request was answered; the first one stays."""
         change = (
             update(IDEMPOTENCY_KEYS)
             .where(*_at(client, key), _T.state == _WORKING)
-            .values(state=_FINISHED, status=status, content_type=content_type, body=body)
+            .values(state=_FINISHED, request_id=request_id)
         )
         async with self._database.writing() as connection:
             await connection.execute(change)

@@ -116,9 +116,7 @@ IDEMPOTENCY_KEYS = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("content_type", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("request_id", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Index("idempotency_keys_expires_at", "expires_at"),
 )

@@ -103,8 +103,8 @@ async def test_a_key_is_claimed_once_and_answers_its_repeats(database: Database,
     assert (await rows.claim("portal", "k1", b"d" * 32)).state is KeyState.NEW
     assert (await rows.claim("portal", "k1", b"d" * 32)).state is KeyState.WORKING
     assert (await rows.claim("portal", "k1", b"e" * 32)).state is KeyState.CONFLICT
-    await rows.finish("portal", "k1", status=200, content_type="application/json", body=b"{}")
-    expected = KeyVerdict(KeyState.FINISHED, 200, "application/json", b"{}")
+    await rows.finish("portal", "k1", request_id="0190-id")
+    expected = KeyVerdict(KeyState.FINISHED, "0190-id")
     assert await rows.claim("portal", "k1", b"d" * 32) == expected
     assert (await rows.claim("portal", "k1", b"e" * 32)).state is KeyState.CONFLICT
     assert (await rows.claim("other", "k1", b"e" * 32)).state is KeyState.NEW
@@ -123,10 +123,10 @@ async def test_a_released_key_is_new_again_and_an_answered_one_stays(
     await rows.claim("portal", "k", b"d" * 32)
     await rows.release("portal", "k")
     assert (await rows.claim("portal", "k", b"e" * 32)).state is KeyState.NEW
-    await rows.finish("portal", "k", status=200, content_type="", body=b"first")
+    await rows.finish("portal", "k", request_id="first")
     await rows.release("portal", "k")
-    await rows.finish("portal", "k", status=500, content_type="", body=b"second")
-    assert (await rows.claim("portal", "k", b"e" * 32)).body == b"first"
+    await rows.finish("portal", "k", request_id="second")
+    assert (await rows.claim("portal", "k", b"e" * 32)).request_id == "first"
 
 
 async def test_an_abandoned_key_is_taken_up_by_the_same_request_only(
@@ -151,7 +151,7 @@ async def test_a_key_at_work_is_held_for_as_long_as_its_lease(database: Database
 async def test_a_key_ends_after_its_life(database: Database, clock: FixedClock) -> None:
     rows = IdempotencyRows(database, clock)
     await rows.claim("portal", "k", b"d" * 32)
-    await rows.finish("portal", "k", status=200, content_type="", body=b"")
+    await rows.finish("portal", "k", request_id="0190-id")
     clock.advance(seconds=LIFE_S - 1)
     assert await rows.forget_expired() == 0
     clock.advance(seconds=1)

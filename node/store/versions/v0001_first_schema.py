@@ -88,9 +88,7 @@ def _keys_and_clients() -> None:
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
         sa.Column("lease_until", sa.BigInteger, nullable=False),
-        sa.Column("status", sa.Integer, nullable=False),
-        sa.Column("content_type", sa.Text, nullable=False),
-        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("request_id", sa.Text, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
     )
     op.create_index("idempotency_keys_expires_at", "idempotency_keys", ["expires_at"])

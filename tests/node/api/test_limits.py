@@ -89,6 +89,16 @@ async def test_the_same_request_under_the_same_key_gets_the_first_answer(platfor
     assert len(platform.own.transport.sent) == 1
 
 
+async def test_a_repeat_gets_nothing_that_the_rules_do_not_let_it_see_any_more(platform: Platform) -> None:
+    headers = platform.token() | {"Idempotency-Key": "case-1"}
+    first = await platform.send("POST", "/v1/certificates/query", json=platform.query(), headers=headers)
+    platform.own.govern('version = "closed"')
+    status, _, problem = await platform.send(
+        "POST", "/v1/certificates/query", json=platform.query(), headers=headers
+    )
+    assert (first[0], status, problem["code"]) == (200, 403, "access.denied")
+
+
 async def test_a_key_is_not_for_another_request_nor_another_path(platform: Platform) -> None:
     headers = platform.token() | {"Idempotency-Key": "case-1"}
     await platform.send("POST", "/v1/certificates/query", json=platform.query(), headers=headers)
