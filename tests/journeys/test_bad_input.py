@@ -107,6 +107,16 @@ async def fetched(at: TwoNodes, request_id: str) -> dict[str, Any]:
     raise AssertionError(body)
 
 
+async def repeated(at: TwoNodes, key: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """What the key's repeat gets once the first request under it has ended; it may still be noting that."""
+    for _ in range(200):
+        status, body = await at.query(**key)
+        if status != 409:
+            return status, body
+        await asyncio.sleep(0.05)
+    raise AssertionError(body)
+
+
 @pytest.mark.parametrize(("ahead_s", "code"), [(-600, "peer.from_future"), (600, "peer.stale")])
 async def test_a_peer_whose_clock_is_wrong_is_told_with_both_clocks(
     tmp_path: Path, ahead_s: float, code: str
@@ -195,7 +205,7 @@ async def test_when_the_caller_goes_the_answer_is_made_and_fetched_later(
         assert [kind for one, kind, _ in at.asked() if one == request_id] == [1, 2]
         assert [kind for one, kind, _ in at.answered() if one == request_id] == [3, 4]
         if key:
-            status, again = await at.query(**key)
+            status, again = await repeated(at, key)
             assert (status, again["request_id"]) == (200, request_id)
 
 
