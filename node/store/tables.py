@@ -26,9 +26,10 @@ __all__ = [
     "REPLAYS",
     "STATEMENTS",
     "STATEMENT_HISTORY",
+    "TLS_CERTIFICATES",
 ]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The revision of `versions/` that this code is written for; a test holds it to the newest one."""
 
 CLAIM_WORKING: Final = 1
@@ -90,9 +91,27 @@ KEYS = Table(
     Column("activated_at", BigInteger),
     Column("retired_at", BigInteger),
     Column("retired_reason", Text, nullable=False),
+    Column("backend", Text, nullable=False, server_default="store"),
+    Column("activates_at", BigInteger),
+    Column("retires_at", BigInteger),
     Index("keys_purpose_generation", "purpose", "generation", unique=True),
 )
-"""The node's own keys, wrapped by the key-encryption key."""
+"""The node's own keys. `backend` says where the private part is: ``store``, wrapped by the key-encryption key in
+`wrapped`, or ``pkcs11``, where `wrapped` names the object in the token. `activates_at` and `retires_at` are what
+a rotation planned; `activated_at` and `retired_at` are what happened.
+"""
+
+TLS_CERTIFICATES = Table(
+    "tls_certificates",
+    METADATA,
+    Column("kid", Text, primary_key=True),
+    Column("chain_pem", Text, nullable=False),
+    Column("ca_pem", Text, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+"""What the anchor's CA issued for this node's TLS keys, by the key's id, with the CA that peers are trusted by."""
 
 CLIENTS = Table(
     "clients",
