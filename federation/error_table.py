@@ -78,6 +78,13 @@ _ROWS = (
         "存证库暂不可用，未放行任何数据",
         "The store is unavailable; nothing was released",
     ),
+    Row(
+        "own.key_unavailable",
+        "UNAVAILABLE",
+        503,
+        "签名密钥暂不可用，未放行任何数据",
+        "The signing key cannot be reached; nothing was released",
+    ),
     Row("own.shutting_down", "UNAVAILABLE", 503, "节点正在停止", "The node is shutting down"),
     Row(
         "own.deadline",

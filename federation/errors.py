@@ -27,6 +27,7 @@ __all__ = [
     "OwnForbidden",
     "OwnIdempotencyConflict",
     "OwnInProgress",
+    "OwnKeyUnavailable",
     "OwnMalformedRequest",
     "OwnMethodNotAllowed",
     "OwnNotFound",
@@ -196,6 +197,12 @@ class OwnStoreUnavailable(FederationError):
     """The store is unavailable; nothing was released."""
 
     code = "own.store_unavailable"
+
+
+class OwnKeyUnavailable(FederationError):
+    """The signing key cannot be reached; nothing was released."""
+
+    code = "own.key_unavailable"
 
 
 class OwnShuttingDown(FederationError):
