@@ -37,7 +37,9 @@ _log = structlog.get_logger(__name__)
 DETAIL_MAX: Final = 500
 ERROR_TRAILER: Final = "yrd-error"
 DETAIL_TRAILER: Final = "yrd-detail-bin"
-_TOLD_AS_BUSY: Final = frozenset({"own.busy", "own.store_unavailable", "own.shutting_down"})
+_TOLD_AS_BUSY: Final = frozenset(
+    {"own.busy", "own.key_unavailable", "own.store_unavailable", "own.shutting_down"}
+)
 _SPOKEN_BY_PEERS: Final = ("peer.", "access.", "registry.")
 _TOLD_AS_IT_IS: Final = (*_SPOKEN_BY_PEERS, "trust.")
 _BROKEN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
