@@ -26,6 +26,7 @@ __all__ = [
     "ListenSection",
     "LogSection",
     "NodeSection",
+    "Pkcs11Section",
     "PublicSection",
     "Section",
     "StoreSection",
@@ -149,10 +150,36 @@ class StoreSection(Section):
     url: StoreUrl
 
 
+class Pkcs11Section(Section):
+    """[keys.pkcs11]: a token that makes and holds the keys of `purposes`.
+
+    `token` is its label; the PIN is in `pin_file` (mode 0600) or in the environment, YRD_PKCS11_PIN. TLS keys are
+    always in the store.
+    """
+
+    module: FilePath
+    token: Annotated[str, Field(min_length=1, max_length=32)]
+    pin_file: FilePath | None = None
+    purposes: Annotated[
+        list[Literal["federation", "envelope", "openid", "log", "witness"]], Field(min_length=1)
+    ] = ["envelope"]
+
+
 class KeysSection(Section):
-    """[keys]: the file of the key-encryption key, mode 0600."""
+    """[keys]: where the node's keys are, and how one follows another.
+
+    `key_encryption_key` is a file of mode 0600; when it is protected by a passphrase, that is in
+    `passphrase_file` (mode 0600) or in the environment, YRD_KEY_PASSPHRASE. A new key is published `publish_s`
+    before it is used, and the one before it stays for verification `overlap_s` after. A replica takes what
+    another one changed within `poll_s`.
+    """
 
     key_encryption_key: FilePath
+    passphrase_file: FilePath | None = None
+    publish_s: Annotated[float, Field(ge=1, le=30 * 86400)] = 180.0
+    overlap_s: Annotated[float, Field(ge=1, le=365 * 86400)] = 3600.0
+    poll_s: Annotated[float, Field(ge=0.05, le=300)] = 15.0
+    pkcs11: Pkcs11Section | None = None
 
 
 class TrustSection(Section):
