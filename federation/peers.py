@@ -51,13 +51,17 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class TrustSnapshot:
-    """All peers at one moment. `refreshed_at` is when the anchor's status was last seen; `sequence` its number."""
+    """All peers at one moment. `refreshed_at` is when the anchor's status was last seen; `sequence` its number.
+
+    `tls_ca_pem` are the CAs that the anchor's configuration names for mutual TLS; empty when it names none.
+    """
 
     own_entity: str
     own_province: str
     peers: Mapping[str, Peer] = field(default_factory=lambda: MappingProxyType({}))
     refreshed_at: datetime | None = None
     sequence: int = 0
+    tls_ca_pem: tuple[str, ...] = ()
 
     def peer(self, entity_id: str) -> Peer:
         """The peer with that entity id. Raises PeerUnknown."""

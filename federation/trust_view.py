@@ -19,6 +19,7 @@ from trust.errors import ChainExpired, StatementRejected, TrustError
 from trust.keys import VerificationKey, keys_from_jwks
 from trust.profile import NodeProfile, read_node
 from trust.status import ANCHOR_TYPE, Revocation, TrustStatus, verify_status
+from trust.x509 import read_authorities
 
 __all__ = [
     "Anchor",
@@ -63,6 +64,7 @@ class Anchor:
     fetch_endpoint: str
     status_endpoint: str
     expires_at: datetime
+    tls_ca_pem: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def read_anchor(token: str | bytes, settings: TrustSettings, now: datetime) -> t
         str(endpoints[0]),
         str(endpoints[1]),
         statement.expires_at,
+        read_authorities(own["tls_ca_pem"]) if "tls_ca_pem" in own else (),
     )
     return anchor, int(statement.issued_at.timestamp())
 
@@ -187,6 +190,7 @@ def build_view(
         MappingProxyType(peers),
         status.issued_at,
         status.sequence,
+        anchor.tls_ca_pem,
     )
     return View(snapshot, own_expires_at, MappingProxyType(problems))
 

@@ -31,6 +31,7 @@ __all__ = [
     "identity_from_pem",
     "issue_from_csr",
     "make_ca",
+    "read_authorities",
     "read_csr",
     "verify_issued_by",
 ]
@@ -39,6 +40,7 @@ CA_LIFE = timedelta(days=3650)
 DEFAULT_DAYS = 90
 _BACKDATED = timedelta(minutes=5)
 _MOST_PEM_BYTES = 16 * 1024
+_MOST_AUTHORITIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,31 @@ def verify_issued_by(pem: bytes, ca_pem: bytes) -> None:
         leaf.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         raise TlsIdentityRejected("the TLS certificate was not issued by the federation's CA") from None
+
+
+def read_authorities(pems: object) -> tuple[str, ...]:
+    """The CAs in a list of PEM texts, as the anchor names them: several while one follows the other.
+
+    Each comes back in its one canonical spelling, with nothing beside it. Raises TlsIdentityRejected: not a
+    list of one to four, an entry that is not exactly one CA.
+    """
+    if not isinstance(pems, list | tuple) or not 0 < len(pems) <= _MOST_AUTHORITIES:
+        raise TlsIdentityRejected(f"the CAs of a federation are a list of 1 to {_MOST_AUTHORITIES} in PEM")
+    return tuple(map(_authority, pems))
+
+
+def _authority(pem: object) -> str:
+    if not isinstance(pem, str) or not pem.isascii():
+        raise TlsIdentityRejected("a CA is not in PEM")
+    _check_size(pem.encode("ascii"))
+    try:
+        (authority,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
+        powers = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        raise TlsIdentityRejected("a CA is not exactly one X.509 CA in PEM") from None
+    if not powers.ca:
+        raise TlsIdentityRejected("what is named as a CA may not issue")
+    return authority.public_bytes(Encoding.PEM).decode("ascii")
 
 
 def _ec_key(key: SigningKey) -> ec.EllipticCurvePrivateKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -156,7 +156,13 @@ def publish(directory: Path, *, now: datetime, renew_within_s: int = STATEMENT_L
     configuration = folder.configuration()
     if not configuration or _ends_within(configuration, now, renew_within_s):
         folder.write_configuration(
-            _sign_configuration(facts, root, folder.key("status").verification_key, now)
+            _sign_configuration(
+                facts,
+                root,
+                folder.key("status").verification_key,
+                now,
+                tls_ca_pem=[folder.ca_pem().decode("ascii")],
+            )
         )
         signed += 1
     for member in folder.members().values():
@@ -191,7 +197,12 @@ def _ends_within(token: str, now: datetime, seconds: int) -> bool:
 
 
 def _sign_configuration(
-    facts: AnchorFacts, root: SigningKey, status_key: VerificationKey, now: datetime
+    facts: AnchorFacts,
+    root: SigningKey,
+    status_key: VerificationKey,
+    now: datetime,
+    *,
+    tls_ca_pem: Sequence[str],
 ) -> str:
     metadata = {
         "federation_entity": {
@@ -199,7 +210,11 @@ def _sign_configuration(
             "federation_fetch_endpoint": facts.entity_id + FETCH_PATH,
             "federation_list_endpoint": facts.entity_id + LIST_PATH,
         },
-        ANCHOR_TYPE: {"status_endpoint": facts.entity_id + STATUS_PATH, "status_jwks": jwks_of([status_key])},
+        ANCHOR_TYPE: {
+            "status_endpoint": facts.entity_id + STATUS_PATH,
+            "status_jwks": jwks_of([status_key]),
+            "tls_ca_pem": list(tls_ca_pem),
+        },
     }
     return build_entity_configuration(
         entity_id=facts.entity_id, signer=root, metadata=metadata, now=now, life_s=STATEMENT_LIFE_S

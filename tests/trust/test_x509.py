@@ -19,7 +19,15 @@ from tests.support.clock import NOON
 from trust.errors import TlsIdentityRejected
 from trust.identity import tls_name
 from trust.keys import SigningKey
-from trust.x509 import create_csr, identity_from_pem, issue_from_csr, make_ca, read_csr, verify_issued_by
+from trust.x509 import (
+    create_csr,
+    identity_from_pem,
+    issue_from_csr,
+    make_ca,
+    read_authorities,
+    read_csr,
+    verify_issued_by,
+)
 
 ENTITY = "https://node.zj.example"
 OTHER = "https://node.ah.example"
@@ -164,3 +172,31 @@ def test_another_ca_did_not_issue_it() -> None:
         verify_issued_by(CHAIN, other)
     with pytest.raises(TlsIdentityRejected):
         verify_issued_by(_leaf([URI(ENTITY), x509.DNSName(tls_name(ENTITY))]), CA)
+
+
+def test_the_cas_of_a_federation_are_read_one_by_one() -> None:
+    second = make_ca(SigningKey.generate(), "next", NOON).decode()
+    assert read_authorities([CA.decode(), "# the next one\n" + second]) == (CA.decode(), second)
+
+
+@pytest.mark.parametrize(
+    "pems",
+    [
+        None,
+        CA.decode(),
+        [],
+        [CA.decode()] * 5,
+        [7],
+        ["汉"],
+        [""],
+        [CA.decode() * 2],
+        [CHAIN.decode()],
+        [_leaf([URI(ENTITY)]).decode()],
+        [CHAIN.decode().split("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n"],
+        [CA.decode() + "A" * 20000],
+    ],
+    ids=lambda pems: str(pems)[-24:],
+)
+def test_what_is_not_a_list_of_cas_is_refused(pems: object) -> None:
+    with pytest.raises(TlsIdentityRejected):
+        read_authorities(pems)
