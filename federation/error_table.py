@@ -118,6 +118,13 @@ _ROWS = (
         "本节点已停止信任该对端",
         "This node no longer trusts the peer",
     ),
+    Row(
+        "peer.chain_expired",
+        "PERMISSION_DENIED",
+        502,
+        "对端的信任链已过期，请检查锚、对端与本机时钟",
+        "The peer's trust chain has expired: look to the anchor, the peer and the clock",
+    ),
     Row("peer.unreachable", "UNAVAILABLE", 502, "对端节点无法连接", "The peer cannot be reached"),
     Row(
         "peer.timeout",

@@ -43,6 +43,7 @@ __all__ = [
     "OwnUnsupportedMedia",
     "PeerBadSignature",
     "PeerBusy",
+    "PeerChainExpired",
     "PeerDenied",
     "PeerExpired",
     "PeerForeignKey",
@@ -245,6 +246,12 @@ class PeerDenied(FederationError):
     """This node no longer trusts the peer."""
 
     code = "peer.denied"
+
+
+class PeerChainExpired(FederationError):
+    """The peer's trust chain has expired; the detail says since when and what to do."""
+
+    code = "peer.chain_expired"
 
 
 class PeerUnreachable(FederationError):

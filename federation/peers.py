@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from federation.errors import OwnOwnProvince, OwnUnknownProvince, PeerDenied, PeerRevoked, PeerUnknown
+from federation.errors import (
+    OwnOwnProvince,
+    OwnUnknownProvince,
+    PeerChainExpired,
+    PeerDenied,
+    PeerRevoked,
+    PeerUnknown,
+)
 from trust.keys import VerificationKey
 
 __all__ = ["Directory", "Peer", "TrustSnapshot"]
@@ -18,8 +25,9 @@ class Peer:
     """One node of the federation as its verified chain describes it, after the anchor's metadata policy.
 
     `grpc_target` is ``host:port``; `tls_name` the ``….peer.yrd`` name its TLS certificate must carry;
-    `envelope_keys` are by key id; `expires_at` is when the chain ends. `standing` is ``member``, ``revoked`` (the
-    anchor said so) or ``denied`` (this node's operator said so).
+    `envelope_keys` are by key id; `expires_at` is when the chain ends, `warn_at` from when its operator should
+    look why nothing newer came. `standing` is ``member``, ``revoked`` (the anchor said so) or ``denied`` (this
+    node's operator said so).
     """
 
     entity_id: str
@@ -31,11 +39,12 @@ class Peer:
     expires_at: datetime
     standing: str = "member"
     reason: str = ""
+    warn_at: datetime | None = None
 
     def require_standing(self, now: datetime) -> None:
         """Return when this peer may be dealt with now.
 
-        Raises PeerRevoked or PeerDenied by standing, PeerUnknown when its chain has expired.
+        Raises PeerRevoked or PeerDenied by standing, PeerChainExpired when its chain has expired.
         """
         if self.standing == "revoked":
             raise PeerRevoked(
@@ -46,7 +55,10 @@ class Peer:
                 f"{self.entity_id} is denied by this node's operator: {self.reason or 'no reason given'}"
             )
         if now >= self.expires_at:
-            raise PeerUnknown(f"the trust chain of {self.entity_id} expired at {self.expires_at.isoformat()}")
+            raise PeerChainExpired(
+                f"the trust chain of {self.entity_id} expired at {self.expires_at.isoformat()}, the clock here "
+                f"shows {now.isoformat()}: nothing newer could be fetched since; `yrd trust show` says from whom"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,9 @@ class TrustSnapshot:
     peers: Mapping[str, Peer] = field(default_factory=lambda: MappingProxyType({}))
     refreshed_at: datetime | None = None
     sequence: int = 0
+    mirror: str = ""
+    own_expires_at: datetime | None = None
+    own_warn_at: datetime | None = None
     tls_ca_pem: tuple[str, ...] = ()
 
     def peer(self, entity_id: str) -> Peer:

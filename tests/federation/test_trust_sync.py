@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.errors import OwnStoreUnavailable, PeerDenied, PeerRevoked, PeerUnknown
+from federation.errors import OwnStoreUnavailable, PeerChainExpired, PeerDenied, PeerRevoked
 from federation.statements import StatementKind
 from node.anchor import publish, revoke
 from tests.federation.trust_doubles import ANCHOR, ANHUI, SHANGHAI, ZHEJIANG, Country, MemoryTrustStore, Own
@@ -89,7 +89,7 @@ async def test_all_goes_on_when_anchor_and_peers_are_away_until_the_chains_end(
     clock.advance(hours=2)
     report = await own.sync.refresh_once()
     assert "expired at" in report.problems[ZHEJIANG]
-    with pytest.raises(PeerUnknown, match="expired at"):
+    with pytest.raises(PeerChainExpired, match="expired at"):
         own.directory.current.peer(ZHEJIANG).require_standing(clock.now())
 
 
