@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+INTEROP := tests/interop
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-.PHONY: help setup demo test check proto bench lock clean
+.PHONY: help setup tools demo test interop check proto bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -24,8 +25,22 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup ## Start the anchor, four nodes and the simulators; walk one query; stay up until Ctrl-C
 	@$(BIN)/yrd demo
 
+tools: setup ## Install what the tests need from the system: SoftHSM, OpenSSL; Node.js for interop
+	@tests/tools.sh test interop
+
 test: check ## Run all checks and all tests
+	@tests/tools.sh test
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+interop: setup ## Check anchor and nodes against independent implementations (needs Node.js)
+	@tests/tools.sh interop
+	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json
+	@$(BIN)/pytest $(INTEROP)/resolution.py
+
+$(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
+	@npm ci --silent --prefix $(INTEROP) \
+	  || { echo "Missing: a package registry that npm can reach (the packages of $(INTEROP)/package-lock.json could not be installed)." >&2; exit 1; }
+	@touch $@
 
 check: setup ## ruff, mypy strict, import contracts, generated code
 	@$(BIN)/ruff check .
@@ -44,4 +59,4 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

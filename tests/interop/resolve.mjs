@@ -1,0 +1,86 @@
+// Resolves an entity with an independent implementation of OpenID Federation and an independent one of JOSE.
+//
+// In (standard input): {"entity": id, "anchor": id, "jwks": the anchor's pinned key set}.
+// Out (standard output): one object
+//   known       what the library makes of the entity by itself, metadata after policy
+//   whole       the same by the library's policy functions, over every claim that it verified
+//   expires_at  when the first of the verified statements ends
+//   path        whose statements the chain consists of, as [issuer, subject], the entity's own first
+//
+// What the library (0.2.1) leaves to its caller, or does otherwise than the standard, is done here:
+//   - it pins an anchor by its name only: the anchor's configuration is verified with the pinned keys (§10.2)
+//   - it verifies an entity's own configuration with that configuration's keys only: here it must hold with those
+//     that the superior's statement gives as well (§10.2)
+//   - it forgets metadata of entity types that it does not know, such as yrd_node, before it applies the policy:
+//     `whole` gives the same functions all that was said (§5.1: other types are allowed)
+//   - it leaves the leaf's own configuration out when it looks for the first statement to expire (§10.4)
+
+import { text } from "node:stream/consumers";
+import {
+  applyMetadataPolicyToMetadata,
+  combineMetadataPolicies,
+  resolveTrustChains,
+} from "@openid-federation/core";
+import { compactVerify, importJWK } from "jose";
+
+const ALGORITHMS = ["ES256", "EdDSA"];
+const { entity, anchor, jwks } = JSON.parse(await text(process.stdin));
+const verified = new Map();
+
+async function holds(jwt, keys, kid) {
+  const key = keys.find((candidate) => candidate.kid === kid);
+  if (!key) throw new Error(`nobody above gives the key ${kid}`);
+  await compactVerify(jwt, await importJWK(key), { algorithms: ALGORITHMS });
+}
+
+async function verify({ jwt, header, claims, jwk }) {
+  const isAnchors = claims.iss === anchor && claims.sub === anchor;
+  await holds(jwt, isAnchors ? jwks.keys : [jwk], header.kid);
+  verified.set(`${claims.iss} ${claims.sub}`, { jwt, header, claims });
+  return true;
+}
+
+function onlyChain(chains) {
+  if (chains.length !== 1) throw new Error(`${chains.length} chains lead from ${entity} to ${anchor}`);
+  return chains[0].chain.map(({ iss, sub }) => verified.get(`${iss} ${sub}`));
+}
+
+async function requireKeysFromAbove(superiors) {
+  for (const { claims } of superiors) {
+    const own = verified.get(`${claims.sub} ${claims.sub}`);
+    await holds(own.jwt, claims.jwks.keys, own.header.kid);
+  }
+}
+
+// §6.1.4: what the immediate superior says goes before the entity's own word, and the policy over both.
+function metadataAfterPolicy(leaf, superiors) {
+  const metadata = structuredClone(leaf.metadata ?? {});
+  for (const [type, values] of Object.entries(superiors[0].metadata ?? {})) {
+    metadata[type] = { ...metadata[type], ...values };
+  }
+  const { mergedPolicy } = combineMetadataPolicies({ statements: superiors });
+  return applyMetadataPolicyToMetadata({ leafMetadata: metadata, policyMetadata: mergedPolicy })
+    .resolvedLeafMetadata;
+}
+
+const chains = await resolveTrustChains({
+  entityId: entity,
+  trustAnchorEntityIds: [anchor],
+  verifyJwtCallback: verify,
+});
+const superiors = onlyChain(chains).slice(0, -1);
+await requireKeysFromAbove(superiors);
+const leaf = verified.get(`${entity} ${entity}`);
+const top = verified.get(`${anchor} ${anchor}`);
+const statements = [leaf, ...superiors, top].map(({ claims }) => claims);
+console.log(
+  JSON.stringify({
+    known: chains[0].resolvedLeafMetadata,
+    whole: metadataAfterPolicy(
+      leaf.claims,
+      superiors.map(({ claims }) => claims),
+    ),
+    expires_at: Math.min(...statements.map(({ exp }) => exp)),
+    path: statements.map(({ iss, sub }) => [iss, sub]),
+  }),
+);
