@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AlgorithmUnavailable",
     "BadSignature",
     "ChainBroken",
     "ChainExpired",
@@ -73,6 +74,10 @@ class KeyRejected(TrustError):
     """A key is not of an allowed algorithm, or not on its curve, or its form is wrong."""
 
     code = "trust.key_rejected"
+
+
+class AlgorithmUnavailable(KeyRejected):
+    """The key may be good, but this machine lacks what its algorithm needs; `detail` says what."""
 
 
 class StatementRejected(TrustError):
