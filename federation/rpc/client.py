@@ -71,7 +71,7 @@ class GrpcPeerTransport:
             raise PeerMalformed("the peer's bytes are not an answer to fetch") from None
 
     def replace_credentials(self, material: TlsMaterial) -> None:
-        """Make every connection anew with these; open calls finish on the old ones (`drain_s` at most)."""
+        """Make every connection anew with these; open calls finish on the old ones."""
         self._credentials = channel_credentials(material)
         for link in list(self._links.values()):
             self._replace(link, link.peer)
@@ -99,7 +99,8 @@ class GrpcPeerTransport:
     def _replace(self, link: Link, peer: Peer) -> Link:
         successor = self._connect(peer)
         link.replace_with(successor)
-        task = asyncio.get_running_loop().create_task(link.close(self._limits.drain_s))
+        drain_s = max(self._limits.drain_s, self._limits.deadline_s)  # no call is open for longer than this
+        task = asyncio.get_running_loop().create_task(link.close(drain_s))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return successor

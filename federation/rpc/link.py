@@ -30,7 +30,7 @@ def pause_s(attempt: int) -> float:
 class _Item:
     """One request that is open: its envelope, its deadline on the loop's clock, and where its answer goes."""
 
-    __slots__ = ("deadline", "envelope", "future", "operation")
+    __slots__ = ("deadline", "envelope", "future", "holder", "operation")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, operation: Operation, envelope: bytes, timeout_s: float
@@ -39,6 +39,8 @@ class _Item:
         self.envelope = envelope
         self.future: asyncio.Future[bytes] = loop.create_future()
         self.deadline = loop.time() + timeout_s
+        self.holder: set[_Item] = set()
+        """Among what is open on which link."""
 
     def answer(self, envelope: bytes) -> None:
         """Hand over the answer, unless the caller has gone or was told something else."""
@@ -84,13 +86,12 @@ class Link:
         if len(self._open) >= self._limits.in_flight:
             raise OwnBusy(f"{self._limits.in_flight} requests to this peer are open")
         item = _Item(self._loop, operation, envelope, timeout_s)
-        self._open.add(item)
-        self._expire_at(item.deadline)
+        self._hold(item)
         self._enqueue(item)
         try:
             return await item.future
         finally:
-            self._open.discard(item)
+            item.holder.discard(item)
 
     def unary(self, method: str) -> Any:
         """The callable of a unary method."""
@@ -104,12 +105,19 @@ class Link:
         self._successor = successor
 
     async def close(self, drain_s: float) -> None:
-        """Let open calls finish for so long, then end; who still waits gets PeerUnreachable."""
+        """Let open calls finish for so long, then end. What waits to be sent again goes to the successor; without
+        one, who still waits gets PeerUnreachable.
+        """
         if drain_s and self._carriers:
             await asyncio.wait(set(self._carriers), timeout=drain_s)
         await self._channel.close(drain_s or None)
+        newest = self._newest()
         for item in list(self._open):
-            item.fail(PeerUnreachable(f"the connection to {self._target} was closed"))
+            if newest is self:
+                item.fail(PeerUnreachable(f"the connection to {self._target} was closed"))
+            else:
+                self._open.discard(item)
+                newest._hold(item)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -143,6 +151,19 @@ class Link:
     def explain(self, error: grpc.aio.AioRpcError) -> FederationError:
         """What a call that failed for good means."""
         return self._late() if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else error_of_call(error)
+
+    def _newest(self) -> Link:
+        """The connection that stands in for this one now: itself, or the last of those that replaced it."""
+        link = self
+        while link._successor is not None:
+            link = link._successor
+        return link
+
+    def _hold(self, item: _Item) -> None:
+        """Count an item among what is open here, until it is answered or its deadline is over."""
+        item.holder = self._open
+        self._open.add(item)
+        self._expire_at(item.deadline)
 
     def _expire_at(self, deadline: float) -> None:
         """Have one timer for all that is open, at the earliest deadline: most are answered long before."""
@@ -254,7 +275,7 @@ class Link:
     def _send_again(self, frame: Sequence[_Item], attempt: int) -> None:
         rest = [item for item in frame if not item.future.done()]
         if rest:
-            (self._successor or self)._send(rest, attempt)
+            self._newest()._send(rest, attempt)
 
 
 def _fits_alone(item: _Item) -> bool:
