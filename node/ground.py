@@ -36,7 +36,7 @@ class Ground:
 
     def tls_material(self) -> TlsMaterial:
         """What this node shows in a handshake, and whom it trusts there."""
-        key = self.keystore.signing_key("tls")
+        key = self.keystore.tls_key()
         return TlsMaterial(
             self.enrolled.tls_ca_pem.encode(), self.enrolled.tls_chain_pem.encode(), key.to_pem()
         )

@@ -34,7 +34,7 @@ from simulators.attacks import Attack, Shot
 from simulators.forging import Forge
 from simulators.lies import Liar, Lie
 from trust.envelope import parse
-from trust.keys import SigningKey
+from trust.keys import Signer
 
 __all__ = ["HostilePeer", "TargetUnawareError", "hostile_peer"]
 
@@ -55,7 +55,7 @@ class HostilePeer:
 
     node: Node
     clock: Clock
-    key: SigningKey
+    key: Signer
     material: TlsMaterial
     transport: GrpcPeerTransport
 
@@ -161,7 +161,7 @@ async def hostile_peer(config: Config, clock: Clock) -> AsyncIterator[HostilePee
             await runner.cleanup()
 
 
-async def _own_keys(config: Config, clock: Clock) -> tuple[SigningKey, TlsMaterial]:
+async def _own_keys(config: Config, clock: Clock) -> tuple[Signer, TlsMaterial]:
     enrolled = read_enrolled(
         config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
     )
@@ -169,7 +169,7 @@ async def _own_keys(config: Config, clock: Clock) -> tuple[SigningKey, TlsMateri
     try:
         wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
         keystore = await Keystore.open(database, wrapping, clock)
-        tls = keystore.signing_key("tls").to_pem()
+        tls = keystore.tls_key().to_pem()
         material = TlsMaterial(enrolled.tls_ca_pem.encode(), enrolled.tls_chain_pem.encode(), tls)
         return keystore.signing_key("envelope"), material
     finally:

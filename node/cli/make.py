@@ -185,7 +185,7 @@ async def _make_keys(config: Config, wrapping: Any) -> tuple[dict[str, Any], dic
             name=config.node.name,
             grpc_endpoint=str(config.grpc_target),
             federation_key=keystore.signing_key("federation").verification_key,
-            tls_key=keystore.signing_key("tls"),
+            tls_key=keystore.tls_key(),
         )
     finally:
         await database.close()

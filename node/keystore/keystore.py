@@ -1,47 +1,50 @@
-"""The node's own keys, one per purpose, as all replicas share them: kept wrapped in the store, unwrapped in
-memory.
+"""The node's own keys, one per purpose, as all replicas share them: rows in the store, signers in memory.
 
-A key is published before it is used and stays verifiable after it is retired. The ring in memory is an
-immutable snapshot; `reload` takes the rows as they are now, so that replicas follow each other.
+A key is published before it is used, and stays for verification after the next one took over; then it is history
+(`node.keystore.life` has the rules). Which key signs follows from the rows and the time alone, so replicas need
+only read the rows now and then: `reload` takes them as they are, `advance` also writes what has become due.
+Private keys are in a `SignerSource`, whichever a row names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Self
 
+import structlog
+
 from federation.ports import Clock
+from node.keystore import life
+from node.keystore.purposes import ALGORITHMS_FOR, Purpose
+from node.keystore.ring import Held, Ring
+from node.keystore.sources import STORE, SignerSource, StoreSource
 from node.keystore.wrapping import KeyEncryptionKey, KeystoreError
 from node.store.database import Database
 from node.store.keys import KeyRow, KeyRows, KeyState
-from trust.keys import SigningKey, VerificationKey, jwks_of
+from trust.errors import KeyRejected
+from trust.keys import Signer, SigningKey, VerificationKey, jwks_of
 
-__all__ = ["Keystore", "Purpose", "RetiredKey"]
+__all__ = ["KeyPlan", "Keystore", "MayActivate", "Purpose", "RetiredKey"]
+
+_log = structlog.get_logger("yrd.keys")
+
+MayActivate = Callable[[str, str], Awaitable[bool]]
+"""(purpose, key id) -> whether a key that waits to be vouched for may be used now."""
 
 
-class Purpose(StrEnum):
-    """What a key may be used for; never for two things."""
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    """How keys follow each other (``[keys]``). `homes` are the sources of new keys by purpose; the store's
+    without.
+    """
 
-    FEDERATION = "federation"
-    """Signs the entity configuration."""
-    ENVELOPE = "envelope"
-    """Signs requests, answers and evidence files."""
-    OPENID = "openid"
-    """Signs tokens for platforms."""
-    LOG = "log"
-    """Signs the log's checkpoints."""
-    WITNESS = "witness"
-    """Cosigns the checkpoints of the other nodes."""
-    TLS = "tls"
-    """Mutual TLS between nodes."""
-    STATUS = "status"
-    """The anchor's: signs the trust status."""
-    CA = "ca"
-    """The anchor's: issues X.509."""
+    publish_s: float = 180.0
+    overlap_s: float = 3600.0
+    homes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +54,82 @@ class RetiredKey:
     key: VerificationKey
     retired_at: datetime
     reason: str
+    created_at: datetime
 
 
 class Keystore:
-    """Private keys never leave it but as SigningKey objects; its repr and its errors show none."""
+    """Private keys never leave it but as what signs; its repr and its errors show none."""
 
-    def __init__(self, rows: KeyRows, wrapping: KeyEncryptionKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        rows: KeyRows,
+        wrapping: KeyEncryptionKey,
+        clock: Clock,
+        tokens: Mapping[str, SignerSource] = MappingProxyType({}),
+        plan: KeyPlan = KeyPlan(),
+    ) -> None:
         self._rows = rows
-        self._wrapping = wrapping
+        self._store = StoreSource(wrapping)
+        self._sources: Mapping[str, SignerSource] = {**tokens, STORE: self._store}
         self._clock = clock
-        self._ring: Mapping[str, tuple[KeyRow, SigningKey]] = MappingProxyType({})
+        self._overlap = timedelta(seconds=plan.overlap_s)
+        self._ring = Ring((), self._overlap)
+        self.plan = plan
 
     @classmethod
-    async def open(cls, database: Database, wrapping: KeyEncryptionKey, clock: Clock) -> Self:
-        """Load and unwrap all keys. Raises KeystoreError, OwnStoreUnavailable."""
-        keystore = cls(KeyRows(database), wrapping, clock)
+    async def open(
+        cls,
+        database: Database,
+        wrapping: KeyEncryptionKey,
+        clock: Clock,
+        tokens: Mapping[str, SignerSource] = MappingProxyType({}),
+        plan: KeyPlan = KeyPlan(),
+    ) -> Self:
+        """Load and open all keys; `tokens` are the sources beside the store, by the name of their backend.
+
+        Raises KeystoreError naming the first key that cannot be opened, OwnStoreUnavailable.
+        """
+        keystore = cls(KeyRows(database), wrapping, clock, tokens, plan)
         await keystore.reload()
+        for fault in keystore.faults.values():
+            raise KeystoreError(fault)
         return keystore
 
-    async def reload(self) -> None:
-        """Take the rows as they are now. Raises KeystoreError, OwnStoreUnavailable; the old ring stays
-        then.
-        """
-        known = self._ring
-        ring: dict[str, tuple[KeyRow, SigningKey]] = {}
-        for row in await self._rows.load():
-            key = known[row.kid][1] if row.kid in known else self._unwrap(row)
-            ring[row.kid] = (row, key)
-        self._ring = MappingProxyType(ring)
+    # --- what the keys are ----------------------------------------------------------------------------------
 
-    def signing_key(self, purpose: str) -> SigningKey:
-        """The active key of a purpose. Raises KeystoreError when there is none."""
-        for row, key in self._of(purpose):
-            if row.state is KeyState.ACTIVE:
-                return key
-        raise KeystoreError(f"there is no active {purpose} key: make one with yrd init")
+    def signing_key(self, purpose: str) -> Signer:
+        """What signs for a purpose now.
+
+        Raises KeystoreError when no key of it is active, or none that could be opened.
+        """
+        signer = self._ring.view(purpose, self._clock.now()).signer
+        if signer is None:
+            raise KeystoreError(
+                f"there is no active {purpose} key: yrd init makes the first ones, yrd keys rotate {purpose} one"
+            )
+        return signer
+
+    def tls_key(self, kid: str = "") -> SigningKey:
+        """A TLS key in memory, the active one without `kid`: TLS keys are always in the store.
+
+        Raises KeystoreError: there is none, it is not a TLS key, it is retired.
+        """
+        held = self._held(kid or self.signing_key(Purpose.TLS).kid)
+        if held.row.purpose != Purpose.TLS or not isinstance(held.signer, SigningKey):
+            raise KeystoreError(held.fault or f"key {kid} is no TLS key of this node that can be used")
+        return held.signer
 
     def verification_keys(self, purpose: str) -> Mapping[str, VerificationKey]:
-        """The public keys that peers should take now, by key id: the active one first, then those to come."""
-        rows = [(row, key) for row, key in self._of(purpose) if row.state is not KeyState.RETIRED]
-        rows.sort(key=lambda pair: pair[0].state is not KeyState.ACTIVE)
-        return MappingProxyType({row.kid: key.verification_key for row, key in rows})
+        """The public keys that others should take now, by key id: the active one first, then those to come, then
+        those before it.
+        """
+        return self._ring.view(purpose, self._clock.now()).keys
 
     def retired_keys(self, purpose: str) -> Sequence[RetiredKey]:
         """The public keys that were used before, with when and why they were retired, oldest first."""
         return [
-            RetiredKey(key.verification_key, row.retired_at, row.retired_reason)
-            for row, key in self._of(purpose)
+            RetiredKey(self._held(row.kid).key, row.retired_at, row.retired_reason, row.created_at)
+            for row in self._ring.view(purpose, self._clock.now()).rows
             if row.retired_at is not None
         ]
 
@@ -105,61 +137,206 @@ class Keystore:
         """`verification_keys` as a JWK set (RFC 7517 §5), public members only."""
         return jwks_of(self.verification_keys(purpose).values())
 
-    async def generate(self, purpose: str, *, alg: str = "ES256", activate: bool = True) -> VerificationKey:
-        """Make a key and store it: active at once, retiring the one before, or published for a later
-        `activate`.
+    def describe(self) -> Sequence[KeyRow]:
+        """Every key as it is now, by purpose and generation; `wrapped` is not for people."""
+        return life.as_of(self._ring.rows, self._clock.now(), self._overlap)
 
-        Raises OwnStoreUnavailable; then there is no new key.
+    def revision(self) -> tuple[tuple[str, KeyState], ...]:
+        """Differs whenever a key was added or became something else: what was built from the keys is old then."""
+        now = self._clock.now()
+        purposes = dict.fromkeys(row.purpose for row in self._ring.rows)
+        return tuple((row.kid, row.state) for name in purposes for row in self._ring.view(name, now).rows)
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """By key id, why a key that is not retired cannot be used by this process. All others work."""
+        return self._ring.faults
+
+    # --- how they change ------------------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """Take the rows as they are now; a key that cannot be opened becomes one of the `faults`.
+
+        Raises OwnStoreUnavailable; the old ring stays then.
         """
-        return await self.add(purpose, SigningKey.generate(alg), activate=activate)
+        await self._take(await self._rows.load())
+
+    async def advance(self, may_activate: MayActivate | None = None) -> None:
+        """Take the rows as they are now and write what has become due; a repeat, here or elsewhere, is safe.
+
+        A federation key that waits is planned, `publish_s` from now, when `may_activate` says so. Raises
+        OwnStoreUnavailable.
+        """
+        await self.reload()
+        for row in self.describe():
+            if may_activate and _waits_for_vouching(row) and await may_activate(row.purpose, row.kid):
+                await self.plan_activation(row.kid)
+        if list(self.describe()) != list(self._ring.rows):
+            await self._change(list)
+
+    async def generate(
+        self,
+        purpose: str,
+        *,
+        alg: str = "ES256",
+        activate: bool = True,
+        activates_at: datetime | None = None,
+        alone: bool = False,
+    ) -> VerificationKey:
+        """Make a key and store it: active at once, or published, for the time planned or a later `activate`.
+
+        `alone`: only when no other one of the purpose is published. Raises KeystoreError, KeyRejected,
+        OwnStoreUnavailable; then there is no new key.
+        """
+        backend = self.plan.homes.get(purpose, STORE)
+        source = self._source(backend)
+        if backend == STORE:
+            reference, public = source.generate(purpose, alg)
+        else:
+            reference, public = await asyncio.to_thread(source.generate, purpose, alg)
+        row = self._new_row(purpose, public, reference, backend)
+        return await self._add(row, public, activate=activate, activates_at=activates_at, alone=alone)
 
     async def add(self, purpose: str, key: SigningKey, *, activate: bool = True) -> VerificationKey:
         """Store a key that was made elsewhere, as `generate` does."""
         public = key.verification_key
+        row = self._new_row(purpose, public, self._store.wrap(purpose, key), STORE)
+        return await self._add(row, public, activate=activate)
+
+    async def activate(self, kid: str) -> None:
+        """Sign with a published key from now on; the one before becomes passive. Raises KeystoreError."""
+        await self._change(lambda rows: life.activated(rows, kid, self._clock.now()))
+
+    async def plan_activation(self, kid: str, *, in_s: float | None = None) -> None:
+        """Sign with a published key in so many seconds, `publish_s` without. Raises KeystoreError."""
+        at = self._clock.now() + timedelta(seconds=self.plan.publish_s if in_s is None else in_s)
+        await self._change(lambda rows: life.planned(rows, kid, at))
+
+    async def retire(self, kid: str, reason: str, *, successor: str = "") -> None:
+        """Sign nothing with it any more, and have nobody take it: from now on it is history.
+
+        `successor` is a published key that takes over in the same moment. Raises KeystoreError for an unknown
+        key, and for the only active one of its purpose.
+        """
         now = self._clock.now()
-        row = KeyRow(
+
+        def decide(rows: Sequence[KeyRow]) -> Sequence[KeyRow]:
+            if successor:
+                rows = life.as_of(life.activated(rows, successor, now), now, self._overlap)
+            return life.retired(rows, kid, now, reason)
+
+        await self._change(decide)
+
+    async def _add(
+        self,
+        row: KeyRow,
+        public: VerificationKey,
+        *,
+        activate: bool,
+        activates_at: datetime | None = None,
+        alone: bool = False,
+    ) -> VerificationKey:
+        if activate:
+            row = replace(row, state=KeyState.ACTIVE, activated_at=row.created_at)
+        else:
+            row = replace(row, activates_at=activates_at)
+        await self._change(lambda rows: life.added(rows, row, alone=alone))
+        return public
+
+    async def _change(self, decide: Callable[[Sequence[KeyRow]], Sequence[KeyRow]]) -> None:
+        """Write what `decide` changes in the rows as they are now, with what follows from it."""
+        now = self._clock.now()
+
+        def settle(rows: Sequence[KeyRow]) -> Sequence[KeyRow]:
+            due = life.as_of(rows, now, self._overlap)
+            return life.as_of(decide(due), now, self._overlap)
+
+        await self._take(await self._rows.change(settle))
+
+    # --- what is in memory ----------------------------------------------------------------------------------
+
+    async def _take(self, rows: Sequence[KeyRow]) -> None:
+        before = self._ring
+        held, altered = [], {}
+        for row in rows:
+            known = before.held.get(row.kid)
+            try:
+                held.append(await self._hold(row, known))
+            except KeystoreError as error:
+                altered[row.kid] = str(error)
+                held += [known] if known else []
+        self._ring = Ring(held, self._overlap, altered)
+        for kid, fault in self.faults.items():
+            if kid not in before.faults:
+                _log.error("keys.unusable", kid=kid, fault=fault)
+
+    async def _hold(self, row: KeyRow, known: Held | None) -> Held:
+        """A retired key is never opened: it signs no more, and its token may be gone.
+
+        Raises KeystoreError when the public part was altered.
+        """
+        public = known.key if known else _public(row)
+        if row.state is KeyState.RETIRED:
+            return Held(row, public, None)
+        if known and known.signer and _place(known.row) == _place(row):
+            return Held(row, public, known.signer)
+        try:
+            return Held(row, public, await self._open(row))
+        except KeystoreError as error:
+            return Held(row, public, None, str(error))
+
+    async def _open(self, row: KeyRow) -> Signer:
+        source = self._source(row.backend, row)
+        if row.backend == STORE:
+            return source.signer(row.wrapped, row.public_jwk, purpose=row.purpose)
+        return await asyncio.to_thread(source.signer, row.wrapped, row.public_jwk, purpose=row.purpose)
+
+    def _source(self, backend: str, row: KeyRow | None = None) -> SignerSource:
+        source = self._sources.get(backend)
+        if source is None:
+            which = f"key {row.kid} ({row.purpose}) is" if row else "keys of this purpose are"
+            raise KeystoreError(f"{which} in {backend}, and the configuration has no [keys.{backend}]")
+        return source
+
+    def _new_row(self, purpose: str, public: VerificationKey, reference: bytes, backend: str) -> KeyRow:
+        allowed = ALGORITHMS_FOR.get(purpose)
+        if allowed is not None and public.alg not in allowed:
+            raise KeyRejected(f"a {purpose} key is {' or '.join(allowed)}, not {public.alg}")
+        return KeyRow(
             kid=public.kid,
             purpose=str(purpose),
             alg=public.alg,
-            state=KeyState.ACTIVE if activate else KeyState.PUBLISHED,
+            state=KeyState.PUBLISHED,
             generation=0,
             public_jwk=public.jwk,
-            wrapped=self._wrapping.wrap(key.to_pem(), purpose=purpose, kid=public.kid),
-            created_at=now,
-            activated_at=now if activate else None,
+            wrapped=reference,
+            created_at=self._clock.now(),
+            backend=backend,
         )
-        await self._rows.add(row)
-        await self.reload()
-        return public
 
-    async def activate(self, kid: str) -> None:
-        """Sign with a published key from now on; the one before is retired. Raises KeystoreError."""
-        activated = await self._rows.activate(kid, self._row(kid).purpose, self._clock.now())
-        await self.reload()
-        if not activated:
-            state = self._row(kid).state.value
-            raise KeystoreError(f"key {kid} is {state}; only a published key can be activated")
-
-    async def retire(self, kid: str, reason: str) -> None:
-        """Sign nothing with it any more. Raises KeystoreError for an unknown key."""
-        self._row(kid)
-        await self._rows.retire(kid, self._clock.now(), reason)
-        await self.reload()
-
-    def _row(self, kid: str) -> KeyRow:
-        if kid not in self._ring:
+    def _held(self, kid: str) -> Held:
+        if kid not in self._ring.held:
             raise KeystoreError(f"there is no key {kid} in this node's store")
-        return self._ring[kid][0]
-
-    def _of(self, purpose: str) -> list[tuple[KeyRow, SigningKey]]:
-        return [(row, key) for row, key in self._ring.values() if row.purpose == purpose]
-
-    def _unwrap(self, row: KeyRow) -> SigningKey:
-        pem = self._wrapping.unwrap(row.wrapped, purpose=row.purpose, kid=row.kid)
-        key = SigningKey.from_pem(pem)
-        if key.kid != row.kid:
-            raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) holds another key: it was altered")
-        return key
+        return self._ring.held[kid]
 
     def __repr__(self) -> str:
-        return f"Keystore({len(self._ring)} keys)"
+        return f"Keystore({len(self._ring.held)} keys)"
+
+
+def _place(row: KeyRow) -> tuple[str, str, bytes]:
+    return row.purpose, row.backend, row.wrapped
+
+
+def _waits_for_vouching(row: KeyRow) -> bool:
+    return row.purpose == Purpose.FEDERATION and row.state is KeyState.PUBLISHED and row.activates_at is None
+
+
+def _public(row: KeyRow) -> VerificationKey:
+    """The public key of a row. Raises KeystoreError for a row that was altered."""
+    try:
+        key = VerificationKey.from_jwk(row.public_jwk)
+    except KeyRejected as error:
+        raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) was altered: {error.detail}") from None
+    if key.kid != row.kid:
+        raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) holds another key: it was altered")
+    return key

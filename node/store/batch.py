@@ -23,7 +23,7 @@ from node.store.plan import Plan, RowRefusedError, look_first, number_records, s
 from node.store.times import to_micros
 from trust.envelope import seal, seal_batch
 from trust.errors import TrustError
-from trust.keys import SigningKey
+from trust.keys import Signer
 
 __all__ = ["BatchStore", "JournalMetrics", "NoMetrics"]
 
@@ -58,7 +58,7 @@ class BatchStore:
     def __init__(
         self,
         database: Database,
-        signer: Callable[[], SigningKey],
+        signer: Callable[[], Signer],
         clock: Clock,
         metrics: JournalMetrics,
         *,

@@ -25,7 +25,7 @@ from node.store.outbox import QUEUE_BYTES, QUEUE_JOBS, Outbox
 from node.store.tables import CLAIM_FINISHED, CLAIMS, RECORDS
 from node.store.times import from_micros
 from trust.envelope import Sealed
-from trust.keys import SigningKey
+from trust.keys import Signer
 
 __all__ = ["POLL_FIRST_S", "POLL_LONGEST_S", "StoreJournal"]
 
@@ -76,7 +76,7 @@ class StoreJournal:
     def __init__(
         self,
         database: Database,
-        signer: Callable[[], SigningKey],
+        signer: Callable[[], Signer],
         clock: Clock,
         metrics: JournalMetrics | None = None,
         *,

@@ -1,23 +1,26 @@
-"""The rows of the node's own keys: public part, state, and the private part as the key-encryption key wrapped
-it.
+"""The rows of the node's own keys: public part, state, what is planned, and where the private part is.
+
+What becomes of them is decided elsewhere (`node.keystore`): here a decision sees the rows and writes them in one
+transaction, so that replicas that decide at the same time decide one after the other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.store.database import Database
 from node.store.tables import KEYS
 from node.store.times import from_micros, to_micros
 
-__all__ = ["KeyRow", "KeyRows", "KeyState"]
+__all__ = ["Decide", "KeyRow", "KeyRows", "KeyState"]
 
 
 class KeyState(StrEnum):
@@ -27,14 +30,18 @@ class KeyState(StrEnum):
     """Peers may learn it; nothing is signed with it yet."""
     ACTIVE = "active"
     """What is signed now is signed with it."""
+    PASSIVE = "passive"
+    """Nothing is signed with it any more; what was is still taken by everyone."""
     RETIRED = "retired"
-    """Nothing is signed with it any more; what was stays verifiable."""
+    """Only history: what was signed with it before stays verifiable as evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One key. `generation` counts the keys of a purpose from 1; `wrapped` means nothing without its wrapping
-    key.
+    """One key. `generation` counts the keys of a purpose from 1.
+
+    `backend` names the source of the private part, and `wrapped` means something to that source alone.
+    `activates_at` and `retires_at` are planned, `activated_at` and `retired_at` have happened.
     """
 
     kid: str
@@ -48,6 +55,16 @@ class KeyRow:
     activated_at: datetime | None = None
     retired_at: datetime | None = None
     retired_reason: str = ""
+    backend: str = "store"
+    activates_at: datetime | None = None
+    retires_at: datetime | None = None
+
+
+_TIMES = ("activated_at", "retired_at", "activates_at", "retires_at")
+
+
+Decide = Callable[[Sequence[KeyRow]], Sequence[KeyRow]]
+"""From the rows as they are to the rows as they should be; it may raise, and then nothing changes."""
 
 
 class KeyRows:
@@ -58,61 +75,35 @@ class KeyRows:
 
     async def load(self) -> Sequence[KeyRow]:
         """All keys, oldest generation first."""
-        query = select(KEYS).order_by(KEYS.c.purpose, KEYS.c.generation)
         async with self._database.reading() as connection:
-            return [_key(row) for row in (await connection.execute(query)).mappings()]
+            return await _all_of(connection)
 
-    async def add(self, row: KeyRow) -> None:
-        """Add one key with the next generation of its purpose, whatever `row.generation` says.
-
-        An ACTIVE one retires the one that was active, in the same transaction.
+    async def change(self, decide: Decide) -> Sequence[KeyRow]:
+        """Have `decide` look at the rows and write what it changed, in one transaction that no other replica's
+        change can come between. Returns the rows as they are then. What `decide` raises comes through.
         """
         async with self._database.writing() as connection:
             if connection.dialect.name == "postgresql":
-                # One numbering for all replicas; on SQLite the transaction has the only write lock already.
+                # On SQLite the transaction has the only write lock already.
                 await connection.exec_driver_sql("LOCK TABLE keys IN SHARE ROW EXCLUSIVE MODE")
-            newest = select(func.coalesce(func.max(KEYS.c.generation), 0)).where(
-                KEYS.c.purpose == row.purpose
-            )
-            generation = int((await connection.execute(newest)).scalar_one()) + 1
-            if row.state is KeyState.ACTIVE:
-                await connection.execute(_retire_active(row.purpose, row.created_at, "replaced"))
-            await connection.execute(insert(KEYS).values(**_values(row), generation=generation))
-
-    async def activate(self, kid: str, purpose: str, at: datetime) -> bool:
-        """Make a published key the active one and retire the one before it, in one transaction.
-
-        False, with nothing changed, when it is not a published key any more.
-        """
-        retired = _retire_active(purpose, at, "replaced").where(KEYS.c.kid != kid)
-        change = (
-            update(KEYS)
-            .where(KEYS.c.kid == kid, KEYS.c.state == KeyState.PUBLISHED.value)
-            .values(state=KeyState.ACTIVE.value, activated_at=to_micros(at))
-        )
-        async with self._database.writing() as connection:
-            if (await connection.execute(change)).rowcount != 1:
-                return False
-            await connection.execute(retired)
-        return True
-
-    async def retire(self, kid: str, at: datetime, reason: str) -> None:
-        """Retire a key; one that is retired keeps its first time and reason."""
-        change = (
-            update(KEYS)
-            .where(KEYS.c.kid == kid, KEYS.c.state != KeyState.RETIRED.value)
-            .values(state=KeyState.RETIRED.value, retired_at=to_micros(at), retired_reason=reason)
-        )
-        async with self._database.writing() as connection:
-            await connection.execute(change)
+            before = {row.kid: row for row in await _all_of(connection)}
+            after = decide(list(before.values()))
+            for row in after:
+                if row.kid not in before:
+                    await connection.execute(insert(KEYS).values(_values(row)))
+                elif row != before[row.kid]:
+                    await connection.execute(update(KEYS).where(KEYS.c.kid == row.kid).values(_values(row)))
+        return after
 
 
-def _retire_active(purpose: str, at: datetime, reason: str) -> Any:
-    return (
-        update(KEYS)
-        .where(KEYS.c.purpose == purpose, KEYS.c.state == KeyState.ACTIVE.value)
-        .values(state=KeyState.RETIRED.value, retired_at=to_micros(at), retired_reason=reason)
-    )
+async def _all_of(connection: AsyncConnection) -> list[KeyRow]:
+    query = select(KEYS).order_by(KEYS.c.purpose, KEYS.c.generation)
+    return [_key(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _times(row: KeyRow) -> dict[str, int | None]:
+    found = {name: getattr(row, name) for name in _TIMES}
+    return {name: None if at is None else to_micros(at) for name, at in found.items()}
 
 
 def _values(row: KeyRow) -> dict[str, Any]:
@@ -121,16 +112,18 @@ def _values(row: KeyRow) -> dict[str, Any]:
         "purpose": row.purpose,
         "alg": row.alg,
         "state": row.state.value,
+        "generation": row.generation,
         "public_jwk": json.dumps(dict(row.public_jwk)),
         "wrapped": row.wrapped,
         "created_at": to_micros(row.created_at),
-        "activated_at": None if row.activated_at is None else to_micros(row.activated_at),
-        "retired_at": None if row.retired_at is None else to_micros(row.retired_at),
         "retired_reason": row.retired_reason,
+        "backend": row.backend,
+        **_times(row),
     }
 
 
 def _key(row: Mapping[Any, Any]) -> KeyRow:
+    times = {name: None if row[name] is None else from_micros(row[name]) for name in _TIMES}
     return KeyRow(
         kid=row["kid"],
         purpose=row["purpose"],
@@ -140,7 +133,7 @@ def _key(row: Mapping[Any, Any]) -> KeyRow:
         public_jwk=json.loads(row["public_jwk"]),
         wrapped=bytes(row["wrapped"]),
         created_at=from_micros(row["created_at"]),
-        activated_at=None if row["activated_at"] is None else from_micros(row["activated_at"]),
-        retired_at=None if row["retired_at"] is None else from_micros(row["retired_at"]),
         retired_reason=row["retired_reason"],
+        backend=row["backend"],
+        **times,
     )

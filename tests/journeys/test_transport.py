@@ -61,7 +61,7 @@ async def material_of(config_path: Path) -> Material:
     try:
         wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
         keystore = await Keystore.open(database, wrapping, SystemClock())
-        return Material(enrolled.tls_ca_pem, enrolled.tls_chain_pem, keystore.signing_key("tls").to_pem())
+        return Material(enrolled.tls_ca_pem, enrolled.tls_chain_pem, keystore.tls_key().to_pem())
     finally:
         await database.close()
 

@@ -1,0 +1,92 @@
+"""The keys in memory: an immutable set of rows with what signs for them, and what it comes to at a time.
+
+Between two changes of state the answer for a purpose is the same, so it is worked out once and then costs a
+comparison of times: the journal asks for every batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from node.keystore.life import as_of, next_change
+from node.keystore.wrapping import KeystoreError
+from node.store.keys import KeyRow, KeyState
+from trust.keys import Signer, VerificationKey
+
+__all__ = ["Held", "Ring", "View"]
+
+_FIRST = (KeyState.ACTIVE, KeyState.PUBLISHED, KeyState.PASSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row, its public key, and what signs with it: nothing for a retired key, and for one that this process
+    could not open; `fault` says why.
+    """
+
+    row: KeyRow
+    key: VerificationKey
+    signer: Signer | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The keys of one purpose, from `since` until before `until`. `rows` are as of then, oldest first."""
+
+    since: datetime
+    until: datetime
+    rows: Sequence[KeyRow]
+    signer: Signer | None
+    keys: Mapping[str, VerificationKey]
+    """What verifies now, by key id: the active one first, then those to come, then those that were."""
+
+
+class Ring:
+    """What the store held at one time. Safe to read from several threads."""
+
+    def __init__(
+        self, held: Iterable[Held], overlap: timedelta, altered: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`altered` are the faults of rows that are not taken."""
+        self.held: Mapping[str, Held] = MappingProxyType({one.row.kid: one for one in held})
+        self._overlap = overlap
+        self._altered = altered
+        self._views: dict[str, View] = {}
+
+    @property
+    def rows(self) -> Sequence[KeyRow]:
+        """As they were read."""
+        return [one.row for one in self.held.values()]
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """By key id, why a key that is not retired could not be opened here."""
+        return {**{kid: one.fault for kid, one in self.held.items() if one.fault}, **self._altered}
+
+    def view(self, purpose: str, now: datetime) -> View:
+        """The keys of a purpose at `now`."""
+        view = self._views.get(purpose)
+        if view is None or not view.since <= now < view.until:
+            view = self._views[purpose] = self._look(purpose, now)
+        return view
+
+    def _look(self, purpose: str, now: datetime) -> View:
+        written = [one.row for one in self.held.values() if one.row.purpose == purpose]
+        rows = as_of(written, now, self._overlap)
+        usable = sorted((row for row in rows if row.state in _FIRST), key=lambda row: _FIRST.index(row.state))
+        keys = MappingProxyType({row.kid: self.held[row.kid].key for row in usable})
+        return View(now, next_change(rows, now), rows, self._signer(usable), keys)
+
+    def _signer(self, usable: Sequence[KeyRow]) -> Signer | None:
+        """The active key's; when it cannot be opened here, that of the key before, which peers still take."""
+        if not usable or usable[0].state is not KeyState.ACTIVE:
+            return None
+        before = [row for row in usable if row.state is KeyState.PASSIVE]
+        for row in (usable[0], *sorted(before, key=lambda row: -row.generation)):
+            if signer := self.held[row.kid].signer:
+                return signer
+        raise KeystoreError(self.held[usable[0].kid].fault)
