@@ -202,7 +202,8 @@ class TokenSigner:
 
     def _private_key(self, connection: Connection) -> Any:
         """The private key's object in this session, proven when it is first looked for."""
-        found = connection.keys.get(self._id)
+        proven = (self._id, self._purpose, self.kid)
+        found = connection.keys.get(proven)
         if found is None:
             found = self._find(connection, ObjectClass.PRIVATE_KEY)
             self._check_kept(found)
@@ -210,7 +211,7 @@ class TokenSigner:
             if _public_key(public, self._scheme) != self.verification_key:
                 raise KeystoreError(f"the token holds another public key than that of {self._what}")
             self._check_signs(found)
-            connection.keys[self._id] = found
+            connection.keys[proven] = found
         return found
 
     def _find(self, connection: Connection, kind: ObjectClass) -> Any:

@@ -52,12 +52,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Connection:
-    """An open session that may use the user's keys. `keys` are the objects that were found and proven in it."""
+    """An open session that may use the user's keys.
+
+    `keys` are the objects that were found in it, by what they were proven to be: CKA_ID, purpose and key id.
+    """
 
     token: Any
     session: Any
     generation: int
-    keys: dict[bytes, Any] = field(default_factory=dict)
+    keys: dict[tuple[bytes, str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,9 +92,13 @@ class _Module:
         self._logins[label] = login
         return Connection(token, session, self.generation)
 
+    def is_current(self, connection: Connection) -> bool:
+        """Whether the module was not initialised anew since that session was opened."""
+        return connection.generation == self.generation and self._pid == os.getpid()
+
     def leave(self, label: str, connection: Connection) -> None:
         """Close a session; the last one of its token logs out. Never raises."""
-        if connection.generation != self.generation or self._pid != os.getpid():
+        if not self.is_current(connection):
             return
         with contextlib.suppress(PKCS11Error):
             connection.session.close()
@@ -163,14 +170,14 @@ class TokenSession:
         that class. For `RETRY_S` after a token could not be opened, it is not tried again.
         """
         with self._module.lock:
-            connection = self._connection
-            if connection is not None:
+            connection, lost = self._connection, False
+            if connection is not None and self._module.is_current(connection):
                 try:
                     return work(connection)
                 except PKCS11Error as error:
                     _log.warning("pkcs11_session_lost", token=self.label, error=_name(error))
-                    self._drop()
-            connection = self._open()
+                    lost = True
+            connection = self._open(anew=lost)
             try:
                 return work(connection)
             except PKCS11Error as error:
@@ -187,16 +194,17 @@ class TokenSession:
         if connection is not None:
             self._module.leave(self.label, connection)
 
-    def _open(self) -> Connection:
+    def _open(self, *, anew: bool) -> Connection:
+        self._drop()
         if self._monotonic() < self._retry_at:
             raise KeystoreError(self._trouble)
-        self._connection = self._connect()
+        self._connection = self._connect(anew=anew)
         if self._trouble:
             _log.info("pkcs11_back", token=self.label)
         self._trouble, self._retry_at = "", 0.0
         return self._connection
 
-    def _connect(self) -> Connection:
+    def _connect(self, *, anew: bool) -> Connection:
         try:
             pin = self._read_pin()
         except KeystoreError as error:
@@ -205,22 +213,24 @@ class TokenSession:
         if digest == self._refused_pin:
             raise self._failed("its PIN was refused before and is not sent again: correct it")
         try:
-            return self._enter(pin)
+            return self._enter(pin, anew=anew)
         except _PIN_ERRORS as error:
             self._refused_pin = digest
             raise self._failed(f"its PIN was refused ({_name(error)}): correct it") from None
         except PKCS11Error as error:
             raise self._failed(_reason(error)) from None
 
-    def _enter(self, pin: str) -> Connection:
-        try:
-            return self._module.enter(self.label, pin)
-        except _PIN_ERRORS:
-            raise
-        except PKCS11Error:
-            # A module sees a device that came back, and a token that was made meanwhile, only after a new start.
-            self._module.renew()
-            return self._module.enter(self.label, pin)
+    def _enter(self, pin: str, *, anew: bool) -> Connection:
+        """`anew`: a session failed, so what the module thinks of the device and of the login is not to be relied on."""
+        if not anew:
+            try:
+                return self._module.enter(self.label, pin)
+            except _PIN_ERRORS:
+                raise
+            except PKCS11Error:
+                pass  # a module sees a device that came back, and a token that is new, only after a new start
+        self._module.renew()
+        return self._module.enter(self.label, pin)
 
     def _failed(self, why: str) -> KeystoreError:
         text = f"the PKCS#11 token {self.label!r} of {self._path} cannot be used: {why}"
