@@ -39,6 +39,7 @@ __all__ = [
     "good_question",
     "pair_rules",
     "records_of",
+    "serving_registry",
 ]
 
 CLIENT = "hall"
@@ -81,7 +82,7 @@ class Country:
         """Everything but the nodes: anchor, registry, relay."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(serving_anchor(self.anchor))
-            await stack.enter_async_context(_serving_registry(self.registry_port))
+            await stack.enter_async_context(serving_registry(ANSWERING, self.registry_port))
             yield await stack.enter_async_context(relaying(self.relay_port, self.grpc_port))
 
     @asynccontextmanager
@@ -140,8 +141,9 @@ async def found(
 
 
 @asynccontextmanager
-async def _serving_registry(port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(make_registry(ANSWERING, _POPULATION), access_log=None, shutdown_timeout=0.1)
+async def serving_registry(province: str, port: int) -> AsyncIterator[None]:
+    """The simulated registry of a province."""
+    runner = web.AppRunner(make_registry(province, _POPULATION), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
