@@ -5,7 +5,9 @@ loaded key to a function that signs or verifies. The bound functions are what th
 and no object is made per message beyond the signature itself.
 
 ES256: ECDSA on P-256 with SHA-256, signature = r ‖ s, 64 bytes (RFC 7518 §3.4). DER is refused, so that one
-signature has one form on the wire. EdDSA: Ed25519 (RFC 8032, RFC 8037).
+signature has one form on the wire. EdDSA: Ed25519 (RFC 8032, RFC 8037). SM2: SM2 with SM3 (GB/T 32918.2, GB/T
+32905), signature = r ‖ s, 64 bytes; JOSE has no name for it, so it is for envelopes only: tokens are of
+`JWS_ALGORITHMS`, which off-the-shelf software can read.
 """
 
 from __future__ import annotations
@@ -15,16 +17,24 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from trust.errors import BadSignature, KeyRejected, SignatureForm
+from trust.sm2 import Sm2PrivateKey, Sm2PublicKey, is_private_pem
 
 __all__ = [
     "ALGORITHMS",
+    "JWS_ALGORITHMS",
     "Algorithm",
     "PrivateKey",
     "PublicKey",
@@ -33,10 +43,11 @@ __all__ = [
     "algorithm_of",
     "b64url",
     "b64url_bytes",
+    "load_private_pem",
 ]
 
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | Sm2PrivateKey
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | Sm2PublicKey
 
 Verify = Callable[[bytes, bytes], None]
 """(signature, message): returns or raises SignatureForm, BadSignature."""
@@ -74,11 +85,14 @@ class Algorithm(Protocol):
     """The JWK members that make the key, beside kty and crv."""
 
     def generate(self) -> PrivateKey:
-        """A new private key."""
+        """A new private key. Raises AlgorithmUnavailable when this machine cannot make one."""
         ...
 
     def load_public(self, jwk: Mapping[str, Any]) -> PublicKey:
-        """The key of a JWK whose kty and crv fit. Raises KeyRejected when it is not a point of the curve."""
+        """The key of a JWK whose kty and crv fit.
+
+        Raises KeyRejected when it is not a point of the curve, AlgorithmUnavailable when this machine cannot tell.
+        """
         ...
 
     def public_members(self, public: Any) -> dict[str, str]:
@@ -91,6 +105,14 @@ class Algorithm(Protocol):
 
     def bind_sign(self, private: Any) -> Sign:
         """The function that signs with this key."""
+        ...
+
+    def public_pem(self, public: Any) -> bytes:
+        """SubjectPublicKeyInfo in PEM."""
+        ...
+
+    def private_pem(self, private: Any) -> bytes:
+        """PKCS#8 in PEM, unencrypted."""
         ...
 
 
@@ -109,7 +131,21 @@ def _coordinate(jwk: Mapping[str, Any], member: str) -> bytes:
     return data
 
 
-class Es256:
+class _WrittenByCryptography:
+    """PEM of the keys that `cryptography` knows."""
+
+    def public_pem(self, public: Any) -> bytes:
+        """See Algorithm."""
+        pem: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return pem
+
+    def private_pem(self, private: Any) -> bytes:
+        """See Algorithm."""
+        pem: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return pem
+
+
+class Es256(_WrittenByCryptography):
     """ECDSA on P-256 with SHA-256."""
 
     name: ClassVar[str] = "ES256"
@@ -164,7 +200,7 @@ class Es256:
         return sign
 
 
-class EdDsa:
+class EdDsa(_WrittenByCryptography):
     """Ed25519."""
 
     name: ClassVar[str] = "EdDSA"
@@ -206,9 +242,50 @@ class EdDsa:
         return private.sign
 
 
+class Sm2:
+    """SM2 with SM3, by the system's OpenSSL (`trust.sm2`)."""
+
+    name: ClassVar[str] = "SM2"
+    kty: ClassVar[str] = "EC"
+    crv: ClassVar[str] = "SM2"
+    members: ClassVar[tuple[str, ...]] = ("x", "y")
+
+    def generate(self) -> PrivateKey:
+        """See Algorithm."""
+        return Sm2PrivateKey.generate()
+
+    def load_public(self, jwk: Mapping[str, Any]) -> PublicKey:
+        """See Algorithm; the point is checked to be on the curve."""
+        x, y = (_coordinate(jwk, member) for member in self.members)
+        return Sm2PublicKey.from_coordinates(x, y)
+
+    def public_members(self, public: Sm2PublicKey) -> dict[str, str]:
+        """See Algorithm."""
+        return {"x": b64url(public.x), "y": b64url(public.y)}
+
+    def bind_verify(self, public: Sm2PublicKey) -> Verify:
+        """See Algorithm."""
+        return public.verify
+
+    def bind_sign(self, private: Sm2PrivateKey) -> Sign:
+        """See Algorithm."""
+        return private.sign
+
+    def public_pem(self, public: Sm2PublicKey) -> bytes:
+        """See Algorithm."""
+        return public.to_pem()
+
+    def private_pem(self, private: Sm2PrivateKey) -> bytes:
+        """See Algorithm."""
+        return private.to_pem()
+
+
 _ES256: Algorithm = Es256()
 _EDDSA: Algorithm = EdDsa()
-ALGORITHMS: Mapping[str, Algorithm] = {_ES256.name: _ES256, _EDDSA.name: _EDDSA}
+_SM2: Algorithm = Sm2()
+ALGORITHMS: Mapping[str, Algorithm] = {algorithm.name: algorithm for algorithm in (_ES256, _EDDSA, _SM2)}
+JWS_ALGORITHMS = frozenset({_ES256.name, _EDDSA.name})
+"""What may sign a token (RFC 7515): entity statements, statuses, everything that other software reads."""
 
 
 def algorithm_of(key: object) -> Algorithm:
@@ -219,4 +296,21 @@ def algorithm_of(key: object) -> Algorithm:
         return _ES256
     if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
         return _EDDSA
-    raise KeyRejected("only P-256 and Ed25519 keys are allowed")
+    if isinstance(key, Sm2PrivateKey | Sm2PublicKey):
+        return _SM2
+    raise KeyRejected("only P-256, Ed25519 and SM2 keys are allowed")
+
+
+def load_private_pem(pem: bytes) -> PrivateKey:
+    """The key of an unencrypted PKCS#8 PEM.
+
+    Raises KeyRejected when it is not one, or not of an allowed algorithm; AlgorithmUnavailable.
+    """
+    if is_private_pem(pem):  # `cryptography` does not know the curve
+        return Sm2PrivateKey.from_pem(pem)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyRejected("not an unencrypted private key in PEM") from None
+    algorithm_of(key)
+    return key  # type: ignore[return-value]  # algorithm_of has refused every other kind

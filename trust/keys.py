@@ -13,18 +13,28 @@ from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 import orjson
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
+
+from trust.algorithms import (
+    ALGORITHMS,
+    JWS_ALGORITHMS,
+    Algorithm,
+    PrivateKey,
+    PublicKey,
+    algorithm_of,
+    b64url,
+    load_private_pem,
 )
+from trust.errors import AlgorithmUnavailable, KeyRejected
 
-from trust.algorithms import ALGORITHMS, Algorithm, PrivateKey, PublicKey, algorithm_of, b64url
-from trust.errors import KeyRejected
-
-__all__ = ["Signer", "SigningKey", "VerificationKey", "jwks_of", "keys_from_jwks", "thumbprint"]
+__all__ = [
+    "Signer",
+    "SigningKey",
+    "VerificationKey",
+    "envelope_keys_from_jwks",
+    "jwks_of",
+    "keys_from_jwks",
+    "thumbprint",
+]
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MOST_KEYS = 16
@@ -58,7 +68,7 @@ class VerificationKey:
         """The key of a public JWK (RFC 7517).
 
         Raises KeyRejected: kind or curve not allowed, private members, `alg`, `use` or `kid` that do not fit,
-        not a point of the curve.
+        not a point of the curve. AlgorithmUnavailable when nothing of that is wrong but this machine lacks SM2.
         """
         algorithm = _algorithm_for(jwk)
         if not _PRIVATE_MEMBERS.isdisjoint(jwk):
@@ -74,7 +84,7 @@ class VerificationKey:
 
     def to_pem(self) -> bytes:
         """SubjectPublicKeyInfo in PEM."""
-        return self.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return ALGORITHMS[self.alg].public_pem(self.public_key)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VerificationKey) and other.kid == self.kid
@@ -92,7 +102,7 @@ def _algorithm_for(jwk: Mapping[str, Any]) -> Algorithm:
     for algorithm in ALGORITHMS.values():
         if jwk.get("kty") == algorithm.kty and jwk.get("crv") == algorithm.crv:
             return algorithm
-    raise KeyRejected("only P-256 and Ed25519 keys are allowed")
+    raise KeyRejected("only P-256, Ed25519 and SM2 keys are allowed")
 
 
 class Signer(Protocol):
@@ -105,7 +115,7 @@ class Signer(Protocol):
 
     @property
     def alg(self) -> str:
-        """``ES256`` or ``EdDSA``."""
+        """``ES256``, ``EdDSA`` or ``SM2``."""
         ...
 
     @property
@@ -134,7 +144,7 @@ class SigningKey:
 
     @classmethod
     def generate(cls, alg: str = "ES256") -> Self:
-        """A new key. Raises KeyRejected for an algorithm that is not allowed."""
+        """A new key. Raises KeyRejected for an algorithm that is not allowed, AlgorithmUnavailable."""
         algorithm = ALGORITHMS.get(alg)
         if algorithm is None:
             raise KeyRejected(f"{alg} is not an allowed algorithm: {', '.join(ALGORITHMS)}")
@@ -142,17 +152,12 @@ class SigningKey:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> Self:
-        """The key of an unencrypted PKCS#8 PEM. Raises KeyRejected."""
-        try:
-            private_key = load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError):
-            raise KeyRejected("not an unencrypted private key in PEM") from None
-        algorithm_of(private_key)
-        return cls(private_key)  # type: ignore[arg-type]  # algorithm_of has refused every other kind
+        """The key of an unencrypted PKCS#8 PEM. Raises KeyRejected, AlgorithmUnavailable."""
+        return cls(load_private_pem(pem))
 
     def to_pem(self) -> bytes:
         """PKCS#8 PEM, unencrypted: wrap it, or write it to a file of mode 0600."""
-        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return ALGORITHMS[self.alg].private_pem(self.private_key)
 
     def __repr__(self) -> str:
         return f"SigningKey({self.alg} {self.kid})"
@@ -164,19 +169,50 @@ def jwks_of(keys: Iterable[VerificationKey]) -> dict[str, list[dict[str, str]]]:
 
 
 def keys_from_jwks(jwks: object) -> Mapping[str, VerificationKey]:
-    """The keys of a JWK Set by key id; at most 16, each kid once.
+    """The keys of a JWK Set that tokens are verified with, by key id; at most 16, each kid once.
 
-    Raises KeyRejected: not a JWK Set, empty, too many, one key that is refused, the same key twice.
+    Raises KeyRejected: not a JWK Set, empty, too many, one key that is refused or not for tokens, the same key
+    twice.
     """
+    keys: dict[str, VerificationKey] = {}
+    for entry in _entries(jwks):
+        key = VerificationKey.from_jwk(entry)
+        if key.alg not in JWS_ALGORITHMS:
+            raise KeyRejected(f"the key {key.kid} is of {key.alg}, which is for envelopes only")
+        _add_once(keys, key)
+    return MappingProxyType(keys)
+
+
+def envelope_keys_from_jwks(jwks: object) -> tuple[Mapping[str, VerificationKey], tuple[str, ...]]:
+    """The keys of a JWK Set that envelopes are verified with, by key id, and what was left out, in words.
+
+    Every algorithm may sign envelopes. A key whose algorithm this machine lacks is left out as long as there
+    is another. Raises KeyRejected as `keys_from_jwks`, AlgorithmUnavailable when no key is left.
+    """
+    keys: dict[str, VerificationKey] = {}
+    missing: AlgorithmUnavailable | None = None
+    problems = []
+    for entry in _entries(jwks):
+        try:
+            _add_once(keys, VerificationKey.from_jwk(entry))
+        except AlgorithmUnavailable as error:
+            missing = error
+            problems.append(f"an envelope key of {entry['crv']} is left out: {error.detail}")
+    if missing is not None and not keys:
+        raise missing
+    return MappingProxyType(keys), tuple(problems)
+
+
+def _entries(jwks: object) -> list[Any]:
     entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
     if not isinstance(entries, list) or not entries:
         raise KeyRejected("a JWK Set has a non-empty list of keys")
     if len(entries) > _MOST_KEYS:
         raise KeyRejected(f"a JWK Set has at most {_MOST_KEYS} keys; this one has {len(entries)}")
-    keys: dict[str, VerificationKey] = {}
-    for entry in entries:
-        key = VerificationKey.from_jwk(entry)
-        if key.kid in keys:
-            raise KeyRejected(f"the key {key.kid} is in the set twice")
-        keys[key.kid] = key
-    return MappingProxyType(keys)
+    return entries
+
+
+def _add_once(keys: dict[str, VerificationKey], key: VerificationKey) -> None:
+    if key.kid in keys:
+        raise KeyRejected(f"the key {key.kid} is in the set twice")
+    keys[key.kid] = key

@@ -17,7 +17,7 @@ from typing import Any
 from trust.chain import VerifiedEntity
 from trust.errors import EntityIdRejected, StatementRejected
 from trust.identity import host_and_port, tls_name
-from trust.keys import VerificationKey, jwks_of, keys_from_jwks
+from trust.keys import VerificationKey, envelope_keys_from_jwks, jwks_of
 from trust.policy import pin
 
 __all__ = [
@@ -41,7 +41,10 @@ _MUST_BE_PINNED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """A node as its chain proves it. `envelope_keys` are by key id; `expires_at` is when the chain ends."""
+    """A node as its chain proves it. `envelope_keys` are by key id; `expires_at` is when the chain ends.
+
+    `problems` says which of its keys this machine cannot use, and why.
+    """
 
     entity_id: str
     province: str
@@ -50,6 +53,7 @@ class NodeProfile:
     tls_name: str
     envelope_keys: Mapping[str, VerificationKey]
     expires_at: datetime
+    problems: tuple[str, ...] = ()
 
 
 def node_metadata(
@@ -115,7 +119,7 @@ def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -
 
 
 def read_node(entity: VerifiedEntity) -> NodeProfile:
-    """The node that a chain proves. Raises StatementRejected, KeyRejected.
+    """The node that a chain proves. Raises StatementRejected, KeyRejected, AlgorithmUnavailable.
 
     Refused: no `yrd_node`, a province, endpoint or issuer that no superior pins, a claim that differs from
     its pin, an issuer other than the entity, a protocol version that this node does not speak.
@@ -128,14 +132,16 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     check_node_facts(province=province, name=name, grpc_endpoint=endpoint)
     if PROTOCOL_VERSION not in _list_of(node, "protocol_versions"):
         raise StatementRejected(f"{entity.entity_id} does not speak protocol version {PROTOCOL_VERSION}")
+    envelope_keys, problems = envelope_keys_from_jwks(node.get("envelope_jwks"))
     return NodeProfile(
         entity.entity_id,
         str(province),
         str(name),
         str(endpoint),
         tls_name(entity.entity_id),
-        keys_from_jwks(node.get("envelope_jwks")),
+        envelope_keys,
         entity.expires_at,
+        problems,
     )
 
 
