@@ -14,7 +14,8 @@ from federation.rpc.limits import RpcLimits
 from node.config import Config
 from node.enrolled import Enrolled, check_tls_key, read_enrolled
 from node.health import Health, StoreWatch, trust_probe
-from node.keystore import KeyEncryptionKey, Keystore
+from node.keystore import Keystore
+from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
 from node.store.database import Database, open_database
 
@@ -47,13 +48,12 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
 
     Raises EnrolmentUnusable, KeystoreError, OwnStoreUnavailable.
     """
-    wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
     enrolled = read_enrolled(
         config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
     )
     database = await asyncio.to_thread(open_database, config.store.url)
     stack.push_async_callback(database.close)
-    keystore = await Keystore.open(database, wrapping, clock)
+    keystore = await stack.enter_async_context(opened_keystore(config.keys, database, clock))
     check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
     watch = StoreWatch(clock)

@@ -28,7 +28,7 @@ from federation.rpc.server import PeerServer
 from node.compose import Node, compose
 from node.config import Config
 from node.enrolled import read_enrolled
-from node.keystore import KeyEncryptionKey, Keystore
+from node.keystore.configured import opened_keystore
 from node.store.database import open_database
 from simulators.attacks import Attack, Shot
 from simulators.forging import Forge
@@ -167,10 +167,9 @@ async def _own_keys(config: Config, clock: Clock) -> tuple[Signer, TlsMaterial]:
     )
     database = await asyncio.to_thread(open_database, config.store.url)
     try:
-        wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
-        keystore = await Keystore.open(database, wrapping, clock)
-        tls = keystore.tls_key().to_pem()
-        material = TlsMaterial(enrolled.tls_ca_pem.encode(), enrolled.tls_chain_pem.encode(), tls)
-        return keystore.signing_key("envelope"), material
+        async with opened_keystore(config.keys, database, clock) as keystore:
+            tls = keystore.tls_key().to_pem()
+            material = TlsMaterial(enrolled.tls_ca_pem.encode(), enrolled.tls_chain_pem.encode(), tls)
+            return keystore.signing_key("envelope"), material
     finally:
         await database.close()

@@ -52,7 +52,7 @@ async def _export(config: Config, request_id: str) -> bytes:
     from federation.evidence import Exporter
     from federation.rpc.convert import ProtobufCodec
     from node.clock import SystemClock
-    from node.keystore import KeyEncryptionKey, Keystore
+    from node.keystore.configured import opened_keystore
     from node.store.audit import AuditRows
     from node.store.database import open_database
     from node.store.journal import StoreJournal
@@ -61,19 +61,18 @@ async def _export(config: Config, request_id: str) -> bytes:
     clock = SystemClock()
     database = await asyncio.to_thread(open_database, config.store.url)
     try:
-        wrapping = KeyEncryptionKey.load(config.keys.key_encryption_key)
-        keystore = await Keystore.open(database, wrapping, clock)
-        signing_key = keystore.signing_key("envelope")
-        exporter = Exporter(
-            records=StoreJournal(database, lambda: signing_key, clock),
-            archive=TrustRows(database),
-            codec=ProtobufCodec(),
-            signer=lambda: signing_key,
-            clock=clock,
-            entity_id=config.node.entity_id,
-            anchor=config.trust.anchor,
-        )
-        data = await exporter.export(request_id)
+        async with opened_keystore(config.keys, database, clock) as keystore:
+            signing_key = keystore.signing_key("envelope")
+            exporter = Exporter(
+                records=StoreJournal(database, lambda: signing_key, clock),
+                archive=TrustRows(database),
+                codec=ProtobufCodec(),
+                signer=lambda: signing_key,
+                clock=clock,
+                entity_id=config.node.entity_id,
+                anchor=config.trust.anchor,
+            )
+            data = await exporter.export(request_id)
         await AuditRows(database, clock).note(_actor(), "evidence.export", {"request_id": request_id})
     finally:
         await database.close()

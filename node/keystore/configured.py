@@ -1,0 +1,51 @@
+"""The keystore as ``[keys]`` has it: key-encryption key, life of keys, and the token where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from federation.ports import Clock
+from node.config.model import KeysSection
+from node.keystore.keystore import KeyPlan, Keystore
+from node.keystore.sources import PKCS11
+from node.keystore.wrapping import KeyEncryptionKey
+from node.store.database import Database
+
+if TYPE_CHECKING:
+    from node.keystore.pkcs11 import Pkcs11Source
+
+__all__ = ["key_plan", "opened_keystore"]
+
+
+def key_plan(section: KeysSection) -> KeyPlan:
+    """How keys follow each other, and which of them are made in the token."""
+    homes = dict.fromkeys(section.pkcs11.purposes, PKCS11) if section.pkcs11 else {}
+    return KeyPlan(publish_s=section.publish_s, overlap_s=section.overlap_s, homes=homes)
+
+
+@asynccontextmanager
+async def opened_keystore(section: KeysSection, database: Database, clock: Clock) -> AsyncIterator[Keystore]:
+    """The keystore, with every key opened; the token is let go at the end.
+
+    Raises KeystoreError: the key-encryption key, the token or one of the keys cannot be used; OwnStoreUnavailable.
+    """
+    wrapping = KeyEncryptionKey.load(section.key_encryption_key)
+    token = _token(section)
+    tokens: Mapping[str, Pkcs11Source] = {PKCS11: token} if token else {}
+    try:
+        yield await Keystore.open(database, wrapping, clock, tokens, key_plan(section))
+    finally:
+        if token:
+            await asyncio.to_thread(token.close)
+
+
+def _token(section: KeysSection) -> Pkcs11Source | None:
+    if section.pkcs11 is None:
+        return None
+    # Only here: a node without a token does not load the library for it.
+    from node.keystore.pkcs11 import Pkcs11Source
+
+    return Pkcs11Source.open(section.pkcs11.module, section.pkcs11.token, section.pkcs11.pin_file)
