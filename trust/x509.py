@@ -22,10 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trust.errors import EntityIdRejected, TlsIdentityRejected
 from trust.identity import check_entity_id, tls_name
-from trust.keys import SigningKey
+from trust.keys import SigningKey, VerificationKey
 
 __all__ = [
     "TlsIdentity",
+    "TlsLeaf",
     "TlsRequest",
     "create_csr",
     "identity_from_pem",
@@ -33,6 +34,7 @@ __all__ = [
     "make_ca",
     "read_authorities",
     "read_csr",
+    "read_leaf",
     "verify_issued_by",
 ]
 
@@ -48,6 +50,16 @@ class TlsIdentity:
     """The entity that a TLS certificate names, and until when (aware UTC)."""
 
     entity_id: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TlsLeaf:
+    """What a node's own TLS certificate says: whose, for which key, and from when until when (aware UTC)."""
+
+    entity_id: str
+    kid: str
+    not_before: datetime
     not_after: datetime
 
 
@@ -139,9 +151,29 @@ def identity_from_pem(pem: bytes) -> TlsIdentity:
     Raises TlsIdentityRejected: not PEM, not exactly one URI name, not an entity id, DNS name of another
     entity, an IP address among the names.
     """
+    return _identity(_load_leaf(pem))
+
+
+def read_leaf(pem: bytes) -> TlsLeaf:
+    """What the first certificate of a PEM chain says. Raises as `identity_from_pem`, and for another curve."""
+    leaf = _load_leaf(pem)
+    identity, key = _identity(leaf), leaf.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise TlsIdentityRejected("a TLS key is on P-256")
+    kid = VerificationKey(key).kid
+    return TlsLeaf(identity.entity_id, kid, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+
+
+def _load_leaf(pem: bytes) -> x509.Certificate:
     _check_size(pem)
     try:
-        leaf = x509.load_pem_x509_certificate(pem)
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        raise TlsIdentityRejected("not a TLS certificate in PEM") from None
+
+
+def _identity(leaf: x509.Certificate) -> TlsIdentity:
+    try:
         names = _alternative_names(leaf.extensions)
     except (ValueError, x509.DuplicateExtension):
         raise TlsIdentityRejected("not a TLS certificate in PEM") from None
@@ -154,13 +186,22 @@ def identity_from_pem(pem: bytes) -> TlsIdentity:
 
 
 def verify_issued_by(pem: bytes, ca_pem: bytes) -> None:
-    """Return when the CA signed the first certificate of `pem`. Raises TlsIdentityRejected."""
+    """Return when one of the CAs in `ca_pem` signed the first certificate of `pem`. Raises TlsIdentityRejected."""
     _check_size(pem)
     try:
-        leaf, authority = x509.load_pem_x509_certificate(pem), x509.load_pem_x509_certificate(ca_pem)
+        leaf, authorities = x509.load_pem_x509_certificate(pem), x509.load_pem_x509_certificates(ca_pem)
+    except ValueError:
+        raise TlsIdentityRejected("not a TLS certificate in PEM, or not a CA") from None
+    if not any(_issued(leaf, authority) for authority in authorities):
+        raise TlsIdentityRejected("the TLS certificate was not issued by the federation's CA")
+
+
+def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
         leaf.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
-        raise TlsIdentityRejected("the TLS certificate was not issued by the federation's CA") from None
+        return False
+    return True
 
 
 def read_authorities(pems: object) -> tuple[str, ...]:

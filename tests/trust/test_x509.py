@@ -26,6 +26,7 @@ from trust.x509 import (
     make_ca,
     read_authorities,
     read_csr,
+    read_leaf,
     verify_issued_by,
 )
 
@@ -115,6 +116,7 @@ def _csr(names: Sequence[x509.GeneralName], curve: ec.EllipticCurve) -> bytes:
 
 
 URI = x509.UniformResourceIdentifier
+CURVE = ec.SECP256R1()
 
 
 def test_a_request_on_another_curve_or_for_several_is_refused() -> None:
@@ -127,8 +129,11 @@ def test_a_request_on_another_curve_or_for_several_is_refused() -> None:
         create_csr(SigningKey.generate("EdDSA"), ENTITY)
 
 
-def _leaf(names: Sequence[x509.GeneralName]) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
+NAMES = [URI(ENTITY), x509.DNSName(tls_name(ENTITY))]
+
+
+def _leaf(names: Sequence[x509.GeneralName], curve: ec.EllipticCurve = CURVE) -> bytes:
+    key = ec.generate_private_key(curve)
     subject = x509.Name([])
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(NOON).not_valid_after(NOON + timedelta(days=1))
@@ -200,3 +205,21 @@ def test_the_cas_of_a_federation_are_read_one_by_one() -> None:
 def test_what_is_not_a_list_of_cas_is_refused(pems: object) -> None:
     with pytest.raises(TlsIdentityRejected):
         read_authorities(pems)
+
+
+def test_a_leaf_says_whose_it_is_for_which_key_and_until_when() -> None:
+    leaf = read_leaf(CHAIN)
+    assert (leaf.entity_id, leaf.kid) == (ENTITY, NODE_KEY.kid)
+    assert (leaf.not_before, leaf.not_after) == (NOON - timedelta(minutes=5), NOON + timedelta(days=90))
+    for pem in (b"", b"x", CA, b"A" * 20000, _leaf([URI(ENTITY)]), _leaf(NAMES, ec.SECP384R1())):
+        with pytest.raises(TlsIdentityRejected):
+            read_leaf(pem)
+
+
+def test_one_of_several_cas_is_enough() -> None:
+    other = make_ca(SigningKey.generate(), "next", NOON)
+    verify_issued_by(CHAIN, other + CA)
+    verify_issued_by(CHAIN, CA + other)
+    for none in (b"", other, other + other):
+        with pytest.raises(TlsIdentityRejected):
+            verify_issued_by(CHAIN, none)
