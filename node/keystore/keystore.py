@@ -19,10 +19,11 @@ import structlog
 
 from federation.ports import Clock
 from node.keystore import life
+from node.keystore.errors import KeystoreError
 from node.keystore.purposes import ALGORITHMS_FOR, Purpose
 from node.keystore.ring import Held, Ring
 from node.keystore.sources import STORE, SignerSource, StoreSource
-from node.keystore.wrapping import KeyEncryptionKey, KeystoreError
+from node.keystore.wrapping import KeyEncryptionKey
 from node.store.database import Database
 from node.store.keys import KeyRow, KeyRows, KeyState
 from trust.errors import KeyRejected

@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from node.keystore.wrapping import KeystoreError
+from node.keystore.errors import KeystoreError
 from node.store.keys import KeyRow, KeyState
 
 __all__ = ["ROTATED", "activated", "added", "as_of", "next_change", "planned", "retired"]

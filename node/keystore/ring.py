@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from node.keystore.errors import KeystoreError
 from node.keystore.life import as_of, next_change
-from node.keystore.wrapping import KeystoreError
 from node.store.keys import KeyRow, KeyState
 from trust.keys import Signer, VerificationKey
 

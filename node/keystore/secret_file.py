@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from node.keystore.wrapping import KeystoreError
+from node.keystore.errors import KeystoreError
 
 __all__ = ["read_secret_file"]
 

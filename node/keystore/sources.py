@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from node.keystore.wrapping import KeyEncryptionKey, KeystoreError
+from node.keystore.errors import KeystoreError
+from node.keystore.wrapping import KeyEncryptionKey
 from trust.errors import KeyRejected
 from trust.keys import Signer, SigningKey, VerificationKey
 
