@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from federation.ports import Clock
 from node.config.model import KeysSection
+from node.keystore.key_file import read_passphrase
 from node.keystore.keystore import KeyPlan, Keystore
 from node.keystore.sources import PKCS11
 from node.keystore.wrapping import KeyEncryptionKey
@@ -22,7 +23,8 @@ __all__ = ["key_plan", "opened_keystore"]
 
 def key_plan(section: KeysSection) -> KeyPlan:
     """How keys follow each other, and which of them are made in the token."""
-    homes = dict.fromkeys(section.pkcs11.purposes, PKCS11) if section.pkcs11 else {}
+    purposes: Iterable[str] = section.pkcs11.purposes if section.pkcs11 else ()
+    homes = dict.fromkeys(purposes, PKCS11)
     return KeyPlan(publish_s=section.publish_s, overlap_s=section.overlap_s, homes=homes)
 
 
@@ -32,7 +34,9 @@ async def opened_keystore(section: KeysSection, database: Database, clock: Clock
 
     Raises KeystoreError: the key-encryption key, the token or one of the keys cannot be used; OwnStoreUnavailable.
     """
-    wrapping = KeyEncryptionKey.load(section.key_encryption_key)
+    wrapping = KeyEncryptionKey.load(
+        section.key_encryption_key, lambda: read_passphrase(section.passphrase_file)
+    )
     token = _token(section)
     tokens: Mapping[str, Pkcs11Source] = {PKCS11: token} if token else {}
     try:
