@@ -1,10 +1,11 @@
 """Roll-overs of the anchor's root key: how trust passes from one key to the next, forward and backward.
 
-The standard leaves the change of a trust anchor's keys to those who pin them (OpenID Federation 1.1 §11). Here
-each change is a token of type ``anchor-roll-over+jwt``: the old key signs which key follows, from when, and
-how long it still signs itself; the new key proves, in a token within, that it takes over from exactly that
-key. So who pinned the old key finds the new one, and who pinned the new one finds the old: neither can be
-made up by someone who holds only the other.
+The standard has the anchor announce its next keys in its own configuration (OpenID Federation 1.1 §11.2),
+which helps those only who read it in time. Here each change is also a token of type
+``anchor-roll-over+jwt``: the old key signs which key follows, from when, and how long it still signs itself;
+the new key proves, in a token within, that it takes over from exactly that key. So who pinned the old key
+finds the new one, and who pinned the new one finds the old: neither can be made up by someone who holds only
+the other.
 
  - Roll-overs are numbered 1, 2, … without a gap; the old key of each is the new key of the one before.
  - No key comes back, times do not run backward, and there are at most 32.

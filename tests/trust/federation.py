@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -68,3 +68,24 @@ def resolve(statements: list[str], now: datetime = NOON, **options: Any) -> Veri
 
 def jwks(*keys: SigningKey) -> dict[str, Any]:
     return jwks_of(key.verification_key for key in keys)
+
+
+Bend = Callable[[list[str]], list[str]]
+"""From the good chain of `chain()` to another."""
+
+
+def leaf(signer: SigningKey = ZHEJIANG_KEY, **claims: Any) -> Bend:
+    return lambda statements: [bend(statements[0], signer, **claims), *statements[1:]]
+
+
+def superior(signer: SigningKey = ANCHOR_KEY, **claims: Any) -> Bend:
+    return lambda statements: [statements[0], bend(statements[1], signer, **claims), statements[2]]
+
+
+def top(signer: SigningKey = ANCHOR_KEY, **claims: Any) -> Bend:
+    return lambda statements: [*statements[:2], bend(statements[2], signer, **claims)]
+
+
+def graft(token: str, other: str) -> str:
+    """The token with the signature of another."""
+    return token.rpartition(".")[0] + "." + other.rpartition(".")[2]

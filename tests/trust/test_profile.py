@@ -118,9 +118,10 @@ def test_openid_endpoints_are_pinned_under_the_entity_only() -> None:
 
 
 def test_value_sets_replaces_and_removes() -> None:
-    """OpenID Federation 1.0 §6.1.3.1.1: value assigns, null removes."""
+    """OpenID Federation 1.1 §6.1.3.1.1: value assigns, null removes."""
     policy = merge_policies([pin({"t": {"a": 1, "b": None}, "absent": {"c": 1}})])
-    assert apply_policy({"t": {"a": 0, "b": 2, "d": 3}, "u": {}}, policy) == {"t": {"a": 1, "d": 3}, "u": {}}
+    applied = apply_policy({"t": {"a": 0, "b": 2, "d": 3}, "u": {}}, policy)
+    assert applied.metadata == {"t": {"a": 1, "d": 3}, "u": {}}
 
 
 def test_equal_pins_merge() -> None:
