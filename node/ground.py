@@ -13,7 +13,7 @@ from federation.rpc.credentials import TlsMaterial
 from federation.rpc.limits import RpcLimits
 from node.config import Config
 from node.enrolled import Enrolled, check_tls_key, read_enrolled
-from node.health import Health, StoreWatch, trust_probe
+from node.health import Health, KeyWatch, StoreWatch, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
@@ -56,9 +56,9 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     keystore = await stack.enter_async_context(opened_keystore(config.keys, database, clock))
     check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
-    watch = StoreWatch(clock)
-    health = Health([trust_probe(directory, clock), watch])
-    metrics = Metrics(watch)
+    watch, key_watch = StoreWatch(clock), KeyWatch(clock)
+    health = Health([trust_probe(directory, clock), watch, key_watch])
+    metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, enrolled.tls_not_after)
     return Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
 

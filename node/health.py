@@ -15,7 +15,7 @@ from enum import Enum
 from federation.peers import Directory
 from federation.ports import Clock
 
-__all__ = ["Health", "Probe", "Reason", "Stage", "StoreWatch", "trust_probe"]
+__all__ = ["Health", "KeyWatch", "Probe", "Reason", "Stage", "StoreWatch", "trust_probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +109,26 @@ class StoreWatch:
         if self._failed_at is None or self._clock.now() - self._failed_at > self._retry:
             return None
         return Reason("store_failing", "存证库暂不可用", "the store does not take writes")
+
+
+class KeyWatch:
+    """Remembers whether something could not be signed lately: the envelope key's token may be away.
+
+    The journal reports failures; the probe is `__call__`. `retry_s` after the last one the node says ready again,
+    so that the next query shows whether the key is back.
+    """
+
+    def __init__(self, clock: Clock, *, retry_s: float = 5.0) -> None:
+        self._clock = clock
+        self._retry = timedelta(seconds=retry_s)
+        self._failed_at: datetime | None = None
+
+    def failed(self) -> None:
+        """Something could not be signed."""
+        self._failed_at = self._clock.now()
+
+    def __call__(self) -> Reason | None:
+        """Unready while signing failed recently."""
+        if self._failed_at is None or self._clock.now() - self._failed_at > self._retry:
+            return None
+        return Reason("key_failing", "签名密钥暂不可用", "the signing key cannot be used")

@@ -25,7 +25,7 @@ from federation.observe import Side
 from federation.peers import Directory
 from federation.ports import Clock
 from federation.query import Operation
-from node.health import Health, StoreWatch
+from node.health import Health, KeyWatch, StoreWatch
 
 __all__ = ["Metrics", "node_version"]
 
@@ -95,10 +95,13 @@ class _Spread:
 class Metrics(Collector):
     """All figures. Implements `federation.observe.ExchangeObserver` and the journal's hooks."""
 
-    def __init__(self, store: StoreWatch | None = None) -> None:
-        """`store` is told with each commit and failure whether the store takes writes."""
+    def __init__(self, store: StoreWatch | None = None, key: KeyWatch | None = None) -> None:
+        """`store` is told with each commit and failure whether the store takes writes, `key` when nothing could be
+        signed.
+        """
         self.registry = CollectorRegistry()
         self._store = store
+        self._key = key
         self._in_flight: dict[str, int] = {side.value: 0 for side in Side}
         self._exchanges = _Counts(
             "yrd_exchanges",
@@ -123,6 +126,9 @@ class Metrics(Collector):
         )
         self._commits = _Counts("yrd_store_commits", "Transactions of the journal.")
         self._failures = _Counts("yrd_store_failures", "What the journal could not store.")
+        self._unsigned = _Counts(
+            "yrd_key_failures", "Messages that could not be signed, so were not released."
+        )
         self._batch = _Spread("yrd_store_batch_items", "Records and claims in one transaction.", [], _ITEMS)
         self._commit_seconds = _Spread(
             "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
@@ -172,6 +178,12 @@ class Metrics(Collector):
         if self._store is not None:
             self._store.failed()
 
+    def unsigned(self, *, jobs: int) -> None:
+        """That many of the journal's jobs could not be signed. Called in the writer's thread."""
+        self._unsigned.counts[()] += jobs
+        if self._key is not None:
+            self._key.failed()
+
     # --- what someone who scrapes sees
 
     @property
@@ -216,6 +228,7 @@ class Metrics(Collector):
             self._refused_calls,
             self._commits,
             self._failures,
+            self._unsigned,
         ):
             yield counts.family()
         for spread in (self._durations, self._stages, self._batch, self._commit_seconds):

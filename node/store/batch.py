@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from federation.errors import FederationError, OwnStoreUnavailable
+from federation.errors import FederationError, OwnKeyUnavailable, OwnStoreUnavailable
 from federation.ports import Clock
 from node.store.database import Database
 from node.store.drivers import connect_log
@@ -41,6 +41,10 @@ class JournalMetrics(Protocol):
         """That many jobs were refused because the store could not take them."""
         ...
 
+    def unsigned(self, *, jobs: int) -> None:
+        """That many jobs were refused because they could not be signed."""
+        ...
+
 
 class NoMetrics:
     """Nobody is told."""
@@ -49,6 +53,9 @@ class NoMetrics:
         """Nothing."""
 
     def failed(self, *, jobs: int) -> None:
+        """Nothing."""
+
+    def unsigned(self, *, jobs: int) -> None:
         """Nothing."""
 
 
@@ -118,7 +125,9 @@ class BatchStore:
         except Exception as error:
             # Whatever the key's keeper raises: what needs no key is stored all the same.
             _log.error("sealing_failed", error=type(error).__name__)
-            _refuse([job for job in outgoing if job.sealed is None], error)
+            unsigned = [job for job in outgoing if job.sealed is None]
+            _refuse(unsigned, error, OwnKeyUnavailable(_NO_KEY))
+            self._metrics.unsigned(jobs=len(unsigned))
             return [job for job in jobs if job.error is None]
         return jobs
 
@@ -197,15 +206,18 @@ class BatchStore:
         return True
 
 
-def _refuse(jobs: Iterable[Job], cause: Exception) -> None:
-    """Give each job an error of its own: an exception that is raised twice grows its traceback."""
+_NO_KEY = "the signing key cannot be used now, so nothing was released: try again shortly"
+_NO_STORE = "the record could not be stored, so nothing was released: try again"
+
+
+def _refuse(jobs: Iterable[Job], cause: Exception, otherwise: FederationError | None = None) -> None:
+    """Give each job an error of its own: an exception that is raised twice grows its traceback.
+
+    `otherwise` stands for a cause that is not of our vocabulary.
+    """
+    known = cause if isinstance(cause, FederationError | TrustError) else otherwise
     for job in jobs:
-        if isinstance(cause, FederationError | TrustError):
-            job.error = _again(cause)
-        else:
-            job.error = OwnStoreUnavailable(
-                "the record could not be stored, so nothing was released: try again"
-            )
+        job.error = _again(known or OwnStoreUnavailable(_NO_STORE))
         job.error.__cause__ = cause
 
 

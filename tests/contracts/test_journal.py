@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from federation.errors import OwnBusy, OwnShuttingDown, OwnStoreUnavailable
+from federation.errors import OwnBusy, OwnKeyUnavailable, OwnShuttingDown, OwnStoreUnavailable
 from federation.ports import Claim, ClaimState, ExchangeMeta, Journal, RecordKind, StoredRecord
 from federation.query import Operation
 from node.keystore import KeystoreError
@@ -395,7 +395,7 @@ async def test_without_a_key_nothing_is_stored_and_the_rest_goes_on(
         keyless.store_answer(meta_of(other), b"i" * 32, b"envelope"),
         return_exceptions=True,
     )
-    assert isinstance(refused, OwnStoreUnavailable)
+    assert isinstance(refused, OwnKeyUnavailable)
     assert stored is None
     assert await keyless.find_records(request_id) == []
     assert len(await keyless.find_records(other)) == 1

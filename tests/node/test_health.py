@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from federation.peers import Directory, Peer, TrustSnapshot
-from node.health import Health, Stage, StoreWatch, trust_probe
+from node.health import Health, KeyWatch, Stage, StoreWatch, trust_probe
 from tests.support.clock import NOON, FixedClock
 from tests.support.replacing import replace
 
@@ -66,5 +66,17 @@ def test_a_store_that_fails_makes_unready_until_it_writes_or_should_be_tried() -
     watch.succeeded()
     assert health.is_ready
     watch.failed()
+    clock.advance(seconds=6)
+    assert health.is_ready
+
+
+def test_a_key_that_cannot_be_used_makes_unready_until_it_should_be_tried() -> None:
+    clock = FixedClock()
+    watch = KeyWatch(clock, retry_s=5)
+    health = Health([watch])
+    health.stage = Stage.SERVING
+    assert health.is_ready
+    watch.failed()
+    assert codes(health) == ["key_failing"]
     clock.advance(seconds=6)
     assert health.is_ready

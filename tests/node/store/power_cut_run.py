@@ -48,6 +48,9 @@ class Cuts:
     def failed(self, *, jobs: int) -> None:
         raise AssertionError("nothing should fail here")
 
+    def unsigned(self, *, jobs: int) -> None:
+        raise AssertionError("nothing should fail here")
+
 
 async def run(directory: Path) -> dict[str, object]:
     cut = install()
