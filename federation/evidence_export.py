@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -77,7 +78,7 @@ class Exporter:
 
         What this node asked itself goes first; without an answer the file has the request alone. Raises
         OwnNotFound when there is no such exchange, EvidenceBroken when a trust statement of
-        that day is missing, OwnStoreUnavailable.
+        that day is missing, OwnStoreUnavailable, OwnKeyUnavailable when the file cannot be signed.
         """
         records = await self._records.find_records(request_id)
         if asking:
@@ -119,8 +120,14 @@ async def export_exchange(
     status = await archive.find_statement(anchor, anchor, StatementKind.STATUS, at=now)
     if status is not None:
         parts[STATUS] = status.token.encode("ascii")
-    return seal_parts(
-        parts, exported_by=entity_id, exported_at=now, request_id=request.meta.request_id, signer=signer
+    # Beside the loop: a file may be large, and the key may be in a token that takes its time.
+    return await asyncio.to_thread(
+        seal_parts,
+        parts,
+        exported_by=entity_id,
+        exported_at=now,
+        request_id=request.meta.request_id,
+        signer=signer,
     )
 
 

@@ -80,7 +80,8 @@ class AuthorizationServer:
             scope = _granted_scope(client, form.get("scope", ""))
         except OAuthRefusalError as refusal:
             return refusal.response()
-        token = self._tokens.issue(client.client_id, scope)
+        # Beside the loop: the key may be in a token that takes its time.
+        token = await asyncio.to_thread(self._tokens.issue, client.client_id, scope)
         body = {"access_token": token, "token_type": "Bearer", "expires_in": self._tokens.life_s}
         return _json({**body, "scope": " ".join(sorted(scope))})
 
