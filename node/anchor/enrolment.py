@@ -1,31 +1,29 @@
 """The paper that passes between a node and the anchor: the request, and what it is checked for.
 
-A request is a JSON object: entity_id, province, name, grpc_endpoint, federation_jwks, tls_csr_pem, and
-optionally openid_endpoints (metadata parameters of the OpenID provider, URLs under the entity id). It is not
-signed: it is handed over in a ceremony where the people know each other, and what it leads to is worthless
-without the keys it names.
+A node's request is a JSON object: entity_id, province, name, grpc_endpoint, federation_jwks, tls_csr_pem, and
+optionally openid_endpoints (metadata parameters of the OpenID provider, URLs under the entity id). An entity
+that is no node asks with entity_id, name, federation_jwks, entity_types, and `authority` when others stand
+below it: `node.anchor.plain`. Neither is signed: it is handed over in a ceremony where the people know each
+other, and what it leads to is worthless without the keys it names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from node.anchor.member import AnchorRefused
 from trust.errors import TrustError
 from trust.identity import check_entity_id
 from trust.keys import SigningKey, VerificationKey, jwks_of, keys_from_jwks
 from trust.profile import check_node_facts, node_pins
 from trust.x509 import create_csr, read_csr
 
-__all__ = ["AnchorRefused", "Enrolment", "enrolment_request", "read_enrolment"]
+__all__ = ["AnchorRefused", "Enrolment", "check_names", "enrolment_request", "read_enrolment"]
 
 _REQUIRED = frozenset({"entity_id", "province", "name", "grpc_endpoint", "federation_jwks", "tls_csr_pem"})
 _OPTIONAL = frozenset({"openid_endpoints"})
-
-
-class AnchorRefused(Exception):
-    """The anchor does not do what it was asked; the text says why, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,11 @@ class Enrolment:
         """What the node's operator must recognise, by purpose: all that a forger would have to exchange."""
         tls_key = VerificationKey(read_csr(self.tls_csr_pem).public_key)
         return {"federation": tuple(key.kid for key in self.federation_keys), "tls": (tls_key.kid,)}
+
+    @property
+    def constraints(self) -> dict[str, Any]:
+        """Nobody stands below a node (§6.2.1): its federation key cannot say who else belongs."""
+        return {"max_path_length": 0}
 
     @property
     def policy(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -88,11 +91,7 @@ def read_enrolment(request: object, *, allow_http_on_loopback: bool) -> Enrolmen
     """Check a request from a node. Raises AnchorRefused, naming the member that is wrong."""
     if not isinstance(request, Mapping):
         raise AnchorRefused("an enrolment request is a JSON object")
-    missing, unknown = sorted(_REQUIRED - request.keys()), sorted(request.keys() - _REQUIRED - _OPTIONAL)
-    if missing or unknown:
-        raise AnchorRefused(
-            f"the request lacks {missing or 'nothing'} and has unknown {unknown or 'nothing'}"
-        )
+    check_names(request, _REQUIRED, _OPTIONAL)
     try:
         entity_id = check_entity_id(request["entity_id"], allow_http_on_loopback=allow_http_on_loopback)
         endpoints = request.get("openid_endpoints", {})
@@ -113,6 +112,15 @@ def read_enrolment(request: object, *, allow_http_on_loopback: bool) -> Enrolmen
     except TrustError as error:
         raise AnchorRefused(error.detail) from error
     return enrolment
+
+
+def check_names(request: Mapping[str, Any], required: Set[str], optional: Set[str]) -> None:
+    """Return when the request has these members and no others. Raises AnchorRefused."""
+    missing, unknown = sorted(required - request.keys()), sorted(request.keys() - required - optional)
+    if missing or unknown:
+        raise AnchorRefused(
+            f"the request lacks {missing or 'nothing'} and has unknown {unknown or 'nothing'}"
+        )
 
 
 def _pem(value: object) -> bytes:

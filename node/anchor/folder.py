@@ -2,85 +2,73 @@
 
     anchor.json              who the anchor is
     configuration.jwt        its entity configuration, signed ahead
+    roll-overs.json          how its root key passed from one to the next
+    historical.jwt           its former root keys, signed ahead
     keys/federation.pem      the root key; may lie elsewhere while the anchor only serves
     keys/status.pem          the online key that the configuration delegates the status to
     keys/ca.pem, ca.crt.pem  the CA for mutual TLS
+    keys/*.next.pem, ca.next.crt.pem, changes.json
+                             keys that were published and come next, and from when
     members/<name>.json      one member: what it is, its current statement, its revocation
+    seen/<name>.json         what that member said about itself when it was last looked at
     status.json              the last status sequence that was given out
+    lock                     held by whoever writes
 
-Keys are 0600 in a folder of 0700, and a key that others may read is refused. Files are replaced whole:
-written beside, synced, renamed.
+Keys are 0600 in a folder of 0700, and a key that others may read is refused. Files are replaced whole.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from node.anchor.enrolment import AnchorRefused
+from node.anchor.files import held, json_bytes, replace_file
+from node.anchor.member import AnchorFacts, AnchorRefused, Member, member_label
 from trust.errors import KeyRejected
-from trust.identity import tls_name
 from trust.keys import SigningKey
 
-__all__ = ["AnchorFacts", "AnchorFolder", "Member"]
+__all__ = ["ROOT", "AnchorFacts", "AnchorFolder", "Member"]
 
-
-@dataclass(frozen=True, slots=True)
-class AnchorFacts:
-    """Who the anchor is."""
-
-    entity_id: str
-    name: str
-    allow_http_on_loopback: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member as the anchor knows it. Times are seconds since 1970; `revoked_at` 0: in good standing."""
-
-    entity_id: str
-    province: str
-    name: str
-    grpc_endpoint: str
-    federation_jwks: Mapping[str, Any]
-    policy: Mapping[str, Any]
-    statement: str
-    enrolled_at: int
-    tls_not_after: int
-    revoked_at: int = 0
-    reason: str = ""
-
-    @property
-    def is_revoked(self) -> bool:
-        """Whether the anchor took its word back."""
-        return self.revoked_at > 0
-
-    def revoked(self, at: int, reason: str) -> Member:
-        """The same member, no longer believed."""
-        return replace(self, revoked_at=at, reason=reason)
+ROOT = "federation"
 
 
 class AnchorFolder:
-    """Reads and writes the folder. Nothing is kept in memory: command and server see the same files."""
+    """Reads and writes the folder. Nothing is kept in memory: command and server see the same files.
 
-    def __init__(self, directory: Path) -> None:
+    `root_key` is where the root key lies when it is not in the folder.
+    """
+
+    def __init__(self, directory: Path, *, root_key: Path | None = None) -> None:
         self.directory = directory
+        self._root_key = root_key
 
     def create(self, facts: AnchorFacts, keys: Mapping[str, SigningKey], ca_pem: bytes) -> None:
-        """Make a new anchor. Raises AnchorRefused when there is one already."""
+        """Make a new anchor; `ca_pem` is empty for one without a CA. Raises AnchorRefused when there is one
+        already.
+        """
         if (self.directory / "anchor.json").exists():
             raise AnchorRefused(f"{self.directory} already holds an anchor")
-        for folder in (self.directory, self.directory / "keys", self.directory / "members"):
+        for folder in (self.directory, *(self.directory / name for name in ("keys", "members", "seen"))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, key in keys.items():
-            _write(self.directory / "keys" / f"{name}.pem", key.to_pem())
-        _write(self.directory / "ca.crt.pem", ca_pem)
-        _write(self.directory / "anchor.json", _json(asdict(facts)))
+            self.write_key(name, key)
+        if ca_pem:
+            replace_file(self.directory / "ca.crt.pem", ca_pem)
+        replace_file(self.directory / "anchor.json", json_bytes(asdict(facts)))
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the folder while reading and writing it: commands and server do not undo each other's work.
+        Not to be nested. Raises AnchorRefused when there is no anchor here.
+        """
+        self.facts()
+        with held(self.directory / "lock"):
+            yield
 
     def facts(self) -> AnchorFacts:
         """Who the anchor is. Raises AnchorRefused when there is none here."""
@@ -89,34 +77,101 @@ class AnchorFolder:
         except (OSError, ValueError, TypeError) as error:
             raise AnchorRefused(f"{self.directory} holds no anchor: {error}") from error
 
+    # --- keys -----------------------------------------------------------------------------------------------
+
+    def key_path(self, name: str) -> Path:
+        """Where that key lies, or would. What follows the root key lies beside it."""
+        if self._root_key is not None and name.partition(".")[0] == ROOT:
+            suffix = name[len(ROOT) :]
+            return (
+                self._root_key.with_name(self._root_key.stem + suffix + ".pem") if suffix else self._root_key
+            )
+        return self.directory / "keys" / f"{name}.pem"
+
     def has_key(self, name: str) -> bool:
-        """Whether that key lies here."""
-        return (self.directory / "keys" / f"{name}.pem").exists()
+        """Whether that key is at hand."""
+        return self.key_path(name).exists()
 
     def key(self, name: str) -> SigningKey:
         """A key of the anchor. Raises AnchorRefused when it is not here, or others may read it."""
-        path = self.directory / "keys" / f"{name}.pem"
+        path = self.key_path(name)
         try:
             if path.stat().st_mode & 0o077:
                 raise AnchorRefused(
                     f"{path} may be read by others: chmod 600 it, and consider whether it still is a secret"
                 )
             return SigningKey.from_pem(path.read_bytes())
-        except (OSError, KeyRejected) as error:
-            raise AnchorRefused(f"the anchor's {name} key cannot be used: {error}") from error
+        except OSError as error:
+            raise AnchorRefused(
+                f"the anchor's {name} key is not at {path} ({error.strerror})"
+                + (": bring it back, or name it with --root-key" if name == ROOT else "")
+            ) from error
+        except KeyRejected as error:
+            raise AnchorRefused(f"the anchor's {name} key at {path} cannot be used: {error}") from error
 
-    def ca_pem(self) -> bytes:
-        """The CA's own certificate."""
-        return (self.directory / "ca.crt.pem").read_bytes()
+    def write_key(self, name: str, key: SigningKey) -> None:
+        """Put a key in its place, 0600."""
+        replace_file(self.key_path(name), key.to_pem())
+
+    def move_key(self, name: str, to: str) -> None:
+        """Give a key another place; what was there is gone."""
+        self.key_path(name).replace(self.key_path(to))
+
+    def remove_key(self, name: str) -> None:
+        """Delete a key; none is no error."""
+        self.key_path(name).unlink(missing_ok=True)
+
+    # --- documents ------------------------------------------------------------------------------------------
+
+    def ca_pem(self, name: str = "ca") -> bytes:
+        """The own certificate of the CA `ca`, `ca.next` or `ca.old`; empty when there is none."""
+        return self._bytes(f"{name}.crt.pem")
+
+    def write_ca(self, name: str, pem: bytes) -> None:
+        """Put a CA's own certificate in its place."""
+        replace_file(self.directory / f"{name}.crt.pem", pem)
+
+    def remove_ca(self, name: str) -> None:
+        """Delete a CA's own certificate; none is no error."""
+        (self.directory / f"{name}.crt.pem").unlink(missing_ok=True)
 
     def configuration(self) -> str:
         """The anchor's entity configuration as it was last signed; empty when it never was."""
-        path = self.directory / "configuration.jwt"
-        return path.read_text("ascii") if path.exists() else ""
+        return self._bytes("configuration.jwt").decode("ascii")
 
     def write_configuration(self, token: str) -> None:
         """Replace the entity configuration."""
-        _write(self.directory / "configuration.jwt", token.encode("ascii"))
+        replace_file(self.directory / "configuration.jwt", token.encode("ascii"))
+
+    def roll_overs(self) -> str:
+        """The roll-overs of the root key, as they are served."""
+        return self._bytes("roll-overs.json").decode("ascii") or "[]"
+
+    def write_roll_overs(self, document: str) -> None:
+        """Replace the roll-overs."""
+        replace_file(self.directory / "roll-overs.json", document.encode("ascii"))
+
+    def historical_keys(self) -> str:
+        """The former root keys as they were last signed; empty when they never were."""
+        return self._bytes("historical.jwt").decode("ascii")
+
+    def write_historical_keys(self, token: str) -> None:
+        """Replace the former root keys."""
+        replace_file(self.directory / "historical.jwt", token.encode("ascii"))
+
+    def changes(self) -> dict[str, dict[str, int]]:
+        """Which of `status` and `ca` changes: its `from` and `old_until`, in seconds since 1970."""
+        return orjson.loads(self._bytes("changes.json") or b"{}")  # type: ignore[no-any-return]
+
+    def write_changes(self, changes: Mapping[str, Mapping[str, int]]) -> None:
+        """Replace what changes."""
+        replace_file(self.directory / "changes.json", json_bytes(changes))
+
+    def _bytes(self, name: str) -> bytes:
+        path = self.directory / name
+        return path.read_bytes() if path.exists() else b""
+
+    # --- members --------------------------------------------------------------------------------------------
 
     def members(self) -> dict[str, Member]:
         """All members by entity id, revoked ones too."""
@@ -126,35 +181,29 @@ class AnchorFolder:
 
     def write_member(self, member: Member) -> None:
         """Add or replace a member."""
-        name = tls_name(member.entity_id).partition(".")[0]
-        _write(self.directory / "members" / f"{name}.json", _json(asdict(member)))
+        path = self.directory / "members" / f"{member_label(member.entity_id)}.json"
+        replace_file(path, json_bytes(asdict(member)))
+
+    def seen(self, entity_id: str) -> dict[str, Any]:
+        """What was last seen of a member: `node.anchor.watch` says what is in it; empty: nothing yet."""
+        path = self.directory / "seen" / f"{member_label(entity_id)}.json"
+        return orjson.loads(path.read_bytes()) if path.exists() else {}
+
+    def write_seen(self, entity_id: str, seen: Mapping[str, Any]) -> None:
+        """Keep what was seen of a member."""
+        folder = self.directory / "seen"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        replace_file(folder / f"{member_label(entity_id)}.json", json_bytes(seen))
 
     def next_sequence(self, at_least: int) -> int:
         """A status sequence above every one before, on disk before it is used.
 
         `at_least` is the time in seconds: an anchor that was restored from a copy does not give a number out
-        twice.
+        twice. Two processes never get the same.
         """
         path = self.directory / "status.json"
-        last = orjson.loads(path.read_bytes())["sequence"] if path.exists() else 0
-        sequence: int = max(last + 1, at_least)
-        _write(path, _json({"sequence": sequence}))
+        with held(self.directory / "status.lock"):
+            last = orjson.loads(path.read_bytes())["sequence"] if path.exists() else 0
+            sequence: int = max(last + 1, at_least)
+            replace_file(path, json_bytes({"sequence": sequence}))
         return sequence
-
-
-def _json(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise

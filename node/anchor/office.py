@@ -1,125 +1,218 @@
-"""What the anchor does: begin, enrol, revoke, publish. Files in, files out; nothing here listens."""
+"""What the anchor does: begin, enrol, revoke, publish. Files in, files out; nothing here listens.
+
+Whatever the root key signs needs it: `root_path` is where it lies when it is not in the folder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.anchor.enrolment import AnchorRefused, Enrolment, read_enrolment
-from node.anchor.folder import AnchorFacts, AnchorFolder, Member
-from trust.entity import (
-    STATEMENT_LIFE_S,
-    build_entity_configuration,
-    build_subordinate_statement,
-    read_statement,
-)
+from node.anchor.changing import ca_bundle
+from node.anchor.enrolment import Enrolment, read_enrolment
+from node.anchor.folder import ROOT, AnchorFacts, AnchorFolder, Member
+from node.anchor.member import AnchorRefused
+from node.anchor.plain import PLAIN_TYPES, PlainEnrolment, check_allowed, is_plain, plain_request, read_plain
+from node.anchor.publishing import current_status, publish
+from node.anchor.signing import read_own, root_key, sign_statement
+from node.anchor.tls import issue, with_tls
 from trust.errors import TrustError
 from trust.identity import check_entity_id
-from trust.keys import SigningKey, VerificationKey, jwks_of, keys_from_jwks
-from trust.status import ANCHOR_TYPE, Revocation, build_status
-from trust.x509 import DEFAULT_DAYS, identity_from_pem, issue_from_csr, make_ca
+from trust.keys import SigningKey, jwks_of
+from trust.x509 import DEFAULT_DAYS, make_ca
 
 __all__ = [
-    "FETCH_PATH",
-    "LIST_PATH",
-    "STATUS_PATH",
     "anchor_jwks",
+    "authority_request",
     "current_status",
     "enroll",
     "init_anchor",
     "list_members",
     "publish",
+    "read_request",
     "revoke",
 ]
 
-FETCH_PATH = "/federation/fetch"
-LIST_PATH = "/federation/list"
-STATUS_PATH = "/federation/status"
-_KEYS = ("federation", "status", "ca")
 _MOST_REASON = 200
 
 
 def init_anchor(
-    directory: Path, entity_id: str, *, name: str, now: datetime, allow_http_on_loopback: bool = False
+    directory: Path,
+    entity_id: str,
+    *,
+    name: str,
+    now: datetime,
+    allow_http_on_loopback: bool = False,
+    superior: str = "",
+    entity_types: Sequence[str] = (),
+    root_path: Path | None = None,
 ) -> AnchorFolder:
-    """Make an anchor: its keys, its CA, its signed configuration.
+    """Make an anchor: its keys, its CA, its signed configuration. With a `superior` make an authority below
+    it, for entities of these types: it has neither a status nor a CA.
 
-    Raises AnchorRefused when there is one already, or the entity id is none.
+    Raises AnchorRefused when there is one already, the root key's file exists, or an entity id is none.
     """
     try:
-        check_entity_id(entity_id, allow_http_on_loopback=allow_http_on_loopback)
+        for entity in (entity_id, *([superior] if superior else [])):
+            check_entity_id(entity, allow_http_on_loopback=allow_http_on_loopback)
     except TrustError as error:
         raise AnchorRefused(error.detail) from error
-    keys = {key: SigningKey.generate() for key in _KEYS}
-    folder = AnchorFolder(directory)
-    folder.create(AnchorFacts(entity_id, name, allow_http_on_loopback), keys, make_ca(keys["ca"], name, now))
-    publish(directory, now=now)
+    types = _authority_types(superior, entity_types)
+    if root_path is not None and root_path.exists():
+        raise AnchorRefused(f"{root_path} exists already and is not overwritten")
+    keys = {key: SigningKey.generate() for key in ((ROOT,) if superior else (ROOT, "status", "ca"))}
+    folder = AnchorFolder(directory, root_key=root_path)
+    facts = AnchorFacts(entity_id, name, allow_http_on_loopback, superior, types)
+    folder.create(facts, keys, b"" if superior else make_ca(keys["ca"], name, now))
+    publish(directory, now=now, root_path=root_path)
     return folder
+
+
+def _authority_types(superior: str, entity_types: Sequence[str]) -> tuple[str, ...]:
+    if not superior:
+        return ()
+    unknown = sorted(set(entity_types) - PLAIN_TYPES)
+    if unknown or not entity_types:
+        raise AnchorRefused(
+            f"below an authority an entity can be {', '.join(sorted(PLAIN_TYPES))}, not {unknown or 'nothing'}"
+        )
+    return tuple(sorted(set(entity_types)))
 
 
 def anchor_jwks(directory: Path) -> dict[str, Any]:
     """The public root keys that nodes pin, as a JWK Set."""
-    folder = AnchorFolder(directory)
-    statement = read_statement(folder.configuration(), allow_http_on_loopback=True)
-    return jwks_of(statement.keys.values())
+    return jwks_of(read_own(AnchorFolder(directory).configuration()).keys.values())
 
 
-def enroll(directory: Path, request: object, *, now: datetime, days: int = DEFAULT_DAYS) -> dict[str, Any]:
-    """Take a node in, or give a member a new statement and a new TLS certificate; return its bundle.
-
-    The bundle is what the node needs to begin: entity_id, anchor, anchor_jwks, statement, tls_chain_pem,
-    tls_ca_pem. Raises AnchorRefused: the request is wrong, the province has another member, the entity was
-    revoked.
-    """
+def authority_request(directory: Path) -> dict[str, Any]:
+    """The request of an authority to its superior, for JSON. Raises AnchorRefused for an anchor."""
     folder = AnchorFolder(directory)
     facts = folder.facts()
-    enrolment = read_enrolment(request, allow_http_on_loopback=facts.allow_http_on_loopback)
+    if not facts.is_authority:
+        raise AnchorRefused(f"{facts.entity_id} is an anchor: it has no superior to ask")
+    return plain_request(
+        entity_id=facts.entity_id,
+        name=facts.name,
+        federation_keys=list(read_own(folder.configuration()).keys.values()),
+        entity_types=facts.entity_types,
+        authority=True,
+    )
+
+
+def read_request(directory: Path, request: object) -> Enrolment | PlainEnrolment:
+    """An enrolment request that this anchor may grant. Raises AnchorRefused."""
+    facts = AnchorFolder(directory).facts()
+    if is_plain(request) and isinstance(request, Mapping):
+        plain = read_plain(request, allow_http_on_loopback=facts.allow_http_on_loopback)
+        check_allowed(plain, facts)
+        return plain
+    if facts.is_authority:
+        raise AnchorRefused(f"{facts.entity_id} is an authority: it takes in no nodes")
+    return read_enrolment(request, allow_http_on_loopback=facts.allow_http_on_loopback)
+
+
+def enroll(
+    directory: Path,
+    request: object,
+    *,
+    now: datetime,
+    days: int = DEFAULT_DAYS,
+    permitted: Sequence[str] = (),
+    root_path: Path | None = None,
+) -> dict[str, Any]:
+    """Take an entity in, or give a member a new statement and a new TLS certificate; return its bundle.
+
+    The bundle is what the entity needs to begin: entity_id, anchor, anchor_jwks, statement, and for a node
+    tls_chain_pem, tls_ca_pem and mirrors. `permitted` are hosts below an authority. Raises AnchorRefused: the
+    request is wrong, the root key is away, the province has another member, the entity was revoked.
+    """
+    folder = AnchorFolder(directory, root_key=root_path)
+    enrolment = read_request(directory, request)
+    with folder.changing():
+        if isinstance(enrolment, PlainEnrolment):
+            return _enroll_plain(folder, enrolment.below(permitted), now)
+        return _enroll_node(folder, enrolment, now, days)
+
+
+def _enroll_plain(folder: AnchorFolder, enrolment: PlainEnrolment, now: datetime) -> dict[str, Any]:
     _check_free(enrolment, folder.members().values())
-    chain = issue_from_csr(
-        enrolment.tls_csr_pem, folder.ca_pem(), folder.key("ca"), enrolment.entity_id, now, days=days
+    member = _member(folder, enrolment, now)
+    member = replace(member, entity_types=enrolment.entity_types, is_authority=enrolment.is_authority)
+    member = _signed(folder, member, now)
+    folder.write_member(member)
+    return _bundle(folder, member)
+
+
+def _enroll_node(folder: AnchorFolder, enrolment: Enrolment, now: datetime, days: int) -> dict[str, Any]:
+    others = folder.members()
+    _check_free(enrolment, others.values())
+    issued = issue(folder, enrolment.entity_id, enrolment.tls_csr_pem, now, days=days)
+    member = replace(
+        _member(folder, enrolment, now), province=enrolment.province, grpc_endpoint=enrolment.grpc_endpoint
     )
-    member = Member(
-        entity_id=enrolment.entity_id,
-        province=enrolment.province,
-        name=enrolment.name,
-        grpc_endpoint=enrolment.grpc_endpoint,
-        federation_jwks=jwks_of(enrolment.federation_keys),
-        policy=enrolment.policy,
-        statement=_sign_statement(
-            facts,
-            folder.key("federation"),
-            enrolment.entity_id,
-            enrolment.federation_keys,
-            enrolment.policy,
-            now,
-        ),
-        enrolled_at=int(now.timestamp()),
-        tls_not_after=int(identity_from_pem(chain).not_after.timestamp()),
-    )
+    member = _signed(folder, with_tls(member, issued), now)
     folder.write_member(member)
     return {
-        "entity_id": member.entity_id,
-        "anchor": facts.entity_id,
-        "anchor_jwks": anchor_jwks(directory),
-        "statement": member.statement,
-        "tls_chain_pem": chain.decode("ascii"),
-        "tls_ca_pem": folder.ca_pem().decode("ascii"),
+        **_bundle(folder, member),
+        "tls_chain_pem": issued.chain_pem.decode("ascii"),
+        "tls_ca_pem": ca_bundle(folder, now).decode("ascii"),
+        "mirrors": sorted(
+            other.entity_id
+            for other in others.values()
+            if other.is_node and not other.is_revoked and other.entity_id != member.entity_id
+        ),
     }
 
 
-def _check_free(enrolment: Enrolment, members: Iterable[Member]) -> None:
+def _member(folder: AnchorFolder, enrolment: Enrolment | PlainEnrolment, now: datetime) -> Member:
+    known = folder.members().get(enrolment.entity_id)
+    at = int(now.timestamp())
+    return Member(
+        entity_id=enrolment.entity_id,
+        province="",
+        name=enrolment.name,
+        grpc_endpoint="",
+        federation_jwks=jwks_of(enrolment.federation_keys),
+        policy=enrolment.policy,
+        statement="",
+        enrolled_at=known.enrolled_at if known else at,
+        tls_not_after=0,
+        constraints=enrolment.constraints,
+        updated_at=at if known else 0,
+    )
+
+
+def _signed(folder: AnchorFolder, member: Member, now: datetime) -> Member:
+    statement = sign_statement(folder.facts(), root_key(folder), member, now)
+    return replace(member, statement=statement)
+
+
+def _bundle(folder: AnchorFolder, member: Member) -> dict[str, Any]:
+    return {
+        "entity_id": member.entity_id,
+        "anchor": folder.facts().entity_id,
+        "anchor_jwks": anchor_jwks(folder.directory),
+        "statement": member.statement,
+    }
+
+
+def _check_free(enrolment: Enrolment | PlainEnrolment, members: Iterable[Member]) -> None:
+    node = enrolment if isinstance(enrolment, Enrolment) else None
     for member in members:
-        if member.entity_id == enrolment.entity_id and member.is_revoked:
-            raise AnchorRefused(
-                f"{member.entity_id} was revoked: {member.reason}. It needs another entity id"
-            )
-        if member.entity_id != enrolment.entity_id and not member.is_revoked:
-            if member.province == enrolment.province:
+        if member.entity_id == enrolment.entity_id:
+            if member.is_revoked:
+                raise AnchorRefused(
+                    f"{member.entity_id} was revoked: {member.reason}. It needs another entity id"
+                )
+            if member.is_node is not (node is not None):
+                raise AnchorRefused(f"{member.entity_id} is a member of another kind")
+        elif node is not None and member.is_node and not member.is_revoked:
+            if member.province == node.province:
                 raise AnchorRefused(f"the province {member.province} already has the node {member.entity_id}")
-            if member.grpc_endpoint == enrolment.grpc_endpoint:
+            if member.grpc_endpoint == node.grpc_endpoint:
                 raise AnchorRefused(f"{member.grpc_endpoint} is already the endpoint of {member.entity_id}")
 
 
@@ -129,111 +222,18 @@ def revoke(directory: Path, entity_id: str, reason: str, *, now: datetime) -> Me
     Raises AnchorRefused: no such member, no reason.
     """
     folder = AnchorFolder(directory)
-    member = folder.members().get(entity_id)
-    if member is None:
-        raise AnchorRefused(f"{entity_id} is not a member")
-    if not 0 < len(reason) <= _MOST_REASON:
-        raise AnchorRefused(f"a revocation gives its reason in at most {_MOST_REASON} characters")
-    if not member.is_revoked:
-        member = member.revoked(int(now.timestamp()), reason)
-        folder.write_member(member)
+    if not 0 < len(reason) <= _MOST_REASON or not reason.isprintable():
+        raise AnchorRefused(f"a revocation gives its reason in at most {_MOST_REASON} printable characters")
+    with folder.changing():
+        member = folder.members().get(entity_id)
+        if member is None:
+            raise AnchorRefused(f"{entity_id} is not a member")
+        if not member.is_revoked:
+            member = member.revoked(int(now.timestamp()), reason)
+            folder.write_member(member)
     return member
 
 
 def list_members(directory: Path) -> list[Member]:
     """All members by entity id, revoked ones too."""
     return sorted(AnchorFolder(directory).members().values(), key=lambda member: member.entity_id)
-
-
-def publish(directory: Path, *, now: datetime, renew_within_s: int = STATEMENT_LIFE_S) -> int:
-    """Sign anew, with the root key, whatever ends within `renew_within_s`: the configuration and the
-    statements of members in good standing. By default everything. Returns how many. Raises AnchorRefused
-    without the root key.
-    """
-    folder = AnchorFolder(directory)
-    facts, root = folder.facts(), folder.key("federation")
-    signed = 0
-    configuration = folder.configuration()
-    if not configuration or _ends_within(configuration, now, renew_within_s):
-        folder.write_configuration(
-            _sign_configuration(
-                facts,
-                root,
-                folder.key("status").verification_key,
-                now,
-                tls_ca_pem=[folder.ca_pem().decode("ascii")],
-            )
-        )
-        signed += 1
-    for member in folder.members().values():
-        if not member.is_revoked and _ends_within(member.statement, now, renew_within_s):
-            keys = keys_from_jwks(member.federation_jwks).values()
-            statement = _sign_statement(facts, root, member.entity_id, keys, member.policy, now)
-            folder.write_member(replace(member, statement=statement))
-            signed += 1
-    return signed
-
-
-def current_status(folder: AnchorFolder, members: Iterable[Member], *, now: datetime) -> str:
-    """A new trust status over these members, under the next sequence number. Raises AnchorRefused."""
-    known = sorted(members, key=lambda member: member.entity_id)
-    return build_status(
-        anchor=folder.facts().entity_id,
-        sequence=folder.next_sequence(int(now.timestamp())),
-        statements={member.entity_id: member.statement for member in known if not member.is_revoked},
-        revocations=[
-            Revocation(member.entity_id, datetime.fromtimestamp(member.revoked_at, UTC), member.reason)
-            for member in known
-            if member.is_revoked
-        ],
-        signer=folder.key("status"),
-        now=now,
-    )
-
-
-def _ends_within(token: str, now: datetime, seconds: int) -> bool:
-    ends = read_statement(token, allow_http_on_loopback=True).expires_at
-    return ends - now <= timedelta(seconds=seconds)
-
-
-def _sign_configuration(
-    facts: AnchorFacts,
-    root: SigningKey,
-    status_key: VerificationKey,
-    now: datetime,
-    *,
-    tls_ca_pem: Sequence[str],
-) -> str:
-    metadata = {
-        "federation_entity": {
-            "organization_name": facts.name,
-            "federation_fetch_endpoint": facts.entity_id + FETCH_PATH,
-            "federation_list_endpoint": facts.entity_id + LIST_PATH,
-        },
-        ANCHOR_TYPE: {
-            "status_endpoint": facts.entity_id + STATUS_PATH,
-            "status_jwks": jwks_of([status_key]),
-            "tls_ca_pem": list(tls_ca_pem),
-        },
-    }
-    return build_entity_configuration(
-        entity_id=facts.entity_id, signer=root, metadata=metadata, now=now, life_s=STATEMENT_LIFE_S
-    )
-
-
-def _sign_statement(
-    facts: AnchorFacts,
-    root: SigningKey,
-    subject: str,
-    keys: Iterable[VerificationKey],
-    policy: Mapping[str, Any],
-    now: datetime,
-) -> str:
-    return build_subordinate_statement(
-        issuer=facts.entity_id,
-        subject=subject,
-        subject_keys=keys,
-        metadata_policy=policy,
-        signer=root,
-        now=now,
-    )

@@ -82,7 +82,8 @@ def test_a_key_that_others_may_read_is_refused(directory: Path) -> None:
 
 def test_the_bundle_is_all_that_a_node_needs(directory: Path) -> None:
     bundle = json.loads(json.dumps(enroll(directory, json.loads(json.dumps(_request())), now=NOON)))
-    assert set(bundle) == {"entity_id", "anchor", "anchor_jwks", "statement", "tls_chain_pem", "tls_ca_pem"}
+    expected = {"entity_id", "anchor", "anchor_jwks", "statement", "tls_chain_pem", "tls_ca_pem", "mirrors"}
+    assert set(bundle) == expected
     own = build_entity_configuration(
         entity_id=NODE,
         signer=KEY,
@@ -196,7 +197,7 @@ def test_publish_signs_what_ends_soon(directory: Path) -> None:
 def test_the_root_key_may_be_away_while_the_anchor_serves(directory: Path) -> None:
     (directory / "keys" / "federation.pem").rename(directory / "root-in-the-safe.pem")
     anchor_app(directory, FixedClock())
-    with pytest.raises(AnchorRefused, match="cannot be used"):
+    with pytest.raises(AnchorRefused, match="bring it back"):
         publish(directory, now=NOON)
     (directory / "keys" / "status.pem").unlink()
     with pytest.raises(AnchorRefused):

@@ -1,0 +1,133 @@
+"""Signing ahead, and the folder that any web server can serve.
+
+`publish` signs whatever needs it, with the root key; `write_out` lays out the plain files of `trust.documents`
+below a folder; `current_status` is what the status key says every minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from node.anchor.changing import active_key, finish_changes
+from node.anchor.files import replace_file
+from node.anchor.folder import AnchorFolder, Member
+from node.anchor.member import AnchorRefused, member_label
+from node.anchor.signing import (
+    former_keys,
+    is_due,
+    root_key,
+    sign_configuration,
+    sign_former_keys,
+    sign_statement,
+)
+from node.anchor.watch import with_pending
+from trust.documents import (
+    HISTORICAL_KEYS_PATH,
+    ROLL_OVERS_PATH,
+    STATEMENTS_PATH,
+    STATUS_PATH,
+    statement_path,
+)
+from trust.entity import STATEMENT_LIFE_S, WELL_KNOWN
+from trust.status import Revocation, build_status
+
+__all__ = ["current_status", "publish", "write_out"]
+
+
+def publish(
+    directory: Path,
+    *,
+    now: datetime,
+    renew_within_s: int | None = None,
+    life_s: int = STATEMENT_LIFE_S,
+    root_path: Path | None = None,
+) -> int:
+    """Sign anew, with the root key, what ends within `renew_within_s` or says something that has changed: the
+    configuration and the statements of members in good standing. By default everything, for `life_s`. New
+    federation keys that members have published are taken over, and keys that had their time are dropped.
+
+    Returns how many. Raises AnchorRefused without the root key.
+    """
+    folder = AnchorFolder(directory, root_key=root_path)
+    within_s = life_s if renew_within_s is None else renew_within_s
+    with folder.changing():
+        root, facts = root_key(folder), folder.facts()
+        finish_changes(folder, now)
+        signed = 0
+        configuration = sign_configuration(folder, root, now, life_s=life_s)
+        if is_due(folder.configuration(), configuration, now, within_s):
+            folder.write_configuration(configuration)
+            signed += 1
+        for known in folder.members().values():
+            if known.is_revoked:
+                continue
+            member = with_pending(known, folder.seen(known.entity_id), now)
+            statement = sign_statement(facts, root, member, now, life_s=life_s)
+            if is_due(known.statement, statement, now, within_s):
+                folder.write_member(replace(member, statement=statement))
+                signed += 1
+        if former_keys(folder) or not folder.historical_keys():
+            folder.write_historical_keys(sign_former_keys(folder, root, now))
+    return signed
+
+
+def current_status(folder: AnchorFolder, members: Iterable[Member], *, now: datetime) -> str:
+    """A new trust status over these members, under the next sequence number. Raises AnchorRefused.
+
+    `statements` are those about nodes; revocations are told of everyone.
+    """
+    known = sorted(members, key=lambda member: member.entity_id)
+    return build_status(
+        anchor=folder.facts().entity_id,
+        sequence=folder.next_sequence(int(now.timestamp())),
+        statements={
+            member.entity_id: member.statement for member in known if member.is_node and not member.is_revoked
+        },
+        revocations=[
+            Revocation(member.entity_id, datetime.fromtimestamp(member.revoked_at, UTC), member.reason)
+            for member in known
+            if member.is_revoked
+        ],
+        signer=active_key(folder, "status", now),
+        now=now,
+    )
+
+
+def write_out(folder: AnchorFolder, out: Path, *, now: datetime) -> list[str]:
+    """Lay out every plain file below `out`, which is what a web server shows at the anchor's entity id.
+
+    In this order, so that whoever reads meanwhile can believe what is there: roll-overs, configuration,
+    statements, the status last; then statements about those who are members no more are taken away. Each file
+    is replaced whole. Returns the relative paths. Raises AnchorRefused: `out` would show the anchor's keys.
+    """
+    _check_apart(folder.directory, out)
+    members = folder.members().values()
+    standing = [member for member in members if not member.is_revoked]
+    files = {
+        ROLL_OVERS_PATH: folder.roll_overs(),
+        HISTORICAL_KEYS_PATH: folder.historical_keys(),
+        WELL_KNOWN: folder.configuration(),
+        **{statement_path(member.entity_id): member.statement for member in standing},
+    }
+    if not folder.facts().is_authority:
+        files[STATUS_PATH] = current_status(folder, members, now=now)
+    for path, text in files.items():
+        file = out / path.lstrip("/")
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not file.exists() or file.read_bytes() != text.encode("ascii"):
+            replace_file(file, text.encode("ascii"), mode=0o644)
+    statements = out / STATEMENTS_PATH.lstrip("/")
+    kept = {member_label(member.entity_id) for member in standing}
+    for stale in statements.glob("*") if statements.exists() else ():
+        if stale.name not in kept:
+            stale.unlink()
+    return list(files)
+
+
+def _check_apart(directory: Path, out: Path) -> None:
+    own, shown = directory.resolve(), out.resolve()
+    if own == shown or own in shown.parents or shown in own.parents:
+        raise AnchorRefused(f"{out} and the anchor's folder lie in each other: its keys would be shown")
