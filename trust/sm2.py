@@ -104,7 +104,7 @@ class _Crypto:
         self.quick.EVP_PKEY_CTX_free(context)
         if not context or not self.sm3:
             self.quick.ERR_clear_error()
-            raise AlgorithmUnavailable(f"this system's OpenSSL ({name}) was built without SM2 or SM3")
+            raise AlgorithmUnavailable(f"this system's OpenSSL ({name}) offers no SM2 with SM3")
 
     def failure(self, what: str) -> AlgorithmUnavailable:
         """The error for an operation that OpenSSL did not do, with its reason; leaves the error queue empty."""

@@ -3,7 +3,7 @@
  - `read_token` takes a token apart; its `UnverifiedToken` is good for finding the key only.
  - `verify_token` makes `SignedClaims` of it, with a key of the caller's. The key decides the algorithm and
    the header must agree, so neither ``none`` nor a downgrade nor a MAC with a public key is a question (RFC
-   8725 §3.1).
+   8725 §3.1). Keys are of `JWS_ALGORITHMS`; one that is for envelopes only signs and verifies no token.
  - The type is always given and always compared (RFC 8725 §3.11).
  - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, and any crit too.
  - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open).
@@ -20,8 +20,8 @@ from typing import Any
 
 import orjson
 
-from trust.algorithms import b64url, b64url_bytes
-from trust.errors import ForeignKey, StatementRejected
+from trust.algorithms import JWS_ALGORITHMS, b64url, b64url_bytes
+from trust.errors import ForeignKey, KeyRejected, StatementRejected
 from trust.keys import Signer, VerificationKey
 
 __all__ = ["MAX_TOKEN_BYTES", "SignedClaims", "UnverifiedToken", "read_token", "sign_token", "verify_token"]
@@ -56,7 +56,9 @@ class SignedClaims:
 
 
 def sign_token(claims: Mapping[str, Any], signer: Signer, *, typ: str) -> str:
-    """The claims as a JWS of that type."""
+    """The claims as a JWS of that type. Raises KeyRejected for a key that is for envelopes only."""
+    if signer.alg not in JWS_ALGORITHMS:
+        raise KeyRejected(f"the key {signer.kid} is of {signer.alg}, which signs no tokens")
     header = {"alg": signer.alg, "kid": signer.kid, "typ": typ}
     message = f"{b64url(orjson.dumps(header))}.{b64url(orjson.dumps(claims))}"
     return f"{message}.{b64url(signer.sign(message.encode('ascii')))}"
@@ -91,6 +93,8 @@ def verify_token(token: UnverifiedToken, *, keys: Mapping[str, VerificationKey],
     key = keys.get(token.kid)
     if key is None:
         raise ForeignKey(f"the token's key {token.kid} is not one of the issuer's")
+    if key.alg not in JWS_ALGORITHMS:
+        raise StatementRejected(f"the token's key {key.kid} is of {key.alg}, which signs no tokens")
     if token.header.get("alg") != key.alg:
         raise StatementRejected(f"the token says alg {token.header.get('alg')!r}; its key is for {key.alg}")
     key.verify(token.signature, token.text.rpartition(".")[0].encode("ascii"))
