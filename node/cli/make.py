@@ -39,6 +39,7 @@ class _Wanted:
     anchor_jwks: Any
     access: str
     registry: str
+    pkcs11: str = ""
 
 
 @click.command()
@@ -75,6 +76,17 @@ class _Wanted:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="访问规则；默认全部拒绝 / Access rules; default: deny all",
 )
+@click.option(
+    "--pkcs11-module",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="报文密钥放进密码机：PKCS#11 库 / Have the envelope key in a token: its PKCS#11 module",
+)
+@click.option("--pkcs11-token", default="", help="令牌标签 / The token's label")
+@click.option(
+    "--pkcs11-pin-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="口令文件，0600；默认取环境变量 / The file of its PIN; default: YRD_PKCS11_PIN",
+)
 def init(
     province: str,
     directory: Path,
@@ -89,6 +101,9 @@ def init(
     dialect: str,
     registry: Path | None,
     access: Path | None,
+    pkcs11_module: Path | None,
+    pkcs11_token: str,
+    pkcs11_pin_file: Path | None,
 ) -> None:
     """新建节点：密钥、配置、访问规则与入网申请。
 
@@ -113,6 +128,7 @@ def init(
         anchor_jwks=jwks,
         access=access.read_text("utf-8") if access else "",
         registry=registry.read_text("utf-8") if registry else "",
+        pkcs11=_pkcs11_toml(pkcs11_module, pkcs11_token, pkcs11_pin_file),
     )
     kids = _make_folder(directory, wanted)
     for purpose, kid in kids.items():
@@ -163,30 +179,30 @@ def _fill(folder: Path, wanted: _Wanted) -> dict[str, str]:
     if wanted.anchor_jwks is not None:
         write_new(folder / "anchor.jwks.json", _json(wanted.anchor_jwks))
     config = read_config(folder / "node.toml", check_files=False)
-    wrapping = KeyEncryptionKey.create(folder / "kek")
-    request, kids = asyncio.run(_make_keys(config, wrapping))
+    KeyEncryptionKey.create(folder / "kek")
+    request, kids = asyncio.run(_make_keys(config))
     write_new(folder / "enrolment.json", _json(request))
     return kids
 
 
-async def _make_keys(config: Config, wrapping: Any) -> tuple[dict[str, Any], dict[str, str]]:
+async def _make_keys(config: Config) -> tuple[dict[str, Any], dict[str, str]]:
     from node.anchor.enrolment import enrolment_request
     from node.clock import SystemClock
-    from node.keystore.keystore import Keystore
+    from node.keystore.configured import opened_keystore
     from node.store.database import open_database
 
     database = await asyncio.to_thread(open_database, config.store.url)
     try:
-        keystore = await Keystore.open(database, wrapping, SystemClock())
-        kids = {purpose: (await keystore.generate(purpose)).kid for purpose in _PURPOSES}
-        request = enrolment_request(
-            entity_id=config.node.entity_id,
-            province=config.node.province,
-            name=config.node.name,
-            grpc_endpoint=str(config.grpc_target),
-            federation_key=keystore.signing_key("federation").verification_key,
-            tls_key=keystore.tls_key(),
-        )
+        async with opened_keystore(config.keys, database, SystemClock()) as keystore:
+            kids = {purpose: (await keystore.generate(purpose)).kid for purpose in _PURPOSES}
+            request = enrolment_request(
+                entity_id=config.node.entity_id,
+                province=config.node.province,
+                name=config.node.name,
+                grpc_endpoint=str(config.grpc_target),
+                federation_key=keystore.signing_key("federation").verification_key,
+                tls_key=keystore.tls_key(),
+            )
     finally:
         await database.close()
     return request, kids
@@ -212,7 +228,27 @@ def _node_toml(wanted: _Wanted) -> str:
         anchor=wanted.anchor or "https://anchor.example",
         dialect=wanted.dialect,
         registry=registry.rstrip() + "\n",
+        pkcs11=wanted.pkcs11,
     )
+
+
+def _pkcs11_toml(module: Path | None, token: str, pin_file: Path | None) -> str:
+    """[keys.pkcs11], with paths that hold wherever the folder is moved; nothing without a token."""
+    if module is None and not token and pin_file is None:
+        return ""
+    if module is None or not token:
+        raise click.BadParameter(
+            "须与 --pkcs11-token 同时给出 / must come with --pkcs11-token", param_hint="--pkcs11-module"
+        )
+    lines = ["", "[keys.pkcs11]                            # 密钥留在令牌中 / these keys stay in the token"]
+    lines += [f"module = {_toml_string(str(module.absolute()))}", f"token = {_toml_string(token)}"]
+    if pin_file is not None:
+        lines.append(f"pin_file = {_toml_string(str(pin_file.absolute()))}")
+    return "\n".join([*lines, 'purposes = ["envelope"]', ""])
+
+
+def _toml_string(text: str) -> str:
+    return orjson.dumps(text).decode()  # a JSON string is a basic string of TOML
 
 
 def _access_toml(province: str) -> str:

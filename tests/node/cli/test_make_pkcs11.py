@@ -1,0 +1,77 @@
+"""`yrd init` with a token: the envelope key is made in it, everything else in the store."""
+
+from __future__ import annotations
+
+import sqlite3
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from node.config import read_config
+from node.keystore import KeystoreError
+from tests.support.federation import yrd
+from tests.support.softhsm import TestToken, new_token
+
+
+@pytest.fixture
+def token() -> TestToken:
+    return new_token()
+
+
+def backends(folder: Path) -> dict[str, str]:
+    with sqlite3.connect(folder / "node.db") as connection:
+        found = dict(connection.execute("SELECT purpose, backend FROM keys").fetchall())
+    connection.close()
+    return found
+
+
+def test_the_envelope_key_is_made_in_the_token(token: TestToken, tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    done = yrd(
+        *("init", "--province", "330000", "--dir", folder, "--pkcs11-module", token.module),
+        *("--pkcs11-token", token.label, "--pkcs11-pin-file", token.pin_file),
+    )
+    assert done.exit_code == 0, done.output
+    assert backends(folder) == {
+        "federation": "store",
+        "envelope": "pkcs11",
+        "openid": "store",
+        "tls": "store",
+    }
+    section = read_config(folder / "node.toml", check_files=False).keys.pkcs11
+    assert section is not None
+    assert (section.module, section.token, section.pin_file) == (token.module, token.label, token.pin_file)
+    assert token.pin not in done.output + (folder / "node.toml").read_text("utf-8")
+
+
+def test_without_a_token_nothing_is_said_of_one(tmp_path: Path) -> None:
+    assert yrd("init", "--province", "330000", "--dir", tmp_path / "node").exit_code == 0
+    assert "pkcs11" not in tomllib.loads((tmp_path / "node" / "node.toml").read_text("utf-8"))["keys"]
+
+
+@pytest.mark.parametrize("given", [("--pkcs11-module",), ("--pkcs11-token",)])
+def test_half_a_token_is_refused(token: TestToken, tmp_path: Path, given: tuple[str, ...]) -> None:
+    values = {"--pkcs11-module": str(token.module), "--pkcs11-token": token.label}
+    done = yrd(
+        "init",
+        "--province",
+        "330000",
+        "--dir",
+        tmp_path / "node",
+        *(x for n in given for x in (n, values[n])),
+    )
+    assert done.exit_code == 2
+    assert "--pkcs11-token" in done.output
+    assert not (tmp_path / "node").exists()
+
+
+def test_a_token_that_refuses_leaves_no_half_node(token: TestToken, tmp_path: Path) -> None:
+    token.set_pin("00000000")
+    with pytest.raises(KeystoreError, match="its PIN was refused") as refused:
+        yrd(
+            *("init", "--province", "330000", "--dir", tmp_path / "node", "--pkcs11-module", token.module),
+            *("--pkcs11-token", token.label, "--pkcs11-pin-file", token.pin_file),
+        )
+    assert "00000000" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
