@@ -21,13 +21,16 @@ from typing import Any
 
 from federation.ports import Clock
 from federation.statements import StatementKind, TrustStore
+from node.config import Config
 from node.control import CommandRefused, Handler
 from node.keystore import ALGORITHMS_FOR, Keystore, KeystoreError, Purpose
+from node.store.database import Database
 from node.store.keys import KeyRow, KeyState
+from node.store.trust import TrustRows
 from trust.entity import read_statement
 from trust.errors import KeyRejected, TrustError
 
-__all__ = ["KeySteering", "vouched_by_anchor"]
+__all__ = ["KeySteering", "key_steering", "vouched_by_anchor"]
 
 _LATEST_PUBLISH_S = 30 * 86400.0
 _MOST_REASON = 200
@@ -281,3 +284,12 @@ def _explained() -> Iterator[None]:
     except (KeystoreError, KeyRejected) as error:
         said = error.detail if isinstance(error, KeyRejected) else str(error)
         raise CommandRefused("keys.refused", "密钥操作未执行", said) from None
+
+
+def key_steering(config: Config, database: Database, keystore: Keystore, clock: Clock) -> KeySteering:
+    """The commands on the keys of a configured node."""
+    vouched = vouched_by_anchor(
+        TrustRows(database), entity_id=config.node.entity_id, anchor=config.trust.anchor
+    )
+    sole_process = database.dialect == "sqlite"
+    return KeySteering(keystore, clock, vouched, 0.0 if sole_process else 2 * config.keys.poll_s)
