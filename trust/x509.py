@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -86,15 +86,23 @@ def read_csr(pem: bytes) -> TlsRequest:
     _check_size(pem)
     try:
         request = x509.load_pem_x509_csr(pem)
-        valid, names = request.is_signature_valid, _alternative_names(request.extensions)
-        key = request.public_key()
+        key, names = _p256_key(request), _alternative_names(request.extensions)
+        valid = request.is_signature_valid
     except (ValueError, InvalidSignature, x509.DuplicateExtension):
         raise TlsIdentityRejected("not a certificate signing request in PEM") from None
     if not valid:
         raise TlsIdentityRejected("the request is not signed with the key it names")
+    return TlsRequest(_one_uri(names), key)
+
+
+def _p256_key(named: x509.CertificateSigningRequest | x509.Certificate) -> ec.EllipticCurvePublicKey:
+    try:
+        key = named.public_key()
+    except UnsupportedAlgorithm:  # a curve that `cryptography` does not know, as SM2's
+        key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise TlsIdentityRejected("a TLS key is on P-256")
-    return TlsRequest(_one_uri(names), key)
+    return key
 
 
 def make_ca(key: SigningKey, name: str, now: datetime, *, life: timedelta = CA_LIFE) -> bytes:
@@ -157,10 +165,7 @@ def identity_from_pem(pem: bytes) -> TlsIdentity:
 def read_leaf(pem: bytes) -> TlsLeaf:
     """What the first certificate of a PEM chain says. Raises as `identity_from_pem`, and for another curve."""
     leaf = _load_leaf(pem)
-    identity, key = _identity(leaf), leaf.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TlsIdentityRejected("a TLS key is on P-256")
-    kid = VerificationKey(key).kid
+    identity, kid = _identity(leaf), VerificationKey(_p256_key(leaf)).kid
     return TlsLeaf(identity.entity_id, kid, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
@@ -199,7 +204,7 @@ def verify_issued_by(pem: bytes, ca_pem: bytes) -> None:
 def _issued(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -129,6 +129,33 @@ def test_a_request_on_another_curve_or_for_several_is_refused() -> None:
         create_csr(SigningKey.generate("EdDSA"), ENTITY)
 
 
+def test_a_request_and_a_tls_certificate_on_the_sm2_curve_are_refused(tmp_path: Path) -> None:
+    key, names = tmp_path / "key.pem", f"subjectAltName=URI:{ENTITY},DNS:{tls_name(ENTITY)}"
+    key.write_bytes(SigningKey.generate("SM2").to_pem())
+    make: list[str | Path] = [
+        "openssl",
+        "req",
+        "-new",
+        "-sm3",
+        "-key",
+        key,
+        "-subj",
+        "/CN=x",
+        "-addext",
+        names,
+    ]
+    csr = subprocess.run(make, capture_output=True, check=True).stdout
+    with pytest.raises(TlsIdentityRejected, match="P-256"):
+        read_csr(csr)
+    leaf = subprocess.run([*make, "-x509"], capture_output=True, check=True).stdout
+    with pytest.raises(TlsIdentityRejected, match="P-256"):
+        read_leaf(leaf)
+    with pytest.raises(TlsIdentityRejected, match="not issued"):
+        verify_issued_by(leaf, leaf)
+    with pytest.raises(TlsIdentityRejected, match="P-256"):
+        create_csr(SigningKey.generate("SM2"), ENTITY)
+
+
 NAMES = [URI(ENTITY), x509.DNSName(tls_name(ENTITY))]
 
 
