@@ -98,10 +98,12 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trust_sync = _trust_sync(ground, session)
         await trust_sync.load()
+        await ground.tls.refresh()
         transport = GrpcPeerTransport(
-            ground.tls_material(), rpc_limits(config), unary=not config.exchange.frames
+            ground.tls.material(), rpc_limits(config), unary=not config.exchange.frames
         )
         stack.push_async_callback(transport.close)
+        ground.tls.on_change(transport.replace_credentials)
         registry = await _open_registry(stack, config.registry)
         asker = Asker(parts, transport, refresh_trust=_refresher(trust_sync))
         answerer = _answerer(parts, registry, trust_sync)
@@ -182,7 +184,8 @@ def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> St
         dialect=parts.dialect,
         health=ground.health,
         metrics=ground.metrics,
-        tls_not_after=ground.enrolled.tls_not_after,
+        tls_not_after=ground.tls.not_after,
+        read_enrolment_again=ground.tls.reload,
     )
 
 
@@ -220,7 +223,7 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     return PeerServer(
         answerer,
         CallerCheck(clock, admit),
-        ground.tls_material,
+        ground.tls.material,
         rpc_limits(ground.config),
         refused=refused,
     )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509 import load_pem_x509_certificate
 
 from trust.errors import TrustError
-from trust.keys import VerificationKey
-from trust.x509 import identity_from_pem
+from trust.x509 import read_leaf, verify_issued_by
 
-__all__ = ["Enrolled", "EnrolmentUnusable", "check_tls_key", "read_enrolled"]
+__all__ = ["Enrolled", "EnrolmentFile", "EnrolmentUnusable", "read_enrolled"]
 
 _TEXTS = ("entity_id", "anchor", "statement", "tls_chain_pem", "tls_ca_pem")
 
@@ -40,10 +36,31 @@ class Enrolled:
     tls_ca_pem: str
     anchor_jwks: Mapping[str, Any]
 
-    @property
-    def tls_not_after(self) -> datetime:
-        """When the TLS certificate ends."""
-        return identity_from_pem(self.tls_chain_pem.encode()).not_after
+
+class EnrolmentFile:
+    """The bundle's file, which an operator may replace while the node runs."""
+
+    def __init__(self, path: Path, *, entity_id: str, anchor: str) -> None:
+        self._path = path
+        self._entity_id = entity_id
+        self._anchor = anchor
+        self._seen: tuple[int, int, int] | None = None
+
+    def read(self) -> Enrolled:
+        """The bundle as it is now. Raises EnrolmentUnusable."""
+        self._seen = self._mark()
+        return read_enrolled(self._path, entity_id=self._entity_id, anchor=self._anchor)
+
+    def read_if_changed(self) -> Enrolled | None:
+        """The bundle when the file is another than at the last look. Raises EnrolmentUnusable, once per change."""
+        return None if self._mark() == self._seen else self.read()
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def read_enrolled(path: Path, *, entity_id: str, anchor: str) -> Enrolled:
@@ -77,20 +94,10 @@ def read_enrolled(path: Path, *, entity_id: str, anchor: str) -> Enrolled:
     return enrolled
 
 
-def check_tls_key(enrolled: Enrolled, key: VerificationKey) -> None:
-    """Return when the TLS certificate was issued for this key. Raises EnrolmentUnusable."""
-    leaf = load_pem_x509_certificate(enrolled.tls_chain_pem.encode())
-    public = leaf.public_key()
-    if not isinstance(public, ec.EllipticCurvePublicKey) or VerificationKey(public).kid != key.kid:
-        raise EnrolmentUnusable(
-            "TLS 证书不是为本节点的密钥签发的，请用 enrolment.json 重新入网",
-            "the TLS certificate is not for this node's key: enrol again with its enrolment.json",
-        )
-
-
 def _check_tls_identity(enrolled: Enrolled, path: Path) -> None:
     try:
-        named = identity_from_pem(enrolled.tls_chain_pem.encode()).entity_id
+        named = read_leaf(enrolled.tls_chain_pem.encode()).entity_id
+        verify_issued_by(enrolled.tls_chain_pem.encode(), enrolled.tls_ca_pem.encode())
     except TrustError as error:
         raise EnrolmentUnusable(f"{path} 的 TLS 证书不可用", f"{path}: {error.detail}") from None
     if named != enrolled.entity_id:

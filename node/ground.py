@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from federation.exchange import ExchangeLimits
 from federation.peers import Directory, TrustSnapshot
 from federation.ports import Clock
-from federation.rpc.credentials import TlsMaterial
 from federation.rpc.limits import RpcLimits
 from node.config import Config
-from node.enrolled import Enrolled, check_tls_key, read_enrolled
+from node.enrolled import EnrolmentFile
 from node.health import Health, KeyWatch, StoreWatch, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
+from node.renewal import tls_probe
 from node.store.database import Database, open_database
+from node.store.tls import TlsRows
+from node.tls import TlsRing
 
 __all__ = ["Ground", "exchange_limits", "lay_ground", "rpc_limits"]
 
@@ -30,17 +32,10 @@ class Ground:
     clock: Clock
     database: Database
     keystore: Keystore
-    enrolled: Enrolled
+    tls: TlsRing
     directory: Directory
     metrics: Metrics
     health: Health
-
-    def tls_material(self) -> TlsMaterial:
-        """What this node shows in a handshake, and whom it trusts there."""
-        key = self.keystore.tls_key()
-        return TlsMaterial(
-            self.enrolled.tls_ca_pem.encode(), self.enrolled.tls_chain_pem.encode(), key.to_pem()
-        )
 
 
 async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Ground:
@@ -48,19 +43,20 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
 
     Raises EnrolmentUnusable, KeystoreError, OwnStoreUnavailable.
     """
-    enrolled = read_enrolled(
+    enrolment = EnrolmentFile(
         config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
     )
+    await asyncio.to_thread(enrolment.read)  # before anything is opened: without it there is no node
     database = await asyncio.to_thread(open_database, config.store.url)
     stack.push_async_callback(database.close)
     keystore = await stack.enter_async_context(opened_keystore(config.keys, database, clock))
-    check_tls_key(enrolled, keystore.signing_key("tls").verification_key)
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
+    tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
-    health = Health([trust_probe(directory, clock), watch, key_watch])
+    health = Health([trust_probe(directory, clock), tls_probe(tls, clock), watch, key_watch])
     metrics = Metrics(watch, key_watch)
-    metrics.watch(directory, health, clock, enrolled.tls_not_after)
-    return Ground(config, clock, database, keystore, enrolled, directory, metrics, health)
+    metrics.watch(directory, health, clock, tls.not_after)
+    return Ground(config, clock, database, keystore, tls, directory, metrics, health)
 
 
 _LEASE_BEYOND_DEADLINE_S = 10.0

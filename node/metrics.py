@@ -129,6 +129,9 @@ class Metrics(Collector):
         self._unsigned = _Counts(
             "yrd_key_failures", "Messages that could not be signed, so were not released."
         )
+        self._renewals = _Counts(
+            "yrd_tls_renewals", "Attempts to renew the TLS certificate, by outcome.", ["outcome"]
+        )
         self._batch = _Spread("yrd_store_batch_items", "Records and claims in one transaction.", [], _ITEMS)
         self._commit_seconds = _Spread(
             "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
@@ -161,6 +164,10 @@ class Metrics(Collector):
     def call_refused(self, province: str, code: str) -> None:
         """A gRPC call was refused as a whole."""
         self._refused_calls.counts[province, _known(code)] += 1
+
+    def tls_renewal(self, outcome: str) -> None:
+        """The TLS certificate was ``renewed``, or the attempt ``failed``."""
+        self._renewals.counts[(outcome,)] += 1
 
     # --- the journal's hooks
 
@@ -198,7 +205,9 @@ class Metrics(Collector):
             totals[outcome] += count
         return dict(totals)
 
-    def watch(self, directory: Directory, health: Health, clock: Clock, tls_not_after: datetime) -> None:
+    def watch(
+        self, directory: Directory, health: Health, clock: Clock, tls_not_after: Callable[[], datetime]
+    ) -> None:
         """Add the figures that are read when someone scrapes."""
 
         def trust_age_s() -> float:
@@ -209,7 +218,9 @@ class Metrics(Collector):
         self._gauge("yrd_trust_sequence", "The anchor's status.", lambda: directory.current.sequence)
         self._gauge("yrd_trust_peers", "Peers in the trust list.", lambda: len(directory.current.peers))
         self._gauge(
-            "yrd_tls_not_after_timestamp_seconds", "When the TLS certificate ends.", tls_not_after.timestamp
+            "yrd_tls_not_after_timestamp_seconds",
+            "When the TLS certificate ends.",
+            lambda: tls_not_after().timestamp(),
         )
         self._gauge("yrd_ready", "Whether work should come here.", lambda: float(health.is_ready))
 
@@ -228,6 +239,7 @@ class Metrics(Collector):
             self._refused_calls,
             self._commits,
             self._failures,
+            self._renewals,
             self._unsigned,
         ):
             yield counts.family()

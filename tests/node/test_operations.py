@@ -108,7 +108,7 @@ def test_trust_age_is_read_when_scraped() -> None:
     clock = FixedClock()
     directory = Directory(TrustSnapshot("https://zj.example", "330000"))
     metrics = Metrics()
-    metrics.watch(directory, Health(), clock, NOON)
+    metrics.watch(directory, Health(), clock, lambda: NOON)
     assert math.isnan(samples(metrics)["yrd_trust_age_seconds",])
     directory.swap(TrustSnapshot("https://zj.example", "330000", refreshed_at=clock.now(), sequence=7))
     clock.advance(seconds=42)

@@ -36,7 +36,8 @@ def steering(tmp_path: Path) -> Steering:
         dialect=DialectHolder(read_dialect(config)),
         health=Health(),
         metrics=Metrics(),
-        tls_not_after=NOON,
+        tls_not_after=lambda: NOON,
+        read_enrolment_again=unused,
     )
 
 

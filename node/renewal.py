@@ -1,0 +1,248 @@
+"""The node's next TLS certificate, which it fetches by itself well before the last one ends (design §5).
+
+One renewal, in this order:
+
+ 1. a TLS key that nobody has seen: the published one, or a new one
+ 2. the request for it, signed with the federation key, to the anchor
+ 3. the chain that comes back is for this entity and this key, of now, and issued by a CA that is trusted already;
+    an answer never adds one
+ 4. the chain becomes a row; with that the key is the active one (`node.tls`), in every replica, and the key before
+    it stays for the connections that were made with it
+
+A renewal that fails leaves everything as it was, and is tried again, ever more slowly. Of several replicas one tries
+at a time; should two try at once, both get a chain for the same key, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from federation.errors import FederationError
+from federation.ports import Clock
+from node.connectors.renewal import RenewalRefused
+from node.health import Reason
+from node.keystore import Keystore, KeystoreError, Purpose
+from node.store.keys import KeyState
+from node.store.tls import TlsRow
+from node.tls import TlsRing, tls_row
+from trust.errors import TrustError
+from trust.renewal import build_renewal_request
+from trust.x509 import create_csr, read_leaf, verify_issued_by
+
+__all__ = [
+    "RenewalDesk",
+    "RenewalFailed",
+    "RenewalParties",
+    "TlsRenewal",
+    "renew_at",
+    "tls_probe",
+    "tls_warning",
+]
+
+_log = structlog.get_logger("yrd.tls")
+
+_AT_LIFE = 2 / 3
+_JITTER_LIFE = 1 / 24
+_WARN_LIFE = 3 / 4
+_TURN_S = 120
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
+_SKEW = timedelta(seconds=60)
+
+Claim = Callable[[str, datetime], Awaitable[bool]]
+"""(turn, until): True for the first replica that asks for this turn."""
+
+
+class RenewalDesk(Protocol):
+    """Where a request goes."""
+
+    async def renew(self, request: str) -> str:
+        """The chain that was issued, in PEM, unverified. Raises RenewalRefused."""
+        ...
+
+
+class RenewalFailed(Exception):
+    """There is no new TLS certificate; the one before is still shown. `zh` and `en` say why."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh, self.en = zh, en
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalParties:
+    """Who asks whom."""
+
+    entity_id: str
+    anchor: str
+
+
+def renew_at(row: TlsRow, entity_id: str) -> datetime:
+    """When a chain is due: at two thirds of its life, and for each entity a little later by a share of its own, so
+    that a federation that was enrolled in one hour does not come back in one hour.
+    """
+    share = int.from_bytes(hashlib.sha256(entity_id.encode()).digest()[:4], "big") / 2**32
+    return row.not_before + (row.not_after - row.not_before) * (_AT_LIFE + share * _JITTER_LIFE)
+
+
+class TlsRenewal:
+    """Renews when it is due, or when it is told to."""
+
+    def __init__(
+        self,
+        who: RenewalParties,
+        *,
+        ring: TlsRing,
+        keystore: Keystore,
+        desk: RenewalDesk,
+        claim: Claim,
+        clock: Clock,
+        note: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        """`note` is told ``renewed`` or ``failed`` for each attempt."""
+        self._who = who
+        self._ring = ring
+        self._keystore = keystore
+        self._desk = desk
+        self._claim = claim
+        self._clock = clock
+        self._note = note
+        self._failures = 0
+        self._not_before: datetime | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the chain that is shown is old, or issued by a CA that is not trusted any more."""
+        shown = self._ring.shown
+        return self._clock.now() >= renew_at(shown.row, self._who.entity_id) or not shown.is_trusted
+
+    async def renew_once(self) -> bool:
+        """Renew when it is due and nobody else is at it; whether there is a new chain.
+
+        A failure is logged and counted, and the next attempts come ever more slowly. Raises OwnStoreUnavailable.
+        """
+        now = self._clock.now()
+        if not self.is_due or (self._not_before is not None and now < self._not_before):
+            return False
+        if not await self._is_our_turn(now):
+            return False
+        try:
+            until = await self.renew_now()
+        except RenewalFailed as error:
+            self._failures += 1
+            pause_s = min(_FIRST_PAUSE_S * 2 ** (self._failures - 1), _LONGEST_PAUSE_S)
+            self._not_before = now + timedelta(seconds=pause_s)
+            _log.warning(
+                "tls.not_renewed", why=error.en, until=self._ring.not_after().isoformat(), again_in_s=pause_s
+            )
+            return False
+        self._failures, self._not_before = 0, None
+        _log.info("tls.renewed", until=until.isoformat())
+        return True
+
+    async def renew_now(self) -> datetime:
+        """Renew, due or not; until when the new chain is good.
+
+        Raises RenewalFailed, OwnStoreUnavailable; then everything is as before, but for a published key that the
+        next attempt takes. Cancelled: the same. A repeat is safe.
+        """
+        try:
+            kid = await self._next_key()
+            row = await self._fetch(kid)
+            await self._ring.store(row)
+        except (RenewalRefused, TrustError, KeystoreError) as error:
+            self._note("failed")
+            raise RenewalFailed(
+                f"TLS 证书未能更新，现有证书至 {self._ring.not_after().isoformat()} 有效",
+                f"the TLS certificate was not renewed: {error}; the one before is good until "
+                f"{self._ring.not_after().isoformat()}",
+            ) from error
+        except FederationError:
+            self._note("failed")
+            raise
+        self._note("renewed")
+        return row.not_after
+
+    async def _is_our_turn(self, now: datetime) -> bool:
+        """One replica tries in each span of time; the others find its chain with their next look."""
+        turn = int(now.timestamp()) // _TURN_S
+        until = now + timedelta(seconds=2 * _TURN_S)
+        return await self._claim(f"{self._ring.shown.row.kid}/{turn}", until)
+
+    async def _next_key(self) -> str:  # 1
+        await self._keystore.reload()
+        waiting = [
+            row.kid
+            for row in self._keystore.describe()
+            if row.purpose == Purpose.TLS and row.state is KeyState.PUBLISHED
+        ]
+        if waiting:
+            return waiting[-1]
+        return (await self._keystore.generate(Purpose.TLS, activate=False)).kid
+
+    async def _fetch(self, kid: str) -> TlsRow:
+        who, now = self._who, self._clock.now()
+        request = build_renewal_request(  # 2
+            entity_id=who.entity_id,
+            anchor=who.anchor,
+            csr_pem=create_csr(self._keystore.tls_key(kid), who.entity_id),
+            signer=self._keystore.signing_key(Purpose.FEDERATION),
+            now=now,
+        )
+        chain_pem = await self._desk.renew(request)
+        ca_pem = self._ring.material().ca_pem
+        self._check(chain_pem.encode(), kid, ca_pem)  # 3
+        return tls_row(chain_pem, ca_pem.decode(), self._clock.now())
+
+    def _check(self, chain: bytes, kid: str, ca_pem: bytes) -> None:
+        leaf, now = read_leaf(chain), self._clock.now()
+        if leaf.entity_id != self._who.entity_id:
+            raise RenewalRefused(f"the anchor gave a TLS certificate for {leaf.entity_id}")
+        if leaf.kid != kid:
+            raise RenewalRefused("the anchor gave a TLS certificate for another key")
+        if leaf.not_before > now + _SKEW or leaf.not_after <= now:
+            raise RenewalRefused(
+                f"the anchor gave a TLS certificate from {leaf.not_before.isoformat()} to "
+                f"{leaf.not_after.isoformat()}; own clock {now.isoformat()}"
+            )
+        verify_issued_by(chain, ca_pem)
+
+
+def tls_warning(ring: TlsRing, clock: Clock) -> Callable[[], Reason | None]:
+    """Warns when a renewal is overdue: three quarters of the chain's life are over, or its CA is not trusted now."""
+
+    def probe() -> Reason | None:
+        row = ring.shown.row
+        until = row.not_after.isoformat()
+        if not ring.shown.is_trusted:
+            return Reason(
+                "tls_untrusted",
+                "本节点的 TLS 证书不是由现行 CA 签发的",
+                "this node's TLS certificate is by a CA that the anchor does not name any more",
+            )
+        if clock.now() >= row.not_before + (row.not_after - row.not_before) * _WARN_LIFE:
+            return Reason(
+                "tls_ends",
+                f"TLS 证书 {until} 到期而尚未更新：yrd keys rotate tls",
+                f"the TLS certificate ends at {until} and was not renewed: yrd keys rotate tls",
+            )
+        return None
+
+    return probe
+
+
+def tls_probe(ring: TlsRing, clock: Clock) -> Callable[[], Reason | None]:
+    """Unready when the TLS certificate has expired: no peer takes it any more."""
+
+    def probe() -> Reason | None:
+        if clock.now() < ring.not_after():
+            return None
+        until = ring.not_after().isoformat()
+        return Reason("tls_expired", f"TLS 证书已于 {until} 过期", f"the TLS certificate expired at {until}")
+
+    return probe
