@@ -17,14 +17,19 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
+from node.anchor.folder import AnchorFolder
+from node.anchor.watch import MemberWatch
 from node.clock import SystemClock
+from node.connectors.statements import HttpStatementSource
 from tests.interop.node_js import ScriptFailed, run_script
 from tests.support.federation import RunningNode, make_anchor, make_node, running, serving_anchor
 from trust.chain import VerifiedEntity, resolve_chain
-from trust.documents import FETCH_PATH
+from trust.documents import FETCH_PATH, HISTORICAL_KEYS_PATH, RESOLVE_PATH
 from trust.entity import configuration_url
+from trust.historical import HISTORICAL_KEYS_TYPE
 from trust.keys import SigningKey, jwks_of, keys_from_jwks
 from trust.profile import NODE_TYPE
+from trust.resolution import RESOLVE_RESPONSE_TYPE
 
 pytestmark = pytest.mark.journey
 
@@ -37,6 +42,7 @@ class Scene:
     """An anchor that serves and a node that it took in."""
 
     anchor: str
+    folder: Path
     jwks: dict[str, Any]
     node: RunningNode
 
@@ -62,6 +68,15 @@ class Scene:
             allow_http_on_loopback=True,
         )
 
+    async def look_at_members(self) -> None:
+        """What the anchor does every minute while it serves."""
+        source = HttpStatementSource(self.node.http, allow_http_on_loopback=True)
+        await MemberWatch(AnchorFolder(self.folder), source, SystemClock()).refresh_once()
+
+    async def verified(self, url: str, typ: str) -> dict[str, Any]:
+        """The claims of a token of the anchor's, verified by others with its pinned keys."""
+        return await run_script("verify.mjs", {"jwt": await self.text(url), "jwks": self.jwks, "typ": typ})
+
     async def text(self, url: str) -> str:
         async with self.node.http.get(url) as answer:
             assert answer.status == 200, await answer.text()
@@ -74,7 +89,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     path = await make_node(public, tmp_path / "330000", "330000")
     jwks = orjson.loads(public.read_bytes())["jwks"]
     async with serving_anchor(tmp_path / "anchor"), running(path) as (node,):
-        yield Scene(anchor, jwks, node)
+        yield Scene(anchor, tmp_path / "anchor", jwks, node)
 
 
 def as_json(metadata: Mapping[str, Any]) -> str:
@@ -107,3 +122,19 @@ async def test_it_refuses_what_another_key_signed(scene: Scene) -> None:
     """The comparison is worth something: with another key pinned for the anchor, no chain is found."""
     with pytest.raises(ScriptFailed, match="0 chains lead from"):
         await scene.resolved_by_others(scene.entity, jwks_of([SigningKey.generate().verification_key]))
+
+
+async def test_the_anchors_own_resolution_verifies_elsewhere_and_says_the_same(scene: Scene) -> None:
+    await scene.look_at_members()
+    query = urlencode({"sub": scene.entity, "trust_anchor": scene.anchor})
+    said = await scene.verified(f"{scene.anchor}{RESOLVE_PATH}?{query}", RESOLVE_RESPONSE_TYPE)
+    theirs = await scene.resolved_by_others(scene.entity)
+    assert (said["iss"], said["sub"]) == (scene.anchor, scene.entity)
+    assert_same(said["metadata"], theirs["whole"])
+    assert said["exp"] == theirs["expires_at"]
+
+
+async def test_the_anchors_former_keys_verify_elsewhere(scene: Scene) -> None:
+    said = await scene.verified(scene.anchor + HISTORICAL_KEYS_PATH, HISTORICAL_KEYS_TYPE)
+    assert said["iss"] == scene.anchor
+    assert said["keys"] == []
