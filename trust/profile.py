@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from trust.algorithms import JWS_ALGORITHMS
 from trust.chain import VerifiedEntity
 from trust.errors import EntityIdRejected, StatementRejected
 from trust.identity import host_and_port, tls_name
@@ -36,6 +37,19 @@ _PROVINCE = re.compile(r"[1-9][0-9]0000")
 _MOST_NAME = 60
 _MUST_BE_PINNED = frozenset(
     {(NODE_TYPE, "province"), (NODE_TYPE, "grpc_endpoint"), ("openid_provider", "issuer")}
+)
+_PROVIDER_ALGORITHMS = (
+    "id_token_signing_alg_values_supported",
+    "userinfo_signing_alg_values_supported",
+    "request_object_signing_alg_values_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "dpop_signing_alg_values_supported",
+)
+_CLIENT_ALGORITHMS = (
+    "id_token_signed_response_alg",
+    "userinfo_signed_response_alg",
+    "request_object_signing_alg",
+    "token_endpoint_auth_signing_alg",
 )
 
 
@@ -89,7 +103,7 @@ def node_pins(
     grpc_endpoint: str,
     openid_endpoints: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The anchor's metadata policy for a node: who it is and where, by `value`.
+    """The anchor's metadata policy for a node: who it is and where, by `value`; which algorithms it may use.
 
     `openid_endpoints` are metadata parameters of its OpenID provider, URLs under the entity id. Raises
     StatementRejected.
@@ -99,12 +113,18 @@ def node_pins(
     for parameter, url in endpoints.items():
         if not isinstance(url, str) or not url.startswith(entity_id + "/"):
             raise StatementRejected(f"{parameter} is not a URL under {entity_id}")
-    return pin(
+    policy = pin(
         {
             NODE_TYPE: {"province": province, "name": name, "grpc_endpoint": grpc_endpoint},
             "openid_provider": {"issuer": entity_id, **endpoints},
         }
     )
+    for parameter in _PROVIDER_ALGORITHMS:
+        policy["openid_provider"][parameter] = {"subset_of": list(JWS_ALGORITHMS)}
+    policy["openid_relying_party"] = {
+        parameter: {"one_of": list(JWS_ALGORITHMS)} for parameter in _CLIENT_ALGORITHMS
+    }
+    return policy
 
 
 def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -> None:
@@ -121,12 +141,18 @@ def check_node_facts(*, province: object, name: object, grpc_endpoint: object) -
 def read_node(entity: VerifiedEntity) -> NodeProfile:
     """The node that a chain proves. Raises StatementRejected, KeyRejected, AlgorithmUnavailable.
 
-    Refused: no `yrd_node`, a province, endpoint or issuer that no superior pins, a claim that differs from
-    its pin, an issuer other than the entity, a protocol version that this node does not speak.
+    Refused: no `yrd_node`, or none that its superiors allow; a superior other than the anchor, since what is
+    pinned for a province binds its cities too and would make them nodes of it; a province, endpoint or issuer
+    that nobody pins, a claim that differs from its pin, an issuer other than the entity, a protocol version
+    that this node does not speak.
     """
     node = entity.metadata.get(NODE_TYPE)
     if node is None:
         raise StatementRejected(f"{entity.entity_id} is not a node: it has no metadata of type {NODE_TYPE}")
+    if len(entity.superiors) != 1:
+        raise StatementRejected(
+            f"{entity.entity_id} is not a node: it stands under {entity.superiors[0]}, not under the anchor"
+        )
     _check_pins(entity)
     province, name, endpoint = node.get("province"), node.get("name"), node.get("grpc_endpoint")
     check_node_facts(province=province, name=name, grpc_endpoint=endpoint)
@@ -153,7 +179,8 @@ def _check_pins(entity: VerifiedEntity) -> None:
     wrong = [
         (kind, parameter)
         for kind, parameter in sorted(entity.pinned)
-        if parameter in entity.claimed.get(kind, {})
+        if kind in entity.metadata
+        and parameter in entity.claimed.get(kind, {})
         and entity.claimed[kind][parameter] != entity.metadata[kind].get(parameter)
     ]
     if wrong:

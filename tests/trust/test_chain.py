@@ -140,9 +140,26 @@ def test_the_path_is_no_longer_than_the_anchor_allows() -> None:
         resolve(_city_chain(limit=0))
 
 
-def test_a_city_that_nobody_pins_is_no_node() -> None:
-    with pytest.raises(StatementRejected, match="no superior"):
-        read_node(resolve(_city_chain()))
+def test_a_city_under_a_province_is_no_node_even_with_what_is_pinned_for_the_province() -> None:
+    statements = _city_chain()
+    for above in (statements[2], statement()):
+        entity = resolve([*statements[:2], above, statements[3]])
+        assert entity.superiors == (ZHEJIANG, ANCHOR)
+        with pytest.raises(StatementRejected, match="it stands under"):
+            read_node(entity)
+
+
+def test_a_province_may_take_the_node_from_its_cities() -> None:
+    statements = _city_chain()
+    statements[1] = bend(statements[1], ZHEJIANG_KEY, constraints={"allowed_entity_types": []})
+    entity = resolve(statements)
+    assert set(entity.metadata) == {"federation_entity"}
+    assert [(change.entity_type, change.parameter, change.by) for change in entity.changes] == [
+        (kind, None, ("allowed_entity_types",))
+        for kind in ("openid_provider", "openid_relying_party", "yrd_node")
+    ]
+    with pytest.raises(StatementRejected, match="no metadata"):
+        read_node(entity)
 
 
 def test_superiors_that_pin_differently_break_the_chain() -> None:

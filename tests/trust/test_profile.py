@@ -18,8 +18,9 @@ from tests.trust.federation import (
     configuration,
     resolve,
     statement,
+    superior,
 )
-from trust.errors import EntityIdRejected, KeyRejected, StatementRejected, TrustError
+from trust.errors import ChainBroken, EntityIdRejected, KeyRejected, StatementRejected, TrustError
 from trust.policy import apply_policy, merge_policies, pin
 from trust.profile import node_metadata, node_pins, read_node
 from trust.tokens import read_token
@@ -115,6 +116,32 @@ def test_openid_endpoints_are_pinned_under_the_entity_only() -> None:
     for url in (ANHUI + "/openid/token", ZHEJIANG + ".evil.example/x", ZHEJIANG, 7):
         with pytest.raises(StatementRejected):
             node_pins(entity_id=ZHEJIANG, **FACTS[ZHEJIANG], openid_endpoints={"token_endpoint": url})  # type: ignore[dict-item]
+
+
+def test_the_anchor_limits_the_algorithms_of_openid() -> None:
+    own = read_token(configuration()).claims["metadata"]
+    own["openid_provider"]["id_token_signing_alg_values_supported"] = ["RS256", "ES256", "none"]
+    entity = resolve([bend(configuration(), ZHEJIANG_KEY, metadata=own), statement(), anchor_configuration()])
+    assert entity.metadata["openid_provider"]["id_token_signing_alg_values_supported"] == ["ES256"]
+    assert [(change.parameter, change.by) for change in entity.changes] == [
+        ("id_token_signing_alg_values_supported", ("subset_of",))
+    ]
+    own["openid_relying_party"]["id_token_signed_response_alg"] = "RS256"
+    with pytest.raises(ChainBroken, match="id_token_signed_response_alg"):
+        resolve([bend(configuration(), ZHEJIANG_KEY, metadata=own), statement(), anchor_configuration()])
+
+
+@pytest.mark.parametrize("allowed", [[], ["openid_provider"]])
+def test_who_may_hold_no_node_is_none(allowed: list[str]) -> None:
+    entity = resolve(superior(constraints={"allowed_entity_types": allowed})(chain()))
+    assert set(entity.metadata) == {"federation_entity", *allowed}
+    with pytest.raises(StatementRejected, match="is not a node"):
+        read_node(entity)
+
+
+def test_a_node_may_be_allowed_without_a_login() -> None:
+    entity = resolve(superior(constraints={"allowed_entity_types": ["yrd_node"]})(chain()))
+    assert read_node(entity).province == "330000"
 
 
 def test_value_sets_replaces_and_removes() -> None:
