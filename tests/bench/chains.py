@@ -115,13 +115,17 @@ def questions(numbers: Sequence[str]) -> list[bytes]:
 
 @dataclass
 class NodeChain:
-    """Anchor, two nodes and a registry as separate processes. `settings` goes into node.toml."""
+    """Anchor, two nodes and a registry as separate processes.
+
+    `settings` goes into node.toml, `init` gives more arguments of yrd init for a province.
+    """
 
     folder: Path
     base_port: int
     origin: str
     settings: str = ""
     limits: str = LIMITS
+    init: Callable[[str], Sequence[str | Path]] = lambda _province: ()
     processes: dict[str, Process] = field(default_factory=dict)
     starts_s: dict[str, float] = field(default_factory=dict)
     authorization: str = ""
@@ -161,6 +165,7 @@ class NodeChain:
         yrd(
             *("init", "--province", province, "--dir", folder, "--anchor", anchor / "anchor.public.json"),
             *("--base-port", base, "--allow-http-on-loopback", "--registry", registry, "--access", access),
+            *self.init(province),
         )
         request, enrolled = folder / "enrolment.json", folder / "enrolled.json"
         yrd("anchor", "enroll", "--dir", anchor, request, "--out", enrolled)
