@@ -54,7 +54,7 @@ class Admission:
     """The first six checks, with the quota that the second one draws from."""
 
     def __init__(
-        self, parts: ExchangeParts, *, request_refresh: Callable[[], None], now_s: Callable[[], float]
+        self, parts: ExchangeParts, *, request_refresh: Callable[[str], object], now_s: Callable[[], float]
     ) -> None:
         limits = parts.limits
         self._parts = parts
@@ -76,7 +76,7 @@ class Admission:
         """The peer behind a TLS identity, in good standing and within its quota.
 
         Standing comes first: who is no member gets no bucket. Raises PeerUnknown, PeerRevoked, PeerDenied,
-        PeerOverQuota.
+        PeerChainExpired, PeerOverQuota.
         """
         peer = self._parts.directory.current.peer(tls_peer)
         peer.require_standing(self._parts.clock.now())
@@ -90,7 +90,7 @@ class Admission:
             return unseal(sealed, keys=peer.envelope_keys)
         except ForeignKey:
             # The peer may have a new key that the last refresh did not see; the asker repeats once.
-            self._request_refresh()
+            self._request_refresh(peer.entity_id)
             raise
 
     def _check_header(

@@ -59,7 +59,7 @@ __all__ = ["Answerer"]
 _log = structlog.get_logger("yrd.answer")
 
 
-def _no_refresh() -> None:
+def _no_refresh(_entity_id: str) -> None:
     """Nobody to tell."""
 
 
@@ -72,10 +72,10 @@ class Answerer:
         registry: LocalRegistry,
         *,
         version: str,
-        request_refresh: Callable[[], None] = _no_refresh,
+        request_refresh: Callable[[str], object] = _no_refresh,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`request_refresh` starts a refresh of the trust list in the background, or not if it just did."""
+        """`request_refresh` has a member's keys looked at in the background, or not if that was just done."""
         limits = parts.limits
         self._parts = parts
         self._now_s = now_s
@@ -118,7 +118,9 @@ class Answerer:
             envelope = await self._parts.journal.find_answer(tls_peer, request_identity)
             if envelope is None:
                 raise PeerNoAnswer("no finished answer to that request of yours is here")
-            await self._repeats.require_fetch(envelope, self._parts.directory.current.peer(tls_peer))
+            peer = self._parts.directory.current.peer(tls_peer)
+            peer.require_standing(self._parts.clock.now())
+            await self._repeats.require_fetch(envelope, peer)
         except Exception as error:
             raise self._turn_away(error, tls_peer) from error
         return envelope
@@ -152,7 +154,9 @@ class Answerer:
             return await self._seal_and_store(asked, answer, self._parts.codec.encode_answer(answer))
         if verdict.state is not ClaimState.NEW:
             left_s = deadline_s - self._now_s()
-            return await self._repeats.first_answer(asked, claim, verdict, timeout_s=left_s), "answered"
+            envelope = await self._repeats.first_answer(asked, claim, verdict, timeout_s=left_s)
+            self._require_standing(asked)
+            return envelope, "answered"
         try:
             return await self._fresh(asked, deadline_s)
         except BaseException:
@@ -163,6 +167,7 @@ class Answerer:
         since_s = self._now_s()
         try:
             answer = await self._decide(asked, deadline_s)
+            self._require_standing(asked)
             payload = self._encode(answer)
         except FederationError as refusal:
             answer = self._refuse(asked, refusal)
@@ -189,6 +194,10 @@ class Answerer:
             asked.request, grant, dialect, timeout_s=remaining_s
         )  # 9, 10, 11
         return Answer(self._header(asked, Outcome.ANSWERED, Decision(grant.rule, grant.policy_version)), body)
+
+    def _require_standing(self, asked: Asked) -> None:
+        """Once more, after the look-up: a peer that was revoked meanwhile is given nothing."""
+        self._parts.directory.current.peer(asked.header.asking).require_standing(self._parts.clock.now())
 
     def _encode(self, answer: Answer) -> bytes:
         payload = self._parts.codec.encode_answer(answer)

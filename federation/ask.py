@@ -97,15 +97,20 @@ class Asker:
         parts: ExchangeParts,
         transport: PeerTransport,
         *,
-        refresh_trust: Callable[[], Awaitable[None]],
+        refresh_trust: Callable[[str], Awaitable[None]],
         now_s: Callable[[], float] = time.monotonic,
+        repeat_after_s: float = 0.5,
     ) -> None:
-        """`refresh_trust` refreshes the trust list once, or returns at once when it was just refreshed."""
+        """`refresh_trust` looks at the keys of one peer, or returns at once when that was just done.
+
+        `repeat_after_s` is what a peer that did not know this node's key is given to look at them.
+        """
         limits = parts.limits
         self._parts = parts
         self._transport = transport
         self._refresh_trust = refresh_trust
         self._now_s = now_s
+        self._repeat_after_s = repeat_after_s
         self._request_ids = RequestIds(parts.clock)
         self._quota = TokenBuckets(limits.platform_quota_per_s, limits.platform_quota_burst, now_s=now_s)
         self._in_flight = InFlight(limits.in_flight)
@@ -241,6 +246,7 @@ class Asker:
         return self._result(exchange, answer)
 
     async def _fetch(self, exchange: OpenExchange) -> AskResult:
+        self._in_standing(exchange.peer)
         opened, answer = await self._send(exchange, self._fetch_once)
         await self._store_answer(exchange, opened, answer)
         return self._result(exchange, answer)
@@ -259,13 +265,24 @@ class Asker:
     async def _send(
         self, exchange: OpenExchange, once: Callable[[OpenExchange, Peer, float], Awaitable[bytes]]
     ) -> tuple[Opened, Answer]:
-        """Send and open. When either side does not know the other's key, refresh trust and repeat once."""
+        """Send and open. When either side does not know the other's key, both look, and it is repeated once."""
         try:
             return await self._send_once(exchange, exchange.peer, once)
         except PeerForeignKey:
-            await self._refresh_trust()  # an OwnStoreUnavailable of the refresh is as good a reason to stop
-            peer = self._parts.directory.current.peer(exchange.peer.entity_id)
-            return await self._send_once(exchange, peer, once)
+            await self._look_at_keys(exchange)
+            return await self._send_once(exchange, self._in_standing(exchange.peer), once)
+
+    async def _look_at_keys(self, exchange: OpenExchange) -> None:
+        """Look at the peer's keys, while it looks at this node's. Raises OwnStoreUnavailable."""
+        left_s = max(0.0, exchange.deadline_s - self._now_s())
+        pause = asyncio.sleep(min(self._repeat_after_s, left_s / 2))
+        await asyncio.gather(self._refresh_trust(exchange.peer.entity_id), pause)
+
+    def _in_standing(self, peer: Peer) -> Peer:
+        """The peer as it is known now. Raises PeerUnknown, PeerRevoked, PeerDenied, PeerChainExpired."""
+        current = self._parts.directory.current.peer(peer.entity_id)
+        current.require_standing(self._parts.clock.now())
+        return current
 
     async def _send_once(
         self,
@@ -296,6 +313,7 @@ class Asker:
     def _open(self, exchange: OpenExchange, peer: Peer, envelope: bytes) -> tuple[Opened, Answer]:
         since_s = self._now_s()
         try:
+            self._in_standing(peer)  # it may have been revoked while it answered
             opened, answer = open_answer(
                 self._parts,
                 envelope,

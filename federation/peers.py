@@ -47,9 +47,7 @@ class Peer:
         Raises PeerRevoked or PeerDenied by standing, PeerChainExpired when its chain has expired.
         """
         if self.standing == "revoked":
-            raise PeerRevoked(
-                f"{self.entity_id} was revoked by the anchor: {self.reason or 'no reason given'}"
-            )
+            raise _revoked(self.entity_id, self.reason)
         if self.standing == "denied":
             raise PeerDenied(
                 f"{self.entity_id} is denied by this node's operator: {self.reason or 'no reason given'}"
@@ -59,6 +57,10 @@ class Peer:
                 f"the trust chain of {self.entity_id} expired at {self.expires_at.isoformat()}, the clock here "
                 f"shows {now.isoformat()}: nothing newer could be fetched since; `yrd trust show` says from whom"
             )
+
+
+def _revoked(entity_id: str, reason: str) -> PeerRevoked:
+    return PeerRevoked(f"{entity_id} was revoked by the anchor: {reason or 'no reason given'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,17 @@ class TrustSnapshot:
     peers: Mapping[str, Peer] = field(default_factory=lambda: MappingProxyType({}))
     refreshed_at: datetime | None = None
     sequence: int = 0
+    revoked: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     mirror: str = ""
     own_expires_at: datetime | None = None
     own_warn_at: datetime | None = None
     tls_ca_pem: tuple[str, ...] = ()
 
     def peer(self, entity_id: str) -> Peer:
-        """The peer with that entity id. Raises PeerUnknown."""
+        """The peer with that entity id. Raises PeerUnknown, PeerRevoked for one that was never known here."""
         found = self.peers.get(entity_id)
+        if found is None and entity_id in self.revoked:
+            raise _revoked(entity_id, self.revoked[entity_id])
         if found is None:
             raise PeerUnknown(f"{entity_id} is not in this node's trust list")
         return found

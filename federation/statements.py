@@ -15,6 +15,7 @@ __all__ = [
     "Denial",
     "Fetched",
     "StatementKind",
+    "StatementMissing",
     "StatementSource",
     "StatementUnavailable",
     "StoredStatement",
@@ -28,13 +29,16 @@ class StatementKind(StrEnum):
     CONFIGURATION = "entity-configuration"
     SUBORDINATE = "subordinate-statement"
     STATUS = "trust-status"
+    ROLL_OVERS = "roll-overs"
+    """The anchor's, all in one document; `mark` is the number of the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStatement:
     """One verified statement as it lies in the store, one row per (iss, sub, kind).
 
-    `mark` is the number that may never go down for this key: `iat` of a statement, `sequence` of a status.
+    `mark` is the number that may never go down for this key: `iat` of a statement, `sequence` of a status, how
+    many roll-overs there are.
     `etag` is what the source gave for a conditional GET, or empty. `seen_at` is when this token was first
     seen.
     """
@@ -71,7 +75,14 @@ class TrustStore(Protocol):
         """Insert or replace the row of (iss, sub, kind) unless that would lower its mark, in one statement.
 
         Raises trust.errors.StatementRolledBack when the stored mark is higher. An equal mark replaces the
-        row. Safe to repeat.
+        row of a statement; a status and roll-overs keep the token that was first. Safe to repeat.
+        """
+        ...
+
+    async def drop_statement(self, statement: StoredStatement) -> None:
+        """Remove the row of (iss, sub, kind) with its mark, if it still is this very one.
+
+        Only for a row from the future: a clock was wrong when it was taken in.
         """
         ...
 
@@ -100,13 +111,17 @@ class StatementUnavailable(Exception):
     """A statement could not be had: its source is away, too slow, or gives something else or too much."""
 
 
+class StatementMissing(StatementUnavailable):
+    """The source answers, and has no such document."""
+
+
 class StatementSource(Protocol):
     """Gets statements from where they are served."""
 
     async def fetch(self, url: str, *, etag: str, max_bytes: int, timeout_s: float) -> Fetched:
         """One conditional GET; `etag` empty: unconditional.
 
-        Raises StatementUnavailable: not reachable, too slow, not 200 or 304, longer than `max_bytes` (never
-        read whole).
+        Raises StatementMissing for 404, else StatementUnavailable: not reachable, too slow, not 200 or 304,
+        longer than `max_bytes` (never read whole).
         """
         ...

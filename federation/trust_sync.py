@@ -1,72 +1,63 @@
 """Keeps this node's picture of the federation fresh, in the background, so that no query waits for it.
 
-One refresh, in this order (design §5):
+One refresh, in this order (design §5); every document is a plain file (`trust.documents`):
 
- 1. the anchor's entity configuration, under the pinned keys
- 2. its trust status, under the keys that the configuration delegates: who belongs, with which statement, who
-    is revoked
- 3. of each subject the subordinate statement, when the status names another than the stored one; it must be
-    the one that the status names
- 4. of each subject its own entity configuration
- 5. each chain verified; the good ones stored, whose marks never go down; the picture built and swapped whole
+ 1. the anchor's roll-overs, from the pinned keys on: which keys sign for it now
+ 2. its entity configuration, under those keys
+ 3. its trust status, under the keys that the configuration delegates: who belongs, with which statement, who
+    is revoked. When the anchor is away or its status is old, mirrors are asked for 1 to 3: the highest
+    sequence that holds wins
+ 4. of each subject the subordinate statement, when the status names another than the stored one; it must be
+    the one that the status names, so it may come from anywhere
+ 5. of each subject its own entity configuration, from itself
+ 6. each chain verified; the good ones stored, whose marks never go down; the picture built and swapped whole
 
-What cannot be had or is not believed leaves the stored statement in place, with a problem in the report: a
+What cannot be had or is not believed leaves the stored document in place, with a problem in the report: a
 node goes on with what it knows until the chains expire. Revocations count from the moment they are seen.
+
+An unknown key of a member makes its own configuration be looked at at once (`follow_key`), beside all this
+and at most so often; when that brings nothing new, a whole refresh is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
-from federation.errors import code_of, detail_of
+from federation.anchor import Anchor, TrustSettings
+from federation.anchor_documents import Refresh, mirrors_of, text_of
+from federation.errors import FederationError, code_of, detail_of
+from federation.key_looks import KeyLooks
 from federation.peers import Directory
 from federation.ports import Clock
 from federation.statements import (
     Denial,
-    Fetched,
-    StatementKind,
+    StatementMissing,
     StatementSource,
     StatementUnavailable,
     StoredStatement,
     TrustStore,
 )
-from federation.trust_view import (
-    Anchor,
-    Key,
-    TrustSettings,
-    build_view,
-    read_anchor,
-    read_member,
-    rows_by_key,
-    stored_status,
-)
-from trust.chain import verify_statement
-from trust.entity import configuration_url, read_statement, statement_digest
-from trust.errors import StatementRejected, StatementRolledBack, TrustError
-from trust.status import TrustStatus, verify_status
+from federation.trust_keep import ANCHOR_PATHS, TrustKeep
+from federation.trust_view import build_view
+from trust.documents import ROLL_OVERS_PATH, STATUS_PATH
+from trust.entity import WELL_KNOWN, statement_digest
+from trust.errors import StatementRolledBack, TrustError
+from trust.rollover import MAX_DOCUMENT_BYTES
+from trust.status import TrustStatus
 
-__all__ = [
-    "Denial",
-    "Fetched",
-    "RefreshReport",
-    "StatementKind",
-    "StatementSource",
-    "StatementUnavailable",
-    "StoredStatement",
-    "TrustSettings",
-    "TrustStore",
-    "TrustSync",
-]
+__all__ = ["RefreshReport", "TrustSettings", "TrustSync"]
 
 Found = TypeVar("Found")
 
 _AT_ONCE = 8
-_REQUESTS_APART_S = 5
+_STATUS_EVERY_S = 60
+"""How often an anchor signs its status."""
+_OLD_AFTER = 2
+"""After so many refreshes or signings without a newer status mirrors are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +89,50 @@ class TrustSync:
         on_refresh: Callable[[RefreshReport], None] = lambda _report: None,
     ) -> None:
         self._settings = settings
-        self._store = store
         self._source = source
         self._directory = directory
         self._clock = clock
         self._on_refresh = on_refresh
-        self._rows: dict[Key, StoredStatement] = {}
-        self._denials: Mapping[str, Denial] = {}
+        self._keep = TrustKeep(settings, store, clock)
         self._outdated_since: dict[str, datetime] = {}
         self._problems: dict[str, str] = {}
+        self._mirror = ""
+        self._mirror_turn = 0
         self._one_at_a_time = asyncio.Lock()
         self._wanted = asyncio.Event()
-        self._requested_at: datetime | None = None
+        self._looks = KeyLooks(self._look, clock)
 
     async def load(self) -> RefreshReport:
         """Build the picture from the store alone: a node starts so, with the anchor away or not."""
         async with self._one_at_a_time:
             self._problems = {}
-            await self._load_store()
+            await self._keep.load()
             return self._swap()
 
     async def refresh_once(self) -> RefreshReport:
         """One refresh; what went wrong is in the report.
 
-        Raises OwnStoreUnavailable when the store cannot be read. Cancelled: statements fetched so far are
+        Raises OwnStoreUnavailable when the store cannot be read. Cancelled: documents taken in so far are
         stored, the picture is as before; a repeat is safe.
         """
         async with self._one_at_a_time:
             self._problems = {}
-            await self._load_store()
-            anchor = (
-                await self._noting(self._settings.anchor, self._refresh_anchor()) or self._stored_anchor()
-            )
-            if anchor is not None:
-                status = await self._noting(self._settings.anchor, self._refresh_status(anchor))
-                status = status or self._stored_status(anchor)
-                if status is not None:
-                    await self._refresh_members(anchor, status)
+            await self._keep.load()
+            self._show()  # what other replicas learned, and denials, wait for no source
+            refresh = Refresh(self._source, self._settings)
+            await self._refresh_from_anchor(refresh)
+            if self._needs_mirrors(refresh):
+                await self._refresh_from_mirrors(refresh)
+            try:
+                anchor, status = self._keep.word()
+            except TrustError as error:
+                self._note(self._settings.anchor, error.detail)
+            else:
+                await self._refresh_members(refresh, anchor, status)
             return self._swap()
 
     async def run(self, interval_s: float) -> None:
-        """Refresh every `interval_s` and when `request_refresh` asks for it. Only cancelling ends it."""
+        """Refresh every `interval_s` and when one is asked for. Only cancelling ends it."""
         while True:
             try:
                 await self.refresh_once()
@@ -150,196 +144,186 @@ class TrustSync:
                 continue
             self._wanted.clear()
 
-    def request_refresh(self) -> bool:
-        """Ask the loop for a refresh because an unknown key was seen. False: one was asked for just now."""
-        now = self._clock.now()
-        if (
-            self._requested_at is not None
-            and abs((now - self._requested_at).total_seconds()) < _REQUESTS_APART_S
-        ):
-            return False
-        self._requested_at = now
-        self._wanted.set()
-        return True
-
     async def deny(self, entity_id: str, reason: str) -> RefreshReport:
         """Stop trusting an entity at once, whatever the anchor says. Raises OwnStoreUnavailable."""
-        await self._store.deny(Denial(entity_id, reason, self._clock.now()))
-        return await self.load()
+        await self._keep.deny(Denial(entity_id, reason, self._clock.now()))
+        return self._swap()
 
     async def allow(self, entity_id: str) -> RefreshReport:
         """Take a denial back. Raises OwnStoreUnavailable."""
-        await self._store.allow(entity_id)
-        return await self.load()
+        await self._keep.allow(entity_id)
+        return self._swap()
 
-    # --- the five steps -------------------------------------------------------------------------------------
+    def mirrored(self, rest: str) -> StoredStatement | None:
+        """What this node holds of the anchor's documents, by the path below its mirror."""
+        return self._keep.mirrored(rest)
 
-    async def _refresh_anchor(self) -> Anchor:  # 1
-        anchor_id = self._settings.anchor
-        row = self._row(anchor_id, anchor_id, StatementKind.CONFIGURATION)
-        fetched = await self._fetch(configuration_url(anchor_id), row)
-        token = _text(fetched, row)
-        anchor, mark = read_anchor(token, self._settings, self._clock.now())
-        await self._save(anchor_id, anchor_id, StatementKind.CONFIGURATION, token, mark, fetched.etag)
-        return anchor
+    # --- an unknown key ---------------------------------------------------------------------------------------
 
-    async def _refresh_status(self, anchor: Anchor) -> TrustStatus:  # 2
-        anchor_id = self._settings.anchor
-        row = self._row(anchor_id, anchor_id, StatementKind.STATUS)
-        fetched = await self._fetch(anchor.status_endpoint, row)
-        token = _text(fetched, row)
-        status = verify_status(
-            token,
-            anchor=anchor_id,
-            keys=anchor.status_keys,
-            now=self._clock.now(),
-            skew_s=self._settings.skew_s,
-            max_bytes=self._settings.statement_max_bytes,
-        )
-        await self._save(anchor_id, anchor_id, StatementKind.STATUS, token, status.sequence, fetched.etag)
-        return status
+    def request_refresh(self, entity_id: str) -> bool:
+        """Have the configuration of a member looked at because a key of its is unknown here.
 
-    async def _refresh_members(self, anchor: Anchor, status: TrustStatus) -> None:
+        In the background. False: it was looked at just now, or is being.
+        """
+        return self._looks.begin(entity_id)
+
+    async def follow_key(self, entity_id: str) -> None:
+        """As `request_refresh`, and wait for what is under way. Returns at once when it was done just now."""
+        await self._looks.follow(entity_id)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._looks.close()
+
+    async def _look(self, entity_id: str) -> None:
+        before = self._keep.configuration_of(entity_id)
+        try:
+            anchor, statement = self._keep.anchor(), self._keep.statement_about(entity_id)
+            if statement is not None:
+                refresh = Refresh(self._source, self._settings)
+                await self._refresh_configuration(refresh, anchor, statement.token, entity_id)
+        except (StatementUnavailable, TrustError, FederationError) as error:
+            self._note(entity_id, str(error))
+        if self._keep.configuration_of(entity_id) != before:
+            self._show()
+        elif self._looks.is_due(""):
+            self._wanted.set()  # its federation key may be new as well: only the anchor's word helps
+
+    # --- the steps --------------------------------------------------------------------------------------------
+
+    async def _refresh_from_anchor(self, refresh: Refresh) -> None:  # 1, 2, 3
+        for rest in ANCHOR_PATHS:
+            if not refresh.is_silent(self._settings.anchor):
+                await self._noting(self._settings.anchor, self._refresh_of_anchor(refresh, rest))
+
+    async def _refresh_of_anchor(self, refresh: Refresh, rest: str) -> None:
+        row = self._keep.of_anchor(rest)
+        most = MAX_DOCUMENT_BYTES if rest == ROLL_OVERS_PATH else None
+        etag = row.etag if row is not None else ""
+        try:
+            fetched = await refresh.get(self._settings.anchor, rest, etag=etag, max_bytes=most)
+        except StatementMissing:
+            if rest == ROLL_OVERS_PATH and row is None:
+                return  # an anchor that never changed its key may have no such file
+            raise
+        await self._keep.take_of_anchor(rest, text_of(fetched, row), fetched.etag)
+        if rest == STATUS_PATH:
+            self._mirror = ""
+
+    def _needs_mirrors(self, refresh: Refresh) -> bool:
+        if refresh.is_silent(self._settings.anchor):
+            return True
+        try:
+            _, status = self._keep.word()
+        except TrustError:
+            return True
+        most_s = _OLD_AFTER * max(self._settings.refresh_s, _STATUS_EVERY_S)
+        return (self._clock.now() - status.issued_at).total_seconds() > most_s
+
+    async def _refresh_from_mirrors(self, refresh: Refresh) -> None:  # 1, 2, 3
+        self._mirror_turn += 1
+        offers = await refresh.offers(self._mirrors(), self._keep.of_anchor)
+        for rest in ANCHOR_PATHS:
+            for offer in offers:
+                text = offer.texts.get(rest)
+                if text is not None:
+                    await self._noting(offer.base, self._take_offer(offer.base, rest, text))
+
+    async def _take_offer(self, base: str, rest: str, text: str) -> None:
+        before = self._keep.of_anchor(rest)
+        try:
+            await self._keep.take_of_anchor(rest, text, "")
+        except StatementRolledBack:
+            return  # a mirror may be behind
+        if rest == STATUS_PATH and self._keep.of_anchor(rest) != before:
+            self._mirror = base
+
+    def _mirrors(self) -> list[str]:
+        return mirrors_of(self._settings, self._directory.current.peers, self._mirror_turn)
+
+    async def _refresh_members(self, refresh: Refresh, anchor: Anchor, status: TrustStatus) -> None:
         subjects = [subject for subject in sorted(status.digests) if subject not in status.revocations]
         if len(subjects) > self._settings.members_max:
-            self._problems[self._settings.anchor] = (
-                f"the status names more than {self._settings.members_max} members"
+            self._note(
+                self._settings.anchor, f"the status names more than {self._settings.members_max} members"
             )
             return
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def refresh(subject: str) -> None:
+        async def refresh_one(subject: str) -> None:
             async with places:
-                statement = await self._noting(subject, self._refresh_statement(anchor, status, subject))
-                if statement is None:
-                    row = self._row(anchor_id, subject, StatementKind.SUBORDINATE)
-                    statement = row.token if row is not None else None
+                await self._noting(subject, self._refresh_statement(refresh, anchor, status, subject))
+                statement = self._keep.statement_about(subject)
                 if statement is not None:
-                    await self._noting(subject, self._refresh_configuration(anchor, statement, subject))
+                    work = self._refresh_configuration(refresh, anchor, statement.token, subject)
+                    await self._noting(subject, work)
 
-        anchor_id = self._settings.anchor
-        results = await asyncio.gather(*(refresh(subject) for subject in subjects), return_exceptions=True)
+        results = await asyncio.gather(*map(refresh_one, subjects), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _refresh_statement(self, anchor: Anchor, status: TrustStatus, subject: str) -> str:  # 3
-        row = self._row(self._settings.anchor, subject, StatementKind.SUBORDINATE)
-        if row is not None and statement_digest(row.token) == status.digests[subject]:
+    async def _refresh_statement(
+        self, refresh: Refresh, anchor: Anchor, status: TrustStatus, subject: str
+    ) -> None:  # 4
+        row, digest = self._keep.statement_about(subject), status.digests[subject]
+        if row is not None and statement_digest(row.token) == digest:
             self._outdated_since.pop(subject, None)
-            return row.token
+            return
         self._outdated_since.setdefault(subject, self._clock.now())
-        fetched = await self._fetch(f"{anchor.fetch_endpoint}?{urlencode({'sub': subject})}", None)
-        token = _text(fetched, None)
-        if statement_digest(token) != status.digests[subject]:
-            raise StatementRejected(
-                f"the statement served about {subject} is not the one that the status names"
-            )
-        statement = read_statement(token, allow_http_on_loopback=self._settings.allow_http_on_loopback)
-        verify_statement(
-            statement,
-            iss=self._settings.anchor,
-            sub=subject,
-            keys=anchor.keys,
-            now=self._clock.now(),
-            skew_s=self._settings.skew_s,
-        )
-        mark = int(statement.issued_at.timestamp())
-        await self._save(self._settings.anchor, subject, StatementKind.SUBORDINATE, token, mark, fetched.etag)
+        token, etag = await refresh.statement(subject, digest, anchor.fetch_endpoint, self._mirrors())
+        await self._keep.take_statement(token, anchor, subject, etag)
         self._outdated_since.pop(subject, None)
-        return token
 
-    async def _refresh_configuration(self, anchor: Anchor, statement: str, subject: str) -> bool:  # 4
-        row = self._row(subject, subject, StatementKind.CONFIGURATION)
-        fetched = await self._fetch(configuration_url(subject), row)
+    async def _refresh_configuration(
+        self, refresh: Refresh, anchor: Anchor, statement: str, subject: str
+    ) -> None:  # 5
+        row = self._keep.configuration_of(subject)
+        fetched = await refresh.get(subject, WELL_KNOWN, etag=row.etag if row is not None else "")
         if fetched.body is None and row is not None:
-            return True
-        token = _text(fetched, None)
-        node = read_member(token, statement, anchor, self._settings, self._clock.now())
-        mark = int(read_statement(token, allow_http_on_loopback=True).issued_at.timestamp())
-        await self._save(node.entity_id, subject, StatementKind.CONFIGURATION, token, mark, fetched.etag)
-        return True
+            return
+        await self._keep.take_member(text_of(fetched, None), statement, anchor, subject, fetched.etag)
 
-    def _swap(self) -> RefreshReport:  # 5
-        now = self._clock.now()
+    def _show(self) -> Mapping[str, str]:  # 6
+        """Build the picture and swap it in; what was not believed, by entity id."""
+        now, current = self._clock.now(), self._directory.current
         view = build_view(
-            self._settings, self._rows, self._denials, self._directory.current, self._outdated_since, now
+            self._settings, self._keep.rows, self._keep.denials, current, self._outdated_since, now
         )
-        self._directory.swap(view.snapshot)
-        peers = view.snapshot.peers.values()
+        self._directory.swap(replace(view.snapshot, mirror=self._mirror))
+        return view.problems
+
+    def _swap(self) -> RefreshReport:
+        problems = self._show()
+        snapshot = self._directory.current
+        peers = snapshot.peers.values()
         ends = [peer.expires_at for peer in peers if peer.standing == "member"]
+        own_end = [snapshot.own_expires_at] if snapshot.own_expires_at is not None else []
         report = RefreshReport(
-            at=now,
-            sequence=view.snapshot.sequence,
-            status_issued_at=view.snapshot.refreshed_at,
-            expires_at=min([*ends, *([view.own_expires_at] if view.own_expires_at else [])], default=None),
+            at=self._clock.now(),
+            sequence=snapshot.sequence,
+            status_issued_at=snapshot.refreshed_at,
+            expires_at=min([*ends, *own_end], default=None),
             members=len(ends),
             revoked=sum(peer.standing == "revoked" for peer in peers),
             denied=sum(peer.standing == "denied" for peer in peers),
-            problems=_joined(self._problems, view.problems),
+            problems=_joined(self._problems, problems),
         )
         self._on_refresh(report)
         return report
-
-    # --- what the steps share -------------------------------------------------------------------------------
-
-    async def _load_store(self) -> None:
-        self._rows = rows_by_key(await self._store.load_statements())
-        self._denials = {denial.entity_id: denial for denial in await self._store.load_denials()}
-
-    def _row(self, iss: str, sub: str, kind: StatementKind) -> StoredStatement | None:
-        return self._rows.get((iss, sub, kind))
-
-    async def _fetch(self, url: str, row: StoredStatement | None) -> Fetched:
-        return await self._source.fetch(
-            url,
-            etag=row.etag if row is not None else "",
-            max_bytes=self._settings.statement_max_bytes,
-            timeout_s=self._settings.fetch_timeout_s,
-        )
-
-    async def _save(self, iss: str, sub: str, kind: StatementKind, token: str, mark: int, etag: str) -> None:
-        """Keep a verified statement. Raises StatementRolledBack, from the own rows or from a replica's."""
-        row = self._row(iss, sub, kind)
-        if row is not None and mark < row.mark:
-            raise StatementRolledBack(
-                f"the {kind} by {iss} about {sub} is number {mark}, after {row.mark} was seen"
-            )
-        if row is not None and (row.token, row.etag) == (token, etag):
-            return
-        statement = StoredStatement(iss, sub, kind, token, mark, etag, self._clock.now())
-        await self._store.save_statement(statement)
-        self._rows[(iss, sub, kind)] = statement
 
     async def _noting(self, subject: str, step: Coroutine[Any, Any, Found]) -> Found | None:
         """Run one step; what it does not get or does not believe becomes a problem of `subject`."""
         try:
             return await step
         except StatementUnavailable as error:
-            self._problems[subject] = str(error)
+            self._note(subject, str(error))
         except TrustError as error:
-            self._problems[subject] = error.detail
+            self._note(subject, error.detail)
         return None
 
-    def _stored_anchor(self) -> Anchor | None:
-        row = self._row(self._settings.anchor, self._settings.anchor, StatementKind.CONFIGURATION)
-        if row is None:
-            return None
-        try:
-            return read_anchor(row.token, self._settings, self._clock.now())[0]
-        except TrustError as error:
-            self._problems[self._settings.anchor] = error.detail
-            return None
-
-    def _stored_status(self, anchor: Anchor) -> TrustStatus | None:
-        row = self._row(self._settings.anchor, self._settings.anchor, StatementKind.STATUS)
-        if row is None:
-            return None
-        try:
-            return stored_status(row.token, anchor, self._settings, self._clock.now())
-        except TrustError as error:
-            self._problems[self._settings.anchor] = error.detail
-            return None
+    def _note(self, subject: str, problem: str) -> None:
+        self._problems[subject] = _added(self._problems.get(subject, ""), problem)
 
     def _report_failure(self, error: Exception) -> None:
         current = self._directory.current
@@ -357,20 +341,12 @@ class TrustSync:
         )
 
 
-def _text(fetched: Fetched, row: StoredStatement | None) -> str:
-    """The token that was served, or the stored one when nothing changed. Raises StatementUnavailable."""
-    if fetched.body is None:
-        if row is None:
-            raise StatementUnavailable("the source says that nothing changed, but nothing is stored")
-        return row.token
-    try:
-        return fetched.body.decode("ascii")
-    except UnicodeDecodeError:
-        raise StatementRejected("not a JWS in compact serialization") from None
-
-
 def _joined(fetching: Mapping[str, str], believing: Mapping[str, str]) -> dict[str, str]:
     """Why something could not be had, and what follows from it, in one line for each entity."""
     subjects = sorted(fetching.keys() | believing.keys())
-    lines = {subject: dict.fromkeys([fetching.get(subject), believing.get(subject)]) for subject in subjects}
-    return {subject: "; ".join(line for line in parts if line) for subject, parts in lines.items()}
+    return {subject: _added(fetching.get(subject, ""), believing.get(subject, "")) for subject in subjects}
+
+
+def _added(known: str, problem: str) -> str:
+    """Both, each once."""
+    return known if problem in known else f"{known}; {problem}" if known else problem

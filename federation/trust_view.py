@@ -6,142 +6,77 @@ more than the signatures in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
+from federation.anchor import Anchor, Rows, TrustSettings, believed, last_moment
 from federation.peers import Peer, TrustSnapshot
-from federation.statements import Denial, StatementKind, StoredStatement
-from trust.chain import resolve_chain, verify_statement
-from trust.entity import read_statement, statement_digest
+from federation.statements import Denial, StatementKind
+from trust.chain import VerifiedEntity, resolve_chain
+from trust.entity import UnverifiedStatement, read_statement, statement_digest
 from trust.errors import ChainExpired, StatementRejected, TrustError
-from trust.keys import VerificationKey, keys_from_jwks
 from trust.profile import NodeProfile, read_node
-from trust.status import ANCHOR_TYPE, Revocation, TrustStatus, verify_status
-from trust.x509 import read_authorities
+from trust.status import Revocation, TrustStatus
 
 __all__ = [
+    "WARN_LEFT",
     "Anchor",
-    "Key",
+    "Chain",
     "Rows",
     "TrustSettings",
     "View",
+    "believed",
     "build_view",
-    "read_anchor",
-    "read_member",
-    "rows_by_key",
-    "stored_status",
+    "chain_of",
+    "prove_member",
 ]
 
-Key = tuple[str, str, StatementKind]
-Rows = Mapping[Key, StoredStatement]
-
-
-@dataclass(frozen=True, slots=True)
-class TrustSettings:
-    """From where trust starts, and its limits. `anchor_keys` are pinned by the operator, by key id."""
-
-    own_entity: str
-    own_province: str
-    anchor: str
-    anchor_keys: Mapping[str, VerificationKey]
-    allow_http_on_loopback: bool = False
-    status_max_age_s: int = 600
-    skew_s: int = 60
-    fetch_timeout_s: float = 5.0
-    statement_max_bytes: int = 64 * 1024
-    members_max: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """What the anchor's verified configuration says: keys for statements, keys for the status, endpoints."""
-
-    token: str
-    keys: Mapping[str, VerificationKey]
-    status_keys: Mapping[str, VerificationKey]
-    fetch_endpoint: str
-    status_endpoint: str
-    expires_at: datetime
-    tls_ca_pem: tuple[str, ...] = ()
+WARN_LEFT = 0.25
+"""The share of its life that a statement has left when its operator should look why nothing newer came: 6 hours
+of a node's configuration, a week of what the anchor signs."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A snapshot, when the first chain in it ends, and what was not believed, by entity id."""
+    """A snapshot, and what was not believed or should be looked at, by entity id."""
 
     snapshot: TrustSnapshot
-    own_expires_at: datetime | None
     problems: Mapping[str, str]
 
 
-def rows_by_key(rows: Iterable[StoredStatement]) -> dict[Key, StoredStatement]:
-    """The rows of a store by what identifies them."""
-    return {(row.iss, row.sub, row.kind): row for row in rows}
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain and what it proves. `warn_at` is when the first of its statements has little of its life left."""
+
+    entity: VerifiedEntity
+    node: NodeProfile
+    warn_at: datetime
 
 
-def read_anchor(token: str | bytes, settings: TrustSettings, now: datetime) -> tuple[Anchor, int]:
-    """The anchor's configuration under its pinned keys, and its mark. Raises TrustError."""
-    statement = read_statement(
-        token,
-        allow_http_on_loopback=settings.allow_http_on_loopback,
-        max_bytes=settings.statement_max_bytes,
-    )
-    verify_statement(
-        statement,
-        iss=settings.anchor,
-        sub=settings.anchor,
-        keys=settings.anchor_keys,
-        now=now,
-        skew_s=settings.skew_s,
-    )
-    metadata = statement.claims.get("metadata", {})
-    federation, own = metadata.get("federation_entity", {}), metadata.get(ANCHOR_TYPE, {})
-    endpoints = federation.get("federation_fetch_endpoint"), own.get("status_endpoint")
-    for endpoint in endpoints:
-        if not isinstance(endpoint, str) or not endpoint.startswith(settings.anchor + "/"):
-            raise StatementRejected(
-                "the anchor's configuration lacks an endpoint, or names one that is not its own"
-            )
-    anchor = Anchor(
-        statement.token.text,
-        statement.keys,
-        keys_from_jwks(own.get("status_jwks")),
-        str(endpoints[0]),
-        str(endpoints[1]),
-        statement.expires_at,
-        read_authorities(own["tls_ca_pem"]) if "tls_ca_pem" in own else (),
-    )
-    return anchor, int(statement.issued_at.timestamp())
-
-
-def read_member(
+def prove_member(
     configuration: str | bytes, statement: str | bytes, anchor: Anchor, settings: TrustSettings, now: datetime
-) -> NodeProfile:
+) -> Chain:
     """The node that these two and the anchor's configuration prove. Raises TrustError."""
+    chain = [configuration, statement, anchor.token]
     entity = resolve_chain(
-        [configuration, statement, anchor.token],
+        chain,
         anchor=settings.anchor,
-        anchor_keys=settings.anchor_keys,
+        anchor_keys=anchor.root_keys,
         now=now,
         allow_http_on_loopback=settings.allow_http_on_loopback,
         skew_s=settings.skew_s,
     )
-    return read_node(entity)
+    return Chain(entity, read_node(entity), min(_warn_at(one) for one in _read(chain, settings)))
 
 
-def stored_status(token: str, anchor: Anchor, settings: TrustSettings, now: datetime) -> TrustStatus:
-    """A status from the store. What it says holds on after it has expired. Raises TrustError."""
-    return verify_status(
-        token,
-        anchor=settings.anchor,
-        keys=anchor.status_keys,
-        now=now,
-        skew_s=settings.skew_s,
-        expired_too=True,
-        max_bytes=settings.statement_max_bytes,
-    )
+def _read(chain: Sequence[str | bytes], settings: TrustSettings) -> list[UnverifiedStatement]:
+    return [read_statement(one, allow_http_on_loopback=settings.allow_http_on_loopback) for one in chain]
+
+
+def _warn_at(statement: UnverifiedStatement) -> datetime:
+    return statement.expires_at - (statement.expires_at - statement.issued_at) * WARN_LEFT
 
 
 def build_view(
@@ -154,58 +89,71 @@ def build_view(
 ) -> View:
     """Every peer that the rows prove, with its standing.
 
-    A peer whose chain has expired stays as it was in `previous`, so that whoever asks it is told since when.
-    One whose stored statement is not the current one by the status is kept `status_max_age_s` from
-    `outdated_since`.
+    A peer whose chain has expired stays, so that whoever asks it is told since when. One whose stored statement
+    is not the current one by the status is kept `status_max_age_s` from `outdated_since`. When nothing of the
+    anchor is believed, everything stays as it was in `previous`.
     """
     problems: dict[str, str] = {}
     try:
-        anchor, status = _believed(settings, rows, now)
+        anchor, status = believed(settings, rows, now)
     except (TrustError, KeyError) as error:
         problems[settings.anchor] = _why(error, "nothing is stored from the anchor yet")
-        return View(_as_before(previous, denials), None, problems)
-    peers: dict[str, Peer] = {}
-    own_expires_at = None
+        return View(_as_before(previous, denials), problems)
+    chains: dict[str, Chain] = {}
     for subject in sorted(status.digests.keys() | status.revocations.keys()):
         try:
-            node = _member(settings, rows, anchor, subject, now)
+            chains[subject] = chain_of(settings, rows, anchor, subject, now)
             _require_current(settings, rows, status, subject, outdated_since, now)
-        except ChainExpired as error:
-            problems[subject] = error.detail
-            if subject in previous.peers:
-                peers[subject] = _with_standing(previous.peers[subject], status.revocations, denials)
         except (TrustError, KeyError) as error:
+            chains.pop(subject, None)
             problems[subject] = _why(error, "its statements have not been fetched yet")
         else:
-            if subject == settings.own_entity:
-                own_expires_at = node.expires_at
-            else:
-                peers[subject] = _with_standing(_peer(node), status.revocations, denials)
+            problems |= _of_chain(chains[subject], now)
+    own = chains.pop(settings.own_entity, None)
+    peers = {
+        subject: _with_standing(_peer(chain), status.revocations, denials)
+        for subject, chain in chains.items()
+    }
     _refuse_twins(peers, settings, problems)
     if settings.own_entity in status.revocations:
         problems[settings.own_entity] = f"revoked: {status.revocations[settings.own_entity].reason}"
     snapshot = TrustSnapshot(
-        settings.own_entity,
-        settings.own_province,
-        MappingProxyType(peers),
-        status.issued_at,
-        status.sequence,
-        anchor.tls_ca_pem,
+        own_entity=settings.own_entity,
+        own_province=settings.own_province,
+        peers=MappingProxyType(peers),
+        refreshed_at=status.issued_at,
+        sequence=status.sequence,
+        revoked=MappingProxyType({one.sub: one.reason for one in status.revocations.values()}),
+        own_expires_at=own.node.expires_at if own else None,
+        own_warn_at=own.warn_at if own else None,
     )
-    return View(snapshot, own_expires_at, MappingProxyType(problems))
+    return View(snapshot, MappingProxyType(problems))
 
 
-def _believed(settings: TrustSettings, rows: Rows, now: datetime) -> tuple[Anchor, TrustStatus]:
-    configuration = rows[(settings.anchor, settings.anchor, StatementKind.CONFIGURATION)]
-    anchor, _ = read_anchor(configuration.token, settings, now)
-    row = rows[(settings.anchor, settings.anchor, StatementKind.STATUS)]
-    return anchor, stored_status(row.token, anchor, settings, now)
+def chain_of(settings: TrustSettings, rows: Rows, anchor: Anchor, subject: str, now: datetime) -> Chain:
+    """The chain of a member as it is stored, also one that has expired: `expires_at` is in the past then.
+
+    Raises TrustError, KeyError when its statements are not stored yet.
+    """
+    statement = rows[(settings.anchor, subject, StatementKind.SUBORDINATE)].token
+    configuration = rows[(subject, subject, StatementKind.CONFIGURATION)].token
+    try:
+        return prove_member(configuration, statement, anchor, settings, now)
+    except ChainExpired:
+        at, skew_s = last_moment(
+            _read([configuration, statement, anchor.token], settings), now, settings.skew_s
+        )
+        return prove_member(configuration, statement, anchor, replace(settings, skew_s=skew_s), at)
 
 
-def _member(settings: TrustSettings, rows: Rows, anchor: Anchor, subject: str, now: datetime) -> NodeProfile:
-    statement = rows[(settings.anchor, subject, StatementKind.SUBORDINATE)]
-    configuration = rows[(subject, subject, StatementKind.CONFIGURATION)]
-    return read_member(configuration.token, statement.token, anchor, settings, now)
+def _of_chain(chain: Chain, now: datetime) -> dict[str, str]:
+    """What is to be said about a chain that holds or held."""
+    told = []
+    if now >= chain.node.expires_at:
+        told.append(
+            f"its trust chain expired at {chain.node.expires_at.isoformat()}, own clock {now.isoformat()}"
+        )
+    return {chain.node.entity_id: "; ".join(told)} if told else {}
 
 
 def _require_current(
@@ -219,7 +167,7 @@ def _require_current(
     if subject in status.revocations:
         return
     token = rows[(settings.anchor, subject, StatementKind.SUBORDINATE)].token
-    since = outdated_since.get(subject, now)
+    since = min(outdated_since.get(subject, now), now)  # a clock that was ahead gives no longer grace
     if (
         statement_digest(token) != status.digests[subject]
         and (now - since).total_seconds() > settings.status_max_age_s
@@ -230,7 +178,8 @@ def _require_current(
         )
 
 
-def _peer(node: NodeProfile) -> Peer:
+def _peer(chain: Chain) -> Peer:
+    node = chain.node
     return Peer(
         entity_id=node.entity_id,
         province=node.province,
@@ -239,6 +188,7 @@ def _peer(node: NodeProfile) -> Peer:
         tls_name=node.tls_name,
         envelope_keys=node.envelope_keys,
         expires_at=node.expires_at,
+        warn_at=chain.warn_at,
     )
 
 

@@ -40,8 +40,10 @@ from node.connectors.statements import HttpStatementSource
 from node.control import Caller, Handler
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
+from node.key_steering import KeySteering, key_steering
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
+from node.own_documents import entity_configuration, historical_keys
 from node.steering import Steering, read_access, read_dialect
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
@@ -50,10 +52,8 @@ from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
 from node.web.app import make_public_app
-from node.web.federation import RenewedConfiguration
-from trust.entity import build_entity_configuration
+from node.web.federation import RenewedDocument
 from trust.keys import keys_from_jwks
-from trust.profile import node_metadata
 
 __all__ = ["Node", "compose"]
 
@@ -97,6 +97,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         parts = await _exchange_parts(stack, ground)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trust_sync = _trust_sync(ground, session)
+        stack.push_async_callback(trust_sync.close)
         await trust_sync.load()
         await ground.tls.refresh()
         transport = GrpcPeerTransport(
@@ -105,11 +106,12 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         stack.push_async_callback(transport.close)
         ground.tls.on_change(transport.replace_credentials)
         registry = await _open_registry(stack, config.registry)
-        asker = Asker(parts, transport, refresh_trust=_refresher(trust_sync))
+        asker = Asker(parts, transport, refresh_trust=trust_sync.follow_key)
         answerer = _answerer(parts, registry, trust_sync)
         peer_server = _peer_server(ground, answerer)
-        configuration = RenewedConfiguration(_configuration_builder(ground), clock)
+        configuration, former_keys = _own_documents(ground)
         steering = _steering(ground, parts, trust_sync)
+        keys = key_steering(config, ground.database, ground.keystore, clock)
         lease_s = LEASE_S + config.limits.deadline_s
         rows = IdempotencyRows(ground.database, clock, lease_s=lease_s), ReplayRows(ground.database, clock)
         yield Node(
@@ -118,7 +120,9 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             metrics=ground.metrics,
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, *rows),
-            public=make_public_app(config.node, config.trust.anchor, configuration),
+            public=make_public_app(
+                config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored
+            ),
             operations=make_operations_app(ground.health, ground.metrics.render),
             asker=asker,
             trust_sync=trust_sync,
@@ -162,7 +166,9 @@ def _trust_sync(ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
         anchor=config.trust.anchor,
         anchor_keys=keys_from_jwks(orjson.loads(config.trust.anchor_keys.read_bytes())),
         allow_http_on_loopback=allow_http,
+        refresh_s=config.trust.refresh_s,
         status_max_age_s=int(config.trust.status_max_age_s),
+        mirrors=config.trust.mirrors,
         skew_s=int(config.limits.skew_s),
     )
     return TrustSync(
@@ -189,14 +195,6 @@ def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> St
     )
 
 
-def _refresher(trust_sync: TrustSync) -> Callable[[], Any]:
-    async def refresh() -> None:
-        if trust_sync.request_refresh():
-            await trust_sync.refresh_once()
-
-    return refresh
-
-
 async def _open_registry(stack: AsyncExitStack, settings: RegistrySettings) -> LocalRegistry:
     if isinstance(settings, HttpRegistrySettings):
         return await stack.enter_async_context(HttpRegistry(settings))
@@ -204,10 +202,7 @@ async def _open_registry(stack: AsyncExitStack, settings: RegistrySettings) -> L
 
 
 def _answerer(parts: ExchangeParts, registry: LocalRegistry, trust_sync: TrustSync) -> Answerer:
-    def request_refresh() -> None:
-        trust_sync.request_refresh()
-
-    return Answerer(parts, registry, version=node_version(), request_refresh=request_refresh)
+    return Answerer(parts, registry, version=node_version(), request_refresh=trust_sync.request_refresh)
 
 
 def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
@@ -229,28 +224,13 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     )
 
 
-def _configuration_builder(ground: Ground) -> Callable[[datetime], str]:
-    """This node's entity configuration: what it says about itself, within what the anchor pinned."""
-    config, keystore = ground.config, ground.keystore
-
-    def build(now: datetime) -> str:
-        metadata = node_metadata(
-            entity_id=config.node.entity_id,
-            province=config.node.province,
-            name=config.node.name,
-            grpc_endpoint=str(config.grpc_target),
-            envelope_keys=keystore.verification_keys("envelope").values(),
-        )
-        return build_entity_configuration(
-            entity_id=config.node.entity_id,
-            signer=keystore.signing_key("federation"),
-            metadata=metadata,
-            now=now,
-            authority_hints=[config.trust.anchor],
-            published=keystore.verification_keys("federation").values(),
-        )
-
-    return build
+def _own_documents(ground: Ground) -> tuple[RenewedDocument, RenewedDocument]:
+    """The entity configuration and the historical keys, each signed anew as soon as a key changes."""
+    config, keystore, clock = ground.config, ground.keystore, ground.clock
+    return (
+        RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision),
+        RenewedDocument(historical_keys(config, keystore), clock, revision=keystore.revision),
+    )
 
 
 def _platform(

@@ -52,8 +52,10 @@ def check_urls(sections: Sections) -> Iterator[Finding]:
     trust = _section(sections, "trust", TrustSection)
     if node is None:
         return
-    urls = {"node.entity_id": node.entity_id} | ({"trust.anchor": trust.anchor} if trust else {})
-    for key, url in urls.items():
+    urls = [("node.entity_id", node.entity_id)]
+    if trust is not None:
+        urls += [("trust.anchor", trust.anchor), *(("trust.mirrors", mirror) for mirror in trust.mirrors)]
+    for key, url in urls:
         try:
             check_entity_id(url, allow_http_on_loopback=node.allow_http_on_loopback)
         except EntityIdRejected as error:

@@ -94,6 +94,10 @@ def resolve_sqlite(url: str, folder: Path) -> str:
     return url
 
 
+def _to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _resolve_store(value: Any, info: ValidationInfo) -> str:
     if isinstance(value, str) and value.startswith(_SQLITE) and len(value) > len(_SQLITE):
         return resolve_sqlite(value, (info.context or {}).get("folder", Path()))
@@ -184,7 +188,7 @@ class KeysSection(Section):
 
 class TrustSection(Section):
     """[trust]: the anchor, its public keys, what it gave this node at enrolment, and how fresh its word must
-    be.
+    be. `mirrors` are URLs below which the anchor's documents are served too, beside every peer's own mirror.
     """
 
     anchor: str
@@ -192,6 +196,7 @@ class TrustSection(Section):
     enrolment: FilePath
     refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     status_max_age_s: Annotated[float, Field(ge=10, le=86400)] = 600.0
+    mirrors: Annotated[tuple[str, ...], BeforeValidator(_to_tuple), Field(max_length=16)] = ()
 
 
 class AccessSection(Section):

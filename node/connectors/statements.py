@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from federation.statements import Fetched, StatementUnavailable
+from federation.statements import Fetched, StatementMissing, StatementUnavailable
 from trust.identity import is_loopback_host
 
 __all__ = ["HttpStatementSource"]
@@ -24,7 +24,7 @@ class HttpStatementSource:
         self._allow_http_on_loopback = allow_http_on_loopback
 
     async def fetch(self, url: str, *, etag: str, max_bytes: int, timeout_s: float) -> Fetched:
-        """See StatementSource. Raises StatementUnavailable."""
+        """See StatementSource. Raises StatementUnavailable, StatementMissing."""
         self._check_scheme(url)
         headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": etag} if etag else {})
         timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -52,6 +52,8 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int, *, conditional
     etag = response.headers.get("ETag", "")[:128]
     if response.status == 304 and conditional:
         return Fetched(None, etag)
+    if response.status == 404:
+        raise StatementMissing(f"{response.url} answers 404")
     if response.status != 200:
         raise StatementUnavailable(f"{response.url} answers {response.status}")
     if (response.content_length or 0) > max_bytes:

@@ -1,7 +1,7 @@
 """Trust statements, their rollback marks and the operator's denials. Implements
 `federation.statements.TrustStore`.
 
-Configurations and subordinate statements are also kept as they were, since an exchange must stay provable
+Everything but the status is also kept as it was, since an exchange must stay provable
 after the statements of its day were replaced.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.statements import Denial, StatementKind, StoredStatement
@@ -48,7 +48,7 @@ class TrustRows:
         }
         row = insert_into(self._database, STATEMENTS).values(**_key(statement), **kept)
         row = row.on_conflict_do_update(
-            index_elements=[_S.issuer, _S.subject, _S.kind], set_=kept, where=_S.mark <= statement.mark
+            index_elements=[_S.issuer, _S.subject, _S.kind], set_=kept, where=_may_follow(statement)
         )
         async with self._database.writing() as connection:
             saved = (await connection.execute(row)).rowcount == 1
@@ -56,7 +56,19 @@ class TrustRows:
                 await self._keep(connection, statement)
         if not saved:
             who = f"the {statement.kind.value} by {statement.iss} about {statement.sub}"
-            raise StatementRolledBack(f"{who} is older than one seen before")
+            raise StatementRolledBack(f"{who} is older than one seen before, or another under its number")
+
+    async def drop_statement(self, statement: StoredStatement) -> None:
+        """Remove the row if it still is this one; what it was stays in the history."""
+        row = delete(STATEMENTS).where(
+            _S.issuer == statement.iss,
+            _S.subject == statement.sub,
+            _S.kind == statement.kind.value,
+            _S.mark == statement.mark,
+            _S.token == statement.token,
+        )
+        async with self._database.writing() as connection:
+            await connection.execute(row)
 
     async def find_statement(
         self, iss: str, sub: str, kind: StatementKind, *, at: datetime
@@ -112,6 +124,13 @@ class TrustRows:
         await connection.execute(
             row.on_conflict_do_update(index_elements=key, set_={"token": statement.token})
         )
+
+
+def _may_follow(statement: StoredStatement) -> ColumnElement[bool]:
+    """Which stored rows may be replaced: see TrustStore.save_statement."""
+    if statement.kind in (StatementKind.STATUS, StatementKind.ROLL_OVERS):
+        return or_(_S.mark < statement.mark, and_(_S.mark == statement.mark, _S.token == statement.token))
+    return _S.mark <= statement.mark
 
 
 def _key(statement: StoredStatement) -> dict[str, Any]:

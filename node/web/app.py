@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from federation.statements import StoredStatement
 from node.config import NodeSection
 from node.web.federation import add_entity_configuration
+from node.web.mirror import add_mirror
 
 __all__ = ["make_public_app"]
 
@@ -72,10 +74,17 @@ province's own portal; this page is for engineers.</p>
 """
 
 
-def make_public_app(node: NodeSection, anchor: str, configuration: Callable[[], str]) -> web.Application:
+def make_public_app(
+    node: NodeSection,
+    anchor: str,
+    configuration: Callable[[], str],
+    *,
+    mirrored: Callable[[str], StoredStatement | None],
+) -> web.Application:
     """The application of the public listener.
 
-    `configuration` gives the node's signed entity configuration of the moment.
+    `configuration` gives the node's signed entity configuration of the moment, `mirrored` what it holds of the
+    anchor's documents by path.
     """
     page = _PAGE.format(
         name=escape(node.name),
@@ -92,6 +101,7 @@ def make_public_app(node: NodeSection, anchor: str, configuration: Callable[[], 
     path = urlsplit(node.entity_id).path
     app.router.add_get(f"{path}/", front_page)
     add_entity_configuration(app, configuration, path=path)
+    add_mirror(app, mirrored, path=path)
     return app
 
 

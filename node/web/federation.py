@@ -1,6 +1,6 @@
 """Statements over HTTP: a node's own entity configuration, and how any statement is served.
 
-OpenID Federation 1.0 §9: GET ``/.well-known/openid-federation`` under the entity id, as
+OpenID Federation 1.1 §9: GET ``/.well-known/openid-federation`` under the entity id, as
 ``application/entity-statement+jwt``. Peers ask every minute, so a statement carries an entity tag (RFC 9110
 §8.8.3) and an unchanged one costs a 304.
 """
@@ -16,15 +16,18 @@ from federation.ports import Clock
 from trust.entity import WELL_KNOWN, statement_digest
 
 __all__ = [
+    "JWK_SET_MEDIA",
     "STATEMENT_MEDIA",
     "STATUS_MEDIA",
-    "RenewedConfiguration",
+    "RenewedDocument",
+    "add_document",
     "add_entity_configuration",
     "statement_response",
 ]
 
 STATEMENT_MEDIA = "application/entity-statement+jwt"
 STATUS_MEDIA = "application/trust-status+jwt"
+JWK_SET_MEDIA = "application/jwk-set+jwt"
 _RENEW_AFTER_S = 3600
 
 
@@ -48,33 +51,49 @@ def add_entity_configuration(app: web.Application, current: Callable[[], str], *
     `path` is the path of the entity id when it has one.
     """
 
+    add_document(app, path + WELL_KNOWN, current, media=STATEMENT_MEDIA)
+
+
+def add_document(app: web.Application, path: str, current: Callable[[], str], *, media: str) -> None:
+    """Serve what `current` returns at a path."""
+
     async def serve(request: web.Request) -> web.Response:
-        return statement_response(request, current())
+        return statement_response(request, current(), media=media)
 
-    app.router.add_get(path + WELL_KNOWN, serve)
+    app.router.add_get(path, serve)
 
 
-class RenewedConfiguration:
-    """A node's own configuration, signed anew each hour, so that what peers hold is never near its end.
+class RenewedDocument:
+    """What a node says about itself, signed anew each hour, so that what peers hold is never near its end.
 
-    Between two signings it is the same bytes, so that peers get a 304. `expire` makes the next look sign
-    anew: call it when a key or an endpoint changed.
+    Between two signings it is the same bytes, so that peers get a 304. It is signed anew at once when `revision`
+    gives something else than before, as it does when a key changed, and after `expire`.
     """
 
     def __init__(
-        self, build: Callable[[datetime], str], clock: Clock, *, renew_after_s: int = _RENEW_AFTER_S
+        self,
+        build: Callable[[datetime], str],
+        clock: Clock,
+        *,
+        revision: Callable[[], object] = lambda: None,
+        renew_after_s: int = _RENEW_AFTER_S,
     ) -> None:
         self._build = build
         self._clock = clock
+        self._revision = revision
         self._renew_after = timedelta(seconds=renew_after_s)
         self._token = ""
         self._signed_at: datetime | None = None
+        self._signed_for: object = None
 
     def __call__(self) -> str:
-        """The current configuration."""
-        now = self._clock.now()
-        if self._signed_at is None or abs(now - self._signed_at) >= self._renew_after:
-            self._token, self._signed_at = self._build(now), now
+        """The current document."""
+        now, revision = self._clock.now(), self._revision()
+        if revision != self._signed_for:
+            self.expire()
+        # Signed by a clock that was ahead, peers would not take it: sign again.
+        if self._signed_at is None or not timedelta() <= now - self._signed_at < self._renew_after:
+            self._token, self._signed_at, self._signed_for = self._build(now), now, revision
         return self._token
 
     def expire(self) -> None:

@@ -14,12 +14,12 @@ from node.anchor import publish, revoke
 from tests.federation.trust_doubles import ANCHOR, ANHUI, SHANGHAI, ZHEJIANG, Country, MemoryTrustStore, Own
 from tests.support.clock import NOON, FixedClock
 from tests.trust.federation import bend
+from trust.documents import STATUS_PATH, statement_path
 from trust.entity import configuration_url
 from trust.keys import SigningKey
 from trust.status import STATUS_TYPE
 
-STATUS = ANCHOR + "/federation/status"
-FETCH = ANCHOR + "/federation/fetch?sub=https%3A%2F%2F{}"
+STATUS = ANCHOR + STATUS_PATH
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ async def test_what_did_not_change_is_not_sent_again(own: Own, country: Country)
     await own.sync.refresh_once()
     country.asked.clear()
     await own.sync.refresh_once()
-    assert not [url for url in country.asked if "fetch" in url], "the status names the stored statements"
+    assert not [url for url in country.asked if "/statements/" in url], (
+        "the status names the stored statements"
+    )
     assert country.not_modified == 1, "the anchor's configuration; ECDSA signs the others anew"
 
 
@@ -151,7 +153,7 @@ async def test_mix_up_zhejiangs_statement_with_anhuis_configuration(own: Own, co
 
 
 async def test_another_subjects_statement_is_not_taken(own: Own, country: Country) -> None:
-    country.served[FETCH.format("node.zj.example")] = country.statement(ANHUI).encode()
+    country.served[ANCHOR + statement_path(ZHEJIANG)] = country.statement(ANHUI).encode()
     report = await own.sync.refresh_once()
     assert "not the one that the status names" in report.problems[ZHEJIANG]
 
@@ -193,6 +195,7 @@ async def test_a_rolled_back_configuration_is_refused(own: Own, country: Country
 
 async def test_a_mark_that_another_replica_set_counts(own: Own, country: Country, clock: FixedClock) -> None:
     old = country.configuration(ZHEJIANG)
+    country.envelope_keys[ZHEJIANG] = SigningKey.generate()
     clock.advance(seconds=60)
     await Own(country, own.store).sync.refresh_once()
     country.served[configuration_url(ZHEJIANG)] = old.encode()
@@ -259,7 +262,7 @@ async def test_a_new_statement_is_fetched_and_an_outdated_one_only_kept_for_a_wh
     await own.sync.refresh_once()
     clock.advance(seconds=60)
     publish(country.directory, now=clock.now())
-    country.served[FETCH.format("node.zj.example")] = None
+    country.served[ANCHOR + statement_path(ZHEJIANG)] = None
     for _ in range(2):
         report = await own.sync.refresh_once()
         assert "away" in report.problems[ZHEJIANG]
@@ -305,7 +308,7 @@ async def test_the_loop_outlives_errors_and_wakes_when_asked(country: Country, c
     loop = asyncio.create_task(own.sync.run(3600))
     assert "store" in (await own.seen.get()).problems[SHANGHAI]
     store.away = False
-    assert own.sync.request_refresh()
+    assert own.sync.request_refresh(ZHEJIANG)
     assert (await own.seen.get()).members == 2
     loop.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -313,7 +316,9 @@ async def test_the_loop_outlives_errors_and_wakes_when_asked(country: Country, c
 
 
 async def test_requests_for_a_refresh_are_rate_limited(own: Own, clock: FixedClock) -> None:
-    assert own.sync.request_refresh()
-    assert not own.sync.request_refresh()
+    assert own.sync.request_refresh(ZHEJIANG)
+    assert not own.sync.request_refresh(ZHEJIANG)
+    await own.sync.follow_key(ZHEJIANG)
+    assert not own.sync.request_refresh(ZHEJIANG)
     clock.advance(seconds=5)
-    assert own.sync.request_refresh()
+    assert own.sync.request_refresh(ZHEJIANG)

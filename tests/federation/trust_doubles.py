@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
+from federation.anchor import check_mark
 from federation.errors import OwnStoreUnavailable
 from federation.peers import Directory, TrustSnapshot
-from federation.statements import Denial, Fetched, StatementKind, StatementUnavailable, StoredStatement
+from federation.statements import (
+    Denial,
+    Fetched,
+    StatementKind,
+    StatementMissing,
+    StatementUnavailable,
+    StoredStatement,
+)
 from federation.trust_sync import RefreshReport, TrustSettings, TrustSync
-from node.anchor import AnchorFolder, anchor_jwks, enroll, enrolment_request, init_anchor
-from node.anchor.office import current_status
+from node.anchor import AnchorFolder, anchor_jwks, current_status, enroll, enrolment_request, init_anchor
 from tests.support.clock import FixedClock
+from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, build_entity_configuration, statement_digest
-from trust.errors import StatementRolledBack
 from trust.keys import SigningKey, keys_from_jwks
 from trust.profile import node_metadata
 
@@ -43,9 +51,14 @@ class MemoryTrustStore:
     async def save_statement(self, statement: StoredStatement) -> None:
         self._require()
         key = (statement.iss, statement.sub, statement.kind)
-        if key in self.rows and self.rows[key].mark > statement.mark:
-            raise StatementRolledBack("the stored mark is higher")
+        check_mark(self.rows.get(key), statement)
         self.rows[key] = statement
+
+    async def drop_statement(self, statement: StoredStatement) -> None:
+        self._require()
+        key = (statement.iss, statement.sub, statement.kind)
+        if (known := self.rows.get(key)) is not None and known.token == statement.token:
+            del self.rows[key]
 
     async def load_denials(self) -> Sequence[Denial]:
         self._require()
@@ -63,7 +76,8 @@ class MemoryTrustStore:
 class Country:
     """The anchor and three nodes; it is also the `StatementSource` that serves all of them.
 
-    `served` overrides what is at a URL: bytes, or None for a source that is away.
+    `served` overrides what is at a URL: bytes, or None for a source that is away; `away` are hosts that are.
+    `mirrors` are further places below which something serves the anchor's documents, by path.
     """
 
     def __init__(self, directory: Path, clock: FixedClock) -> None:
@@ -71,8 +85,11 @@ class Country:
         self.directory = directory
         self.folder: AnchorFolder = init_anchor(directory, ANCHOR, name="长三角锚", now=clock.now())
         self.served: dict[str, bytes | None] = {}
+        self.away: set[str] = set()
+        self.mirrors: dict[str, Callable[[str], str | None]] = {}
         self.asked: list[str] = []
         self.not_modified = 0
+        self.pinned = keys_from_jwks(anchor_jwks(directory))
         self.keys: dict[str, SigningKey] = {}
         self.envelope_keys: dict[str, SigningKey] = {}
         for entity_id in PROVINCES:
@@ -116,17 +133,31 @@ class Country:
         """A new status."""
         return current_status(self.folder, self.folder.members().values(), now=self.clock.now())
 
+    def document(self, path: str) -> str | None:
+        """What the anchor serves as a plain file."""
+        files: dict[str, Callable[[], str]] = {
+            WELL_KNOWN: self.folder.configuration,
+            ROLL_OVERS_PATH: self.folder.roll_overs,
+            STATUS_PATH: self.status,
+        }
+        if path in files:
+            return files[path]()
+        members = {statement_path(one.entity_id): one for one in self.folder.members().values()}
+        return members[path].statement if path in members else None
+
     def _body(self, url: str) -> bytes | None:
         if url in self.served:
             return self.served[url]
         parts = urlsplit(url)
         entity_id = f"{parts.scheme}://{parts.netloc}"
-        if entity_id != ANCHOR:
-            return self.configuration(entity_id).encode() if parts.path == WELL_KNOWN else None
-        bodies = {WELL_KNOWN: self.folder.configuration, "/federation/status": self.status}
-        if parts.path in bodies:
-            return bodies[parts.path]().encode()
-        return self.statement(parse_qs(parts.query)["sub"][0]).encode()
+        for base, mirror in self.mirrors.items():
+            if url.startswith(base + "/"):
+                return _encoded(url, mirror(url.removeprefix(base)))
+        if entity_id in self.away:
+            return None
+        if entity_id == ANCHOR:
+            return _encoded(url, self.document(parts.path))
+        return _encoded(url, self.configuration(entity_id) if parts.path == WELL_KNOWN else None)
 
     async def fetch(self, url: str, *, etag: str, max_bytes: int, timeout_s: float) -> Fetched:
         """See StatementSource."""
@@ -143,10 +174,16 @@ class Country:
         return Fetched(body, tag)
 
 
+def _encoded(url: str, text: str | None) -> bytes:
+    if text is None:
+        raise StatementMissing(f"{url} answers 404")
+    return text.encode()
+
+
 class Own:
     """Shanghai's view: a TrustSync with its directory and store."""
 
-    def __init__(self, country: Country, store: MemoryTrustStore | None = None) -> None:
+    def __init__(self, country: Country, store: MemoryTrustStore | None = None, **settings: Any) -> None:
         self.store = store or MemoryTrustStore()
         self.directory = Directory(TrustSnapshot(SHANGHAI, PROVINCES[SHANGHAI]))
         self.reports: list[RefreshReport] = []
@@ -156,7 +193,8 @@ class Own:
                 own_entity=SHANGHAI,
                 own_province=PROVINCES[SHANGHAI],
                 anchor=ANCHOR,
-                anchor_keys=keys_from_jwks(anchor_jwks(country.directory)),
+                anchor_keys=country.pinned,
+                **settings,
             ),
             store=self.store,
             source=country,

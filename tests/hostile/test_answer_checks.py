@@ -208,7 +208,7 @@ ATTACKS = [
     (be_a_stranger, "peer.unknown"),
     (be_revoked, "peer.revoked"),
     (be_denied, "peer.denied"),
-    (let_the_chain_expire, "peer.unknown"),
+    (let_the_chain_expire, "peer.chain_expired"),
     (ask_for_an_unknown_type, "peer.unsupported_type"),
     (send_an_answer, "peer.unsupported_type"),
     (sign_with_a_key_nobody_knows, "peer.foreign_key"),

@@ -316,17 +316,18 @@ def make_node(
     refreshes: list[str] = []
     on_refresh: list[Callable[[], None]] = []
 
-    async def refresh() -> None:
+    async def refresh(entity_id: str) -> None:
+        assert entity_id in answerers
         refreshes.append("awaited")
         for action in on_refresh:
             action()
 
-    asker = Asker(parts, transport, refresh_trust=refresh, now_s=lambda: seconds[0])
+    asker = Asker(parts, transport, refresh_trust=refresh, now_s=lambda: seconds[0], repeat_after_s=0)
     answerer = Answerer(
         parts,
         registry,
         version="1.2.3",
-        request_refresh=lambda: refreshes.append("requested"),
+        request_refresh=lambda _entity_id: refreshes.append("requested"),
         now_s=lambda: seconds[0],
     )
     answerers[entity_id] = answerer

@@ -12,7 +12,7 @@ NODE = NodeSection(province="330000", name="浙江省<b>节点", entity_id="http
 
 
 def app() -> web.Application:
-    return make_public_app(NODE, "https://anchor.example.cn", lambda: "a.b.c")
+    return make_public_app(NODE, "https://anchor.example.cn", lambda: "a.b.c", mirrored=lambda _rest: None)
 
 
 async def test_the_front_page_says_which_node_this_is_in_chinese_first() -> None:
