@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -22,6 +23,8 @@ __all__ = ["init"]
 
 _NAMES = {"310000": "上海市节点", "320000": "江苏省节点", "330000": "浙江省节点", "340000": "安徽省节点"}
 _PURPOSES = ("federation", "envelope", "openid", "tls")
+# As node.keystore.ALGORITHMS_FOR says; not imported, so that `yrd --help` need not load the store.
+_ENVELOPE_ALGORITHMS = ("ES256", "EdDSA", "SM2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class _Wanted:
     access: str
     registry: str
     pkcs11: str = ""
+    envelope_algorithm: str = _ENVELOPE_ALGORITHMS[0]
 
 
 @click.command()
@@ -77,6 +81,13 @@ class _Wanted:
     help="访问规则；默认全部拒绝 / Access rules; default: deny all",
 )
 @click.option(
+    "--envelope-algorithm",
+    type=click.Choice(_ENVELOPE_ALGORITHMS),
+    default=_ENVELOPE_ALGORITHMS[0],
+    show_default=True,
+    help="报文签名算法；SM2 须有系统 OpenSSL 3 / What signs messages; SM2 by the system's OpenSSL 3",
+)
+@click.option(
     "--pkcs11-module",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="报文密钥放进密码机：PKCS#11 库 / Have the envelope key in a token: its PKCS#11 module",
@@ -101,6 +112,7 @@ def init(
     dialect: str,
     registry: Path | None,
     access: Path | None,
+    envelope_algorithm: str,
     pkcs11_module: Path | None,
     pkcs11_token: str,
     pkcs11_pin_file: Path | None,
@@ -129,6 +141,7 @@ def init(
         access=access.read_text("utf-8") if access else "",
         registry=registry.read_text("utf-8") if registry else "",
         pkcs11=_pkcs11_toml(pkcs11_module, pkcs11_token, pkcs11_pin_file),
+        envelope_algorithm=envelope_algorithm,
     )
     kids = _make_folder(directory, wanted)
     for purpose, kid in kids.items():
@@ -180,12 +193,12 @@ def _fill(folder: Path, wanted: _Wanted) -> dict[str, str]:
         write_new(folder / "anchor.jwks.json", _json(wanted.anchor_jwks))
     config = read_config(folder / "node.toml", check_files=False)
     KeyEncryptionKey.create(folder / "kek")
-    request, kids = asyncio.run(_make_keys(config))
+    request, kids = asyncio.run(_make_keys(config, {"envelope": wanted.envelope_algorithm}))
     write_new(folder / "enrolment.json", _json(request))
     return kids
 
 
-async def _make_keys(config: Config) -> tuple[dict[str, Any], dict[str, str]]:
+async def _make_keys(config: Config, algorithms: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     from node.anchor.enrolment import enrolment_request
     from node.clock import SystemClock
     from node.keystore.configured import opened_keystore
@@ -194,7 +207,11 @@ async def _make_keys(config: Config) -> tuple[dict[str, Any], dict[str, str]]:
     database = await asyncio.to_thread(open_database, config.store.url)
     try:
         async with opened_keystore(config.keys, database, SystemClock()) as keystore:
-            kids = {purpose: (await keystore.generate(purpose)).kid for purpose in _PURPOSES}
+            made = {
+                purpose: await keystore.generate(purpose, alg=algorithms.get(purpose, "ES256"))
+                for purpose in _PURPOSES
+            }
+            kids = {purpose: key.kid for purpose, key in made.items()}
             request = enrolment_request(
                 entity_id=config.node.entity_id,
                 province=config.node.province,

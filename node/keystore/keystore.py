@@ -26,7 +26,7 @@ from node.keystore.sources import STORE, SignerSource, StoreSource
 from node.keystore.wrapping import KeyEncryptionKey
 from node.store.database import Database
 from node.store.keys import KeyRow, KeyRows, KeyState
-from trust.errors import KeyRejected
+from trust.errors import AlgorithmUnavailable, KeyRejected
 from trust.keys import Signer, SigningKey, VerificationKey, jwks_of
 
 __all__ = ["KeyPlan", "Keystore", "MayActivate", "Purpose", "RetiredKey"]
@@ -333,9 +333,11 @@ def _waits_for_vouching(row: KeyRow) -> bool:
 
 
 def _public(row: KeyRow) -> VerificationKey:
-    """The public key of a row. Raises KeystoreError for a row that was altered."""
+    """The public key of a row. Raises KeystoreError for a row that was altered, and without its algorithm."""
     try:
         key = VerificationKey.from_jwk(row.public_jwk)
+    except AlgorithmUnavailable as error:
+        raise KeystoreError(f"key {row.kid} ({row.purpose}) cannot be used: {error.detail}") from None
     except KeyRejected as error:
         raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) was altered: {error.detail}") from None
     if key.kid != row.kid:

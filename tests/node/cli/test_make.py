@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from node.config import read_config
+from node.keystore import ALGORITHMS_FOR, Purpose
 from tests.node.cli.conftest import Yrd
+from tests.support.sm2 import without_sm2
 
 
 def mode_of(path: Path) -> int:
@@ -89,3 +95,34 @@ def test_a_province_is_six_digits(tmp_path: Path, yrd: Yrd) -> None:
         yrd("init", "--province", "330106", "--dir", tmp_path / "x", "--entity-id", "https://x.cn").code == 2
     )
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS_FOR[Purpose.ENVELOPE])
+def test_the_envelope_key_is_of_the_algorithm_that_was_asked_for(alg: str, tmp_path: Path, yrd: Yrd) -> None:
+    folder = tmp_path / "node"
+    assert yrd("init", "--province", "330000", "--dir", folder, "--envelope-algorithm", alg).code == 0
+    assert algorithms_of(folder) == {
+        "federation": "ES256",
+        "envelope": alg,
+        "openid": "ES256",
+        "tls": "ES256",
+    }
+
+
+def test_the_envelope_key_is_es256_unless_asked_otherwise(node: Path, yrd: Yrd) -> None:
+    assert algorithms_of(node.parent)["envelope"] == "ES256"
+    said = yrd("init", "--province", "330000", "--dir", node.parent / "x", "--envelope-algorithm", "RS256")
+    assert said.code == 2
+
+
+def test_without_sm2_in_the_system_no_half_node_is_left(tmp_path: Path, yrd: Yrd) -> None:
+    with without_sm2():
+        said = yrd("init", "--province", "330000", "--dir", tmp_path / "node", "--envelope-algorithm", "SM2")
+    assert said.code == 1
+    assert "SM2 needs OpenSSL 3" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def algorithms_of(folder: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(folder / "node.db")) as connection:
+        return dict(connection.execute("SELECT purpose, alg FROM keys").fetchall())
