@@ -12,8 +12,9 @@ from node.anchor.office import (
     read_request,
     revoke,
 )
+from node.anchor.overview import endings, member_in_full, pending_of
 from node.anchor.plain import plain_request
-from node.anchor.publishing import current_status, publish, write_out
+from node.anchor.publishing import current_status, publish, update, write_out
 from node.anchor.rotation import finish, rotate_ca, rotate_root, rotate_status
 from node.anchor.server import anchor_app
 from node.anchor.tls import issue_from_file
@@ -29,12 +30,15 @@ __all__ = [
     "anchor_jwks",
     "authority_request",
     "current_status",
+    "endings",
     "enroll",
     "enrolment_request",
     "finish",
     "init_anchor",
     "issue_from_file",
     "list_members",
+    "member_in_full",
+    "pending_of",
     "plain_request",
     "publish",
     "read_enrolment",
@@ -43,5 +47,6 @@ __all__ = [
     "rotate_ca",
     "rotate_root",
     "rotate_status",
+    "update",
     "write_out",
 ]

@@ -10,20 +10,30 @@ other, and what it leads to is worthless without the keys it names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from node.anchor.member import AnchorRefused
+from node.anchor.member import AnchorRefused, Member
 from trust.errors import TrustError
 from trust.identity import check_entity_id
 from trust.keys import SigningKey, VerificationKey, jwks_of, keys_from_jwks
 from trust.profile import check_node_facts, node_pins
 from trust.x509 import create_csr, read_csr
 
-__all__ = ["AnchorRefused", "Enrolment", "check_names", "enrolment_request", "read_enrolment"]
+__all__ = [
+    "AnchorRefused",
+    "Enrolment",
+    "check_names",
+    "enrolment_request",
+    "read_enrolment",
+    "with_current_policy",
+]
 
 _REQUIRED = frozenset({"entity_id", "province", "name", "grpc_endpoint", "federation_jwks", "tls_csr_pem"})
 _OPTIONAL = frozenset({"openid_endpoints"})
+
+NODE_CONSTRAINTS: Mapping[str, Any] = {"max_path_length": 0}
+"""Nobody stands below a node (§6.2.1): its federation key cannot say who else belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,8 @@ class Enrolment:
 
     @property
     def constraints(self) -> dict[str, Any]:
-        """Nobody stands below a node (§6.2.1): its federation key cannot say who else belongs."""
-        return {"max_path_length": 0}
+        """What binds it beside the policy."""
+        return dict(NODE_CONSTRAINTS)
 
     @property
     def policy(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -112,6 +122,28 @@ def read_enrolment(request: object, *, allow_http_on_loopback: bool) -> Enrolmen
     except TrustError as error:
         raise AnchorRefused(error.detail) from error
     return enrolment
+
+
+def with_current_policy(member: Member) -> Member:
+    """A node as this release of the anchor binds it: what an earlier one pinned stays, rules that came since
+    are added.
+    """
+    if not member.is_node:
+        return member
+    provider = member.policy.get("openid_provider", {})
+    endpoints = {
+        parameter: operators["value"]
+        for parameter, operators in provider.items()
+        if parameter != "issuer" and "value" in operators
+    }
+    policy = node_pins(
+        entity_id=member.entity_id,
+        province=member.province,
+        name=member.name,
+        grpc_endpoint=member.grpc_endpoint,
+        openid_endpoints=endpoints,
+    )
+    return replace(member, policy=policy, constraints=dict(NODE_CONSTRAINTS))
 
 
 def check_names(request: Mapping[str, Any], required: Set[str], optional: Set[str]) -> None:

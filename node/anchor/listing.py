@@ -5,6 +5,7 @@ Extended Subordinate Listing 1.0 (draft 03). Pure: members and query parameters 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from multidict import MultiMapping
@@ -43,19 +44,46 @@ def list_page(members: Iterable[Member], query: MultiMapping[str]) -> dict[str, 
     when there are more. Raises QueryRefused.
     """
     _check_names(query, _FILTERS | _PAGING)
-    found = _filtered(members, query)
-    found = [member for member in found if _is_within(member, query)]
-    begin = query.get("from", "")
-    found = [member for member in found if member.entity_id >= begin]
-    limit = min(_number(query, "limit", MOST_PER_PAGE), MOST_PER_PAGE)
-    if limit < 1:
-        raise QueryRefused("invalid_request", "limit is a positive number")
+    wanted = _Page.read(query)
+    found = [
+        member
+        for member in _filtered(members, query)
+        if member.entity_id >= wanted.begin and wanted.after <= _updated(member) <= wanted.before
+    ]
     page: dict[str, Any] = {
-        "immediate_subordinate_entities": [_entry(member, query) for member in found[:limit]]
+        "immediate_subordinate_entities": [_entry(member, wanted) for member in found[: wanted.limit]]
     }
-    if len(found) > limit:
-        page["next"] = found[limit].entity_id
+    if len(found) > wanted.limit:
+        page["next"] = found[wanted.limit].entity_id
     return page
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The parameters of a page, read before anyone is looked at."""
+
+    begin: str
+    limit: int
+    after: int
+    before: int
+    stamped: bool
+    claims: tuple[str, ...]
+
+    @classmethod
+    def read(cls, query: MultiMapping[str]) -> _Page:
+        limit = min(_number(query, "limit", MOST_PER_PAGE), MOST_PER_PAGE)
+        if limit < 1:
+            raise QueryRefused("invalid_request", "limit is a positive number")
+        timed = "updated_after" in query or "updated_before" in query
+        stamped = _boolean(query, "audit_timestamps")
+        return cls(
+            begin=query.get("from", ""),
+            limit=limit,
+            after=_number(query, "updated_after", 0),
+            before=_number(query, "updated_before", 2**53),
+            stamped=stamped or (timed and "audit_timestamps" not in query),
+            claims=tuple(name for name in query.get("claims", "").split(",") if name),
+        )
 
 
 def _check_names(query: MultiMapping[str], known: frozenset[str]) -> None:
@@ -86,20 +114,13 @@ def _updated(member: Member) -> int:
     return member.updated_at or member.enrolled_at
 
 
-def _is_within(member: Member, query: MultiMapping[str]) -> bool:
-    after, before = _number(query, "updated_after", 0), _number(query, "updated_before", 2**53)
-    return after <= _updated(member) <= before
-
-
-def _entry(member: Member, query: MultiMapping[str]) -> dict[str, Any]:
+def _entry(member: Member, wanted: _Page) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": member.entity_id}
-    names = [name for name in query.get("claims", "").split(",") if name]
-    if not names or _STATEMENT in names:
+    if not wanted.claims or _STATEMENT in wanted.claims:
         entry[_STATEMENT] = member.statement
-    if names:
-        entry.update(_claims(member, names))
-    stamped = "updated_after" in query or "updated_before" in query
-    if _boolean(query, "audit_timestamps") or (stamped and "audit_timestamps" not in query):
+    if wanted.claims:
+        entry.update(_claims(member, wanted.claims))
+    if wanted.stamped:
         entry.update(registered=member.enrolled_at, updated=_updated(member))
     return entry
 

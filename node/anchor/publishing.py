@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.anchor.changing import active_key, finish_changes
+from node.anchor.enrolment import with_current_policy
 from node.anchor.files import replace_file
 from node.anchor.folder import AnchorFolder, Member
 from node.anchor.member import AnchorRefused, member_label
@@ -23,7 +24,7 @@ from node.anchor.signing import (
     sign_former_keys,
     sign_statement,
 )
-from node.anchor.watch import with_pending
+from node.anchor.watch import seen_now, with_pending
 from trust.documents import (
     HISTORICAL_KEYS_PATH,
     ROLL_OVERS_PATH,
@@ -32,9 +33,10 @@ from trust.documents import (
     statement_path,
 )
 from trust.entity import STATEMENT_LIFE_S, WELL_KNOWN
+from trust.errors import TrustError
 from trust.status import Revocation, build_status
 
-__all__ = ["current_status", "publish", "write_out"]
+__all__ = ["current_status", "publish", "update", "write_out"]
 
 
 def publish(
@@ -47,7 +49,8 @@ def publish(
 ) -> int:
     """Sign anew, with the root key, what ends within `renew_within_s` or says something that has changed: the
     configuration and the statements of members in good standing. By default everything, for `life_s`. New
-    federation keys that members have published are taken over, and keys that had their time are dropped.
+    federation keys that members have published are taken over, nodes are bound as this release binds them,
+    and keys that had their time are dropped.
 
     Returns how many. Raises AnchorRefused without the root key.
     """
@@ -64,7 +67,7 @@ def publish(
         for known in folder.members().values():
             if known.is_revoked:
                 continue
-            member = with_pending(known, folder.seen(known.entity_id), now)
+            member = with_current_policy(with_pending(known, folder.seen(known.entity_id), now))
             statement = sign_statement(facts, root, member, now, life_s=life_s)
             if is_due(known.statement, statement, now, within_s):
                 folder.write_member(replace(member, statement=statement))
@@ -72,6 +75,38 @@ def publish(
         if former_keys(folder) or not folder.historical_keys():
             folder.write_historical_keys(sign_former_keys(folder, root, now))
     return signed
+
+
+def update(
+    directory: Path,
+    entity_id: str,
+    *,
+    now: datetime,
+    configuration: str = "",
+    root_path: Path | None = None,
+) -> Member:
+    """Give one member a new statement now, with the federation keys that it has published; `configuration` is
+    what it serves, when the anchor has not seen it by itself.
+
+    Raises AnchorRefused: not a member in good standing, a configuration that is not signed with a key that
+    the anchor vouches for, the root key is away.
+    """
+    folder = AnchorFolder(directory, root_key=root_path)
+    with folder.changing():
+        root, member = root_key(folder), folder.members().get(entity_id)
+        if member is None or member.is_revoked:
+            raise AnchorRefused(f"{entity_id} is not a member in good standing")
+        seen = folder.seen(entity_id)
+        if configuration:
+            try:
+                seen = seen_now(member, seen, configuration, now)
+            except TrustError as error:
+                raise AnchorRefused(f"{error.detail}; if its keys are lost, enrol it again") from error
+            folder.write_seen(entity_id, seen)
+        member = with_current_policy(with_pending(member, seen, now))
+        member = replace(member, statement=sign_statement(folder.facts(), root, member, now))
+        folder.write_member(member)
+    return member
 
 
 def current_status(folder: AnchorFolder, members: Iterable[Member], *, now: datetime) -> str:

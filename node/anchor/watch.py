@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from federation.ports import Clock
-from federation.statements import Fetched, StatementSource, StatementUnavailable
+from federation.statements import StatementSource, StatementUnavailable
 from node.anchor.folder import AnchorFolder, Member
 from trust.chain import verify_statement
 from trust.entity import UnverifiedStatement, configuration_url, read_statement
@@ -29,7 +29,7 @@ from trust.errors import StatementRejected, StatementRolledBack, TrustError
 from trust.keys import VerificationKey, jwks_of, keys_from_jwks
 from trust.tokens import MAX_TOKEN_BYTES
 
-__all__ = ["MemberWatch", "pending_keys", "with_pending"]
+__all__ = ["MemberWatch", "pending_keys", "seen_now", "with_pending"]
 
 _log = structlog.get_logger("yrd.anchor")
 
@@ -56,6 +56,25 @@ def with_pending(member: Member, seen: Mapping[str, Any], now: datetime) -> Memb
     if not keys or member.is_revoked:
         return member
     return replace(member, federation_jwks=jwks_of(keys), updated_at=int(now.timestamp()))
+
+
+def seen_now(
+    member: Member, seen: Mapping[str, Any], configuration: str | bytes, now: datetime, etag: str = ""
+) -> dict[str, Any]:
+    """What is kept of a member after it showed this configuration. Raises TrustError: not under a key that
+    the anchor vouches for, older than what was seen before.
+    """
+    statement = _verified(configuration, member, now)
+    mark = int(statement.issued_at.timestamp())
+    if mark < int(seen.get("mark", 0)):
+        raise StatementRolledBack(f"{member.entity_id} shows an older configuration than was seen before")
+    return {
+        "configuration": statement.token.text,
+        "etag": etag,
+        "mark": mark,
+        "seen_at": int(now.timestamp()),
+        "problem": "",
+    }
 
 
 def _verified(token: str | bytes, member: Member, now: datetime) -> UnverifiedStatement:
@@ -118,28 +137,12 @@ class MemberWatch:
                 max_bytes=MAX_TOKEN_BYTES,
                 timeout_s=_TIMEOUT_S,
             )
-            found = self._found(member, seen, fetched)
+            found = {**seen, "problem": ""}
+            if fetched.body is not None:
+                found = seen_now(member, seen, fetched.body, self._clock.now(), fetched.etag)
         except StatementUnavailable as error:
             found = {**seen, "problem": str(error)}
         except TrustError as error:
             found = {**seen, "problem": error.detail}
         if found != seen:
             self._folder.write_seen(member.entity_id, found)
-
-    def _found(self, member: Member, seen: Mapping[str, Any], fetched: Fetched) -> dict[str, Any]:
-        if fetched.body is None:
-            return {**seen, "problem": ""}
-        now = self._clock.now()
-        statement = _verified(fetched.body, member, now)
-        mark = int(statement.issued_at.timestamp())
-        if mark < int(seen.get("mark", 0)):
-            raise StatementRolledBack(
-                f"{member.entity_id} serves an older configuration than was seen before"
-            )
-        return {
-            "configuration": statement.token.text,
-            "etag": fetched.etag,
-            "mark": mark,
-            "seen_at": int(now.timestamp()),
-            "problem": "",
-        }

@@ -15,7 +15,7 @@ from federation.peers import Directory, TrustSnapshot
 from federation.trust_sync import TrustSettings, TrustSync
 from node.anchor import AnchorFolder, anchor_app, anchor_jwks, enroll, enrolment_request, init_anchor, revoke
 from node.connectors.statements import HttpStatementSource
-from node.web.federation import RenewedConfiguration, add_entity_configuration
+from node.web.federation import RenewedDocument, add_entity_configuration
 from tests.federation.trust_doubles import MemoryTrustStore
 from tests.support.clock import NOON, FixedClock
 from trust.entity import WELL_KNOWN, build_entity_configuration, read_statement, statement_digest
@@ -193,7 +193,7 @@ async def test_a_trust_list_is_built_over_the_wire(
             authority_hints=[anchor.url],
         )
 
-    configuration = RenewedConfiguration(build, anchor.clock)
+    configuration = RenewedDocument(build, anchor.clock)
     app = web.Application()
     add_entity_configuration(app, configuration)
     await anchor.serve(app, int(node.rpartition(":")[2]))
@@ -226,7 +226,7 @@ async def test_a_trust_list_is_built_over_the_wire(
 def test_an_own_configuration_is_signed_anew_each_hour_and_when_told() -> None:
     clock = FixedClock()
     count = iter(range(10))
-    configuration = RenewedConfiguration(lambda _: str(next(count)), clock)
+    configuration = RenewedDocument(lambda _: str(next(count)), clock)
     seen = [configuration(), configuration()]
     clock.advance(hours=1)
     seen.append(configuration())
