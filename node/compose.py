@@ -7,11 +7,11 @@ closed in reverse when the context ends. No part looks another one up: each is g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -43,7 +43,7 @@ from node.health import Health
 from node.key_steering import KeySteering, key_steering
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
-from node.own_documents import entity_configuration, historical_keys
+from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
 from node.steering import Steering, read_access, read_dialect
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
@@ -52,13 +52,12 @@ from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
 from node.web.app import make_public_app
-from node.web.federation import RenewedDocument
+from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
 from trust.keys import keys_from_jwks
 
 __all__ = ["Node", "compose"]
 
 
-KEYS_EVERY_S = 60.0
 EXPIRED_EVERY_S = 600.0
 
 
@@ -109,7 +108,6 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         asker = Asker(parts, transport, refresh_trust=trust_sync.follow_key)
         answerer = _answerer(parts, registry, trust_sync)
         peer_server = _peer_server(ground, answerer)
-        configuration, former_keys = _own_documents(ground)
         steering = _steering(ground, parts, trust_sync)
         keys = key_steering(config, ground.database, ground.keystore, clock)
         lease_s = LEASE_S + config.limits.deadline_s
@@ -120,14 +118,12 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             metrics=ground.metrics,
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, *rows),
-            public=make_public_app(
-                config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored
-            ),
+            public=_public(ground, trust_sync),
             operations=make_operations_app(ground.health, ground.metrics.render),
             asker=asker,
             trust_sync=trust_sync,
-            background=_background(ground, trust_sync, peer_server, *rows),
-            handlers=steering.handlers(),
+            background=_background(ground, trust_sync, peer_server, keys, *rows),
+            handlers={**steering.handlers(), **keys.handlers()},
             audit_rows=AuditRows(ground.database, clock),
         )
 
@@ -224,13 +220,15 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     )
 
 
-def _own_documents(ground: Ground) -> tuple[RenewedDocument, RenewedDocument]:
-    """The entity configuration and the historical keys, each signed anew as soon as a key changes."""
+def _public(ground: Ground, trust_sync: TrustSync) -> web.Application:
+    """The public listener. What this node signs about itself is signed anew as soon as a key changes."""
     config, keystore, clock = ground.config, ground.keystore, ground.clock
-    return (
-        RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision),
-        RenewedDocument(historical_keys(config, keystore), clock, revision=keystore.revision),
-    )
+    configuration = RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision)
+    former = RenewedDocument(historical_keys(config, keystore), clock, revision=keystore.revision)
+    app = make_public_app(config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored)
+    path = urlsplit(config.node.entity_id).path + HISTORICAL_KEYS_PATH
+    add_document(app, path, former, media=JWK_SET_MEDIA)
+    return app
 
 
 def _platform(
@@ -278,6 +276,7 @@ def _background(
     ground: Ground,
     trust_sync: TrustSync,
     peer_server: PeerServer,
+    keys: KeySteering,
     idempotency: IdempotencyRows,
     replays: ReplayRows,
 ) -> Background:
@@ -286,7 +285,7 @@ def _background(
         [
             ("trust", lambda: follow_trust(trust_sync, refresh_s)),
             ("readiness", lambda: follow_readiness(lambda: health.is_ready, peer_server.set_serving)),
-            ("keys", lambda: repeat(ground.keystore.reload, every_s=KEYS_EVERY_S, name="keys")),
+            ("keys", lambda: repeat(keys.advance, every_s=ground.config.keys.poll_s, name="keys")),
             (
                 "idempotency",
                 lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),

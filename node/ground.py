@@ -12,7 +12,7 @@ from federation.ports import Clock
 from federation.rpc.limits import RpcLimits
 from node.config import Config
 from node.enrolled import EnrolmentFile
-from node.health import Health, KeyWatch, StoreWatch, trust_probe
+from node.health import Health, KeyWatch, StoreWatch, keys_probe, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
@@ -53,7 +53,8 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
-    health = Health([trust_probe(directory, clock), tls_probe(tls, clock), watch, key_watch])
+    keys = keys_probe(lambda: keystore.faults)
+    health = Health([trust_probe(directory, clock), tls_probe(tls, clock), keys, watch, key_watch])
     metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, tls.not_after)
     return Ground(config, clock, database, keystore, tls, directory, metrics, health)

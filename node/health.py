@@ -7,7 +7,7 @@ not make a node unready: the other three provinces still work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -15,7 +15,7 @@ from enum import Enum
 from federation.peers import Directory
 from federation.ports import Clock
 
-__all__ = ["Health", "KeyWatch", "Probe", "Reason", "Stage", "StoreWatch", "trust_probe"]
+__all__ = ["Health", "KeyWatch", "Probe", "Reason", "Stage", "StoreWatch", "keys_probe", "trust_probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,24 @@ def trust_probe(directory: Directory, clock: Clock) -> Probe:
         now = clock.now()
         if snapshot.peers and all(now >= peer.expires_at for peer in snapshot.peers.values()):
             return Reason("trust_expired", "所有信任链均已过期", "every trust chain has expired")
+        return None
+
+    return probe
+
+
+def keys_probe(faults: Callable[[], Mapping[str, str]]) -> Probe:
+    """Unready while a key that signs, or soon will, cannot be used by this process; another replica may.
+
+    `faults` are by key id. Meanwhile the key before it stands in, for as long as peers take it.
+    """
+
+    def probe() -> Reason | None:
+        for kid in faults():
+            return Reason(
+                "key_unusable",
+                f"密钥 {kid} 在本进程不可用，见 yrd keys list",
+                f"key {kid} cannot be used by this process: see yrd keys list",
+            )
         return None
 
     return probe

@@ -68,6 +68,10 @@ class KeySteering:
         """The commands by name."""
         return {"keys.list": self.list_keys, "keys.rotate": self.rotate, "keys.retire": self.retire}
 
+    async def advance(self) -> None:
+        """Follow what other replicas did, and write what has become due. Raises OwnStoreUnavailable."""
+        await self.keystore.advance(self.may_activate)
+
     async def list_keys(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Every key, by purpose and generation, as it is now."""
         await self.keystore.reload()
@@ -79,7 +83,7 @@ class KeySteering:
         `alg` is the one before's without. `publish_s` or `now`: when to use it; `force`: sooner than is safe.
         """
         purpose = _purpose(arguments)
-        await self.keystore.advance(self.may_activate)
+        await self.advance()
         old = self._active(purpose)
         alg = _algorithm(arguments, purpose, old)
         waits_for = _waits_for(purpose)
@@ -105,7 +109,7 @@ class KeySteering:
             raise CommandRefused(
                 "keys.reason", "须说明原因（至多 200 字）", f"say why, in at most {_MOST_REASON} characters"
             )
-        await self.keystore.advance(self.may_activate)
+        await self.advance()
         row = self._row(kid)
         successor = ""
         if row.state is KeyState.ACTIVE:
