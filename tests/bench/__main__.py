@@ -20,9 +20,11 @@ from aiohttp import web
 
 from simulators.population import Population
 from simulators.registry import make_registry
+from simulators.softhsm import SoftHsmMissingError
 from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
 from tests.bench.load import Outcome, closed_loop, open_loop
 from tests.bench.mix import padding, run_mix
+from tests.bench.pkcs11 import run_tokens
 from tests.bench.processes import Process, ended
 
 __all__ = ["main"]
@@ -185,6 +187,11 @@ async def _run(share: float) -> None:
             f"for each exchange ({held['disk'] / held['envelopes']:.2f} ×)"
         )
         await run_mix(frames, bare, share, _say)
+        _say("\nthe envelope key in a PKCS#11 token:")
+        try:
+            await run_tokens(folder / "tokens", origin, bodies, share, _say)
+        except SoftHsmMissingError as missing:
+            _say(str(missing))
 
 
 def main() -> None:

@@ -130,7 +130,7 @@ async def _compare(contenders: list[_Contender], bodies: list[bytes], share: flo
 
 
 async def run_tokens(folder: Path, origin: str, bodies: list[bytes], share: float, say: Say) -> None:
-    """Measure and say. `folder` is empty and `origin` the simulated registry. Raises SoftHsmMissingError."""
+    """Measure and say. `folder` is made; `origin` is the simulated registry. Raises SoftHsmMissingError."""
     softhsm = SoftHsm(folder / "softhsm")
     os.environ.update(softhsm.environment)
     token = softhsm.make_token("bench")
