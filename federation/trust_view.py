@@ -148,7 +148,7 @@ def chain_of(settings: TrustSettings, rows: Rows, anchor: Anchor, subject: str, 
 
 def _of_chain(chain: Chain, now: datetime) -> dict[str, str]:
     """What is to be said about a chain that holds or held."""
-    told = []
+    told = list(chain.node.problems)
     if now >= chain.node.expires_at:
         told.append(
             f"its trust chain expired at {chain.node.expires_at.isoformat()}, own clock {now.isoformat()}"
