@@ -38,6 +38,7 @@ from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
 from node.connectors.statements import HttpStatementSource
 from node.control import Caller, Handler
+from node.enrolled import read_enrolled
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.key_steering import KeySteering, key_steering
@@ -53,6 +54,7 @@ from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
 from node.web.app import make_public_app
 from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
+from trust.documents import MIRROR_PATH
 from trust.keys import keys_from_jwks
 
 __all__ = ["Node", "compose"]
@@ -164,7 +166,7 @@ def _trust_sync(ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
         allow_http_on_loopback=allow_http,
         refresh_s=config.trust.refresh_s,
         status_max_age_s=int(config.trust.status_max_age_s),
-        mirrors=config.trust.mirrors,
+        mirrors=_mirrors(config),
         skew_s=int(config.limits.skew_s),
     )
     return TrustSync(
@@ -175,6 +177,14 @@ def _trust_sync(ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
         clock=ground.clock,
         on_refresh=TrustLog(config.trust.status_max_age_s),
     )
+
+
+def _mirrors(config: Config) -> tuple[str, ...]:
+    """Where the anchor's documents are as well: what the operator names, and who was a member at enrolment."""
+    enrolled = read_enrolled(
+        config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
+    )
+    return (*config.trust.mirrors, *(member + MIRROR_PATH for member in enrolled.mirrors))
 
 
 def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Steering:

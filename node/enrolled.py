@@ -35,6 +35,8 @@ class Enrolled:
     tls_chain_pem: str
     tls_ca_pem: str
     anchor_jwks: Mapping[str, Any]
+    mirrors: tuple[str, ...] = ()
+    """The other members at enrolment, by entity id: each mirrors the anchor's documents."""
 
 
 class EnrolmentFile:
@@ -68,7 +70,7 @@ def read_enrolled(path: Path, *, entity_id: str, anchor: str) -> Enrolled:
     try:
         bundle = orjson.loads(path.read_bytes())
         texts = {name: bundle[name] for name in _TEXTS}
-        jwks = bundle["anchor_jwks"]
+        jwks, mirrors = bundle["anchor_jwks"], bundle.get("mirrors", [])
     except OSError as error:
         raise EnrolmentUnusable(
             f"没有 {path}：请由锚方执行 yrd anchor enroll",
@@ -78,11 +80,12 @@ def read_enrolled(path: Path, *, entity_id: str, anchor: str) -> Enrolled:
         raise EnrolmentUnusable(
             f"{path} 不是锚方给出的入网文件", f"{path} is not what `yrd anchor enroll` writes"
         ) from None
-    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(jwks, dict):
+    named = [*texts.values(), *(mirrors if isinstance(mirrors, list) else [None])]
+    if not all(isinstance(text, str) for text in named) or not isinstance(jwks, dict):
         raise EnrolmentUnusable(
             f"{path} 不是锚方给出的入网文件", f"{path} is not what `yrd anchor enroll` writes"
         )
-    enrolled = Enrolled(**texts, anchor_jwks=jwks)
+    enrolled = Enrolled(**texts, anchor_jwks=jwks, mirrors=tuple(mirrors))
     for name, wanted in (("entity_id", entity_id), ("anchor", anchor)):
         found = getattr(enrolled, name)
         if found != wanted:
