@@ -14,7 +14,7 @@ from node.anchor.office import (
 )
 from node.anchor.overview import endings, member_in_full, pending_of
 from node.anchor.plain import plain_request
-from node.anchor.publishing import current_status, publish, update, write_out
+from node.anchor.publishing import current_status, keep_status, publish, update, write_out
 from node.anchor.rotation import finish, rotate_ca, rotate_root, rotate_status
 from node.anchor.server import anchor_app
 from node.anchor.tls import issue_from_file
@@ -36,6 +36,7 @@ __all__ = [
     "finish",
     "init_anchor",
     "issue_from_file",
+    "keep_status",
     "list_members",
     "member_in_full",
     "pending_of",

@@ -6,11 +6,15 @@ below a folder; `current_status` is what the status key says every minute.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
+from federation.ports import Clock
 from node.anchor.changing import active_key, finish_changes
 from node.anchor.enrolment import with_current_policy
 from node.anchor.files import replace_file
@@ -36,7 +40,9 @@ from trust.entity import STATEMENT_LIFE_S, WELL_KNOWN
 from trust.errors import TrustError
 from trust.status import Revocation, build_status
 
-__all__ = ["current_status", "publish", "update", "write_out"]
+__all__ = ["current_status", "keep_status", "publish", "update", "write_out"]
+
+_log = structlog.get_logger("yrd.anchor")
 
 
 def publish(
@@ -166,3 +172,17 @@ def _check_apart(directory: Path, out: Path) -> None:
     own, shown = directory.resolve(), out.resolve()
     if own == shown or own in shown.parents or shown in own.parents:
         raise AnchorRefused(f"{out} and the anchor's folder lie in each other: its keys would be shown")
+
+
+async def keep_status(folder: AnchorFolder, out: Path, clock: Clock, *, every_s: float) -> None:
+    """Lay `out` out anew every `every_s` until cancelled or told to stop by a signal to the process.
+
+    Raises AnchorRefused when the first time fails; later ones are logged and tried again.
+    """
+    write_out(folder, out, now=clock.now())
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            write_out(folder, out, now=clock.now())
+        except (AnchorRefused, OSError) as error:
+            _log.error("anchor.status_not_signed", reason=str(error))

@@ -1,43 +1,43 @@
-"""The anchor's commands: it says who belongs. Its folder is `node.anchor.folder`'s."""
+"""The anchor's commands: it says who belongs. Its folder is `node.anchor.folder`'s.
+
+What the root key signs asks for it: it lies in the folder's ``keys/``, or where ``--root-key`` says, on a
+medium that is brought for the ceremony and taken away again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import contextlib
+import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 import orjson
 
-from node.cli.say import Failed, say, write_new
+from node.cli.anchor_folder import (
+    PUBLIC_FILE,
+    dir_option,
+    out_file_option,
+    refusals_told,
+    root_key_option,
+    write_json,
+    write_public,
+)
+from node.cli.anchor_keys import issue, rotate
+from node.cli.anchor_sight import list_command, show
+from node.cli.say import Failed, say
+
+if TYPE_CHECKING:
+    from node.anchor import AnchorFolder
 
 __all__ = ["PUBLIC_FILE", "anchor"]
 
-PUBLIC_FILE = "anchor.public.json"
-"""What nodes are given: the anchor's entity id and its public root keys."""
-
 _PURPOSES = {"federation": "联邦密钥", "tls": "TLS 密钥"}
-
-_dir_option = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="锚的目录 / The anchor's folder",
-)
-
-
-@contextmanager
-def _refusals_told() -> Iterator[None]:
-    from node.anchor import AnchorRefused
-
-    try:
-        yield
-    except AnchorRefused as error:
-        raise Failed("锚方未予办理", str(error)) from None
+_WARN_WITHIN = timedelta(days=14)
+_MOST_SHOWN = 20
 
 
 @click.group()
@@ -48,135 +48,297 @@ def anchor() -> None:
     """
 
 
+for _command in (issue, rotate, list_command, show):
+    anchor.add_command(_command)
+
+
 @anchor.command()
-@_dir_option
+@dir_option
 @click.option("--entity-id", required=True, help="锚的公开 URL / The anchor's public URL")
 @click.option("--name", default="长三角一网通办联邦锚", show_default=True, help="名称 / Name")
 @click.option(
     "--allow-http-on-loopback", is_flag=True, help="本机试用可用 http / Plain HTTP on loopback, to try"
 )
-def init(directory: Path, entity_id: str, name: str, allow_http_on_loopback: bool) -> None:
+@click.option("--superior", default="", help="上级锚；建省级机构时用 / The anchor above: makes an authority")
+@click.option(
+    "--entity-type",
+    "entity_types",
+    multiple=True,
+    default=("openid_provider", "openid_relying_party"),
+    show_default=True,
+    help="机构之下可有的实体类型 / What entities below an authority may be",
+)
+@root_key_option
+def init(
+    directory: Path,
+    entity_id: str,
+    name: str,
+    allow_http_on_loopback: bool,
+    superior: str,
+    entity_types: tuple[str, ...],
+    root_key: Path | None,
+) -> None:
     """成立：生成密钥、签名与公开文件。
 
-    Begin: make the root, status and CA keys (0600), sign the configuration, write the public file.
+    Begin: make the root, status and CA keys (0600), sign the configuration, write the public file. With
+    --superior make a province's authority instead, for its cities: it has neither a CA nor a status.
     """
-    from node.anchor import anchor_jwks, init_anchor
+    from node.anchor import init_anchor
 
-    with _refusals_told():
+    with refusals_told():
         init_anchor(
             directory,
             entity_id,
             name=name,
             now=datetime.now(UTC),
             allow_http_on_loopback=allow_http_on_loopback,
+            superior=superior,
+            entity_types=entity_types if superior else (),
+            root_path=root_key,
         )
-        public = {"entity_id": entity_id, "jwks": anchor_jwks(directory)}
-    write_new(directory / PUBLIC_FILE, orjson.dumps(public, option=orjson.OPT_INDENT_2) + b"\n")
-    say(f"锚已成立：{directory}", "the anchor is there; its keys are in keys/, keep federation.pem offline")
-    say(
-        f"下一步：把 {directory / PUBLIC_FILE} 交给各节点，并运行 yrd anchor serve",
-        f"next: give {PUBLIC_FILE} to the nodes, and run yrd anchor serve",
-    )
+    write_public(directory)
+    where = root_key or directory / "keys" / "federation.pem"
+    say(f"锚已成立：{directory}，根密钥 {where}", "the anchor is there; keep its root key offline")
+    if superior:
+        say(
+            f"下一步：yrd anchor request --dir {directory} --out FILE，交给上级",
+            f"next: yrd anchor request, for {superior} to enrol",
+        )
+    else:
+        say(
+            f"下一步：把 {directory / PUBLIC_FILE} 交给各节点，并运行 yrd anchor serve",
+            f"next: give {PUBLIC_FILE} to the nodes, and run yrd anchor serve",
+        )
 
 
 @anchor.command()
-@_dir_option
+@dir_option
+@out_file_option
+def request(directory: Path, out: Path) -> None:
+    """省级机构的入网申请 / An authority's request to its superior."""
+    from node.anchor import authority_request
+
+    with refusals_told():
+        wanted = authority_request(directory)
+    write_json(out, wanted)
+    for key in wanted["federation_jwks"]["keys"]:
+        say(f"{_PURPOSES['federation']} {key['kid']}", "federation key, for the superior to compare")
+    say(f"申请已写入 {out}", "written; the superior enrols it with yrd anchor enroll")
+
+
+@anchor.command()
+@dir_option
 @click.argument("request", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="输出 / Where to")
 @click.option("--days", default=90, show_default=True, help="TLS 证书天数 / Life of the TLS certificate")
 @click.option(
+    "--permit",
+    "permitted",
+    multiple=True,
+    help="机构之下可用的主机名，如 .zj.example.cn / Hosts below an authority",
+)
+@click.option(
     "--only-show", is_flag=True, help="只显示密钥编号，不接纳 / Only show the key ids, take nobody in"
 )
-def enroll(directory: Path, request: Path, out: Path | None, days: int, only_show: bool) -> None:
-    """接纳 REQUEST（enrolment.json）里的节点。
+@root_key_option
+def enroll(
+    directory: Path,
+    request: Path,
+    out: Path | None,
+    days: int,
+    permitted: tuple[str, ...],
+    only_show: bool,
+    root_key: Path | None,
+) -> None:
+    """接纳 REQUEST（enrolment.json）里的节点或机构；需要根密钥。
 
-    Take the node of an enrolment request in, or renew it. Compare its key ids with its operator first:
-    --only-show prints them.
+    Take the node, authority or city of an enrolment request in, or renew it. Compare its key ids with its
+    operator first: --only-show prints them. It needs the root key, and for a node the CA's.
     """
-    from node.anchor import AnchorFolder, read_enrolment
-    from node.anchor import enroll as enroll_node
+    from node.anchor import enroll as enroll_entity
+    from node.anchor import read_request
 
     if out is None and not only_show:
         raise click.UsageError("--out")
-
     try:
         wanted = orjson.loads(request.read_bytes())
     except ValueError:
         raise Failed(f"{request} 不是 JSON", f"{request} is not JSON") from None
-    with _refusals_told():
-        loopback = AnchorFolder(directory).facts().allow_http_on_loopback
-        key_ids = read_enrolment(wanted, allow_http_on_loopback=loopback).key_ids
+    with refusals_told():
+        key_ids = read_request(directory, wanted).key_ids
     for purpose, kids in key_ids.items():
         for kid in kids:
             say(f"{_PURPOSES[purpose]} {kid}", f"{purpose} key, to compare with its operator")
     if out is None or only_show:
         return
-    with _refusals_told():
-        bundle = enroll_node(directory, wanted, now=datetime.now(UTC), days=days)
-    out.write_bytes(orjson.dumps(bundle, option=orjson.OPT_INDENT_2) + b"\n")
-    say(f"已接纳 {bundle['entity_id']}，写入 {out}", f"enrolled; give {out.name} to the node's operator")
+    with refusals_told():
+        bundle = enroll_entity(
+            directory, wanted, now=datetime.now(UTC), days=days, permitted=permitted, root_path=root_key
+        )
+    write_json(out, bundle)
+    say(f"已接纳 {bundle['entity_id']}，写入 {out}", f"enrolled; give {out.name} to its operator")
 
 
 @anchor.command()
-@_dir_option
+@dir_option
 @click.argument("entity_id")
 @click.option("--reason", required=True, help="原因 / Why")
 def revoke(directory: Path, entity_id: str, reason: str) -> None:
-    """撤销 ENTITY_ID / Take the anchor's word back; nodes know within a minute."""
+    """撤销 ENTITY_ID / Take the anchor's word back; nodes know within a minute. Needs no root key."""
     from node.anchor import revoke as revoke_member
 
-    with _refusals_told():
+    with refusals_told():
         revoke_member(directory, entity_id, reason, now=datetime.now(UTC))
     say(f"已撤销 {entity_id}", f"{entity_id} is revoked")
 
 
 @anchor.command()
-@_dir_option
-def publish(directory: Path) -> None:
-    """重签全部声明 / Sign every statement anew, ahead of time; needs the root key."""
+@dir_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="另写入可由任意网站服务器提供的目录 / Also lay out a folder for any web server",
+)
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 366), help="天数 / Signed for")
+@root_key_option
+def publish(directory: Path, out: Path | None, days: int, root_key: Path | None) -> None:
+    """预先重签全部声明；需要根密钥。
+
+    Sign every statement anew, ahead of time; needs the root key. New federation keys that members have
+    published are taken over. --out lays out all plain files for any web server; then keep `yrd anchor status`
+    running for the status.
+    """
+    from node.anchor import AnchorFolder, pending_of, write_out
     from node.anchor import publish as sign_all
 
-    with _refusals_told():
-        count = sign_all(directory, now=datetime.now(UTC))
+    now, folder = datetime.now(UTC), AnchorFolder(directory)
+    with refusals_told():
+        folder.facts()
+        taking_over = [member for member in folder.members().values() if pending_of(folder, member, now)]
+        count = sign_all(directory, now=now, life_s=days * 86400, root_path=root_key)
+        paths = write_out(folder, out, now=now) if out else []
+    write_public(directory)
+    for member in taking_over:
+        say(f"{member.name} 的新联邦密钥已生效", f"new federation keys of {member.entity_id}")
     say(f"已签 {count} 份声明", f"{count} statements signed")
+    if out:
+        say(f"{len(paths)} 个文件已写入 {out}", f"serve it at {folder.facts().entity_id}")
+    _say_endings(folder, now)
 
 
-@anchor.command("list")
-@_dir_option
-def list_command(directory: Path) -> None:
-    """成员 / The members."""
-    from node.anchor import AnchorFolder, list_members
+def _say_endings(folder: AnchorFolder, now: datetime) -> None:
+    """What ends first, and loudly what ends soon."""
+    from node.anchor import endings
 
-    with _refusals_told():
-        AnchorFolder(directory).facts()
-        members = list_members(directory)
-    for member in members:
-        state = f"已撤销 revoked ({member.reason})" if member.is_revoked else "成员 member"
-        ends = datetime.fromtimestamp(member.tls_not_after, UTC).date()
-        click.echo(f"{member.province}  {member.entity_id}  {member.grpc_endpoint}  TLS→{ends}  {state}")
-    if not members:
-        say("还没有成员", "no members yet")
+    found = endings(folder)
+    soon = [ending for ending in found if ending.at - now < _WARN_WITHIN]
+    for ending in (soon or found[:1])[:_MOST_SHOWN]:
+        mark = "注意 " if ending in soon else ""
+        say(f"{mark}{ending.zh}：{ending.at:%Y-%m-%d %H:%M}Z", f"{ending.en} ends then: {ending.remedy}")
 
 
 @anchor.command()
-@_dir_option
+@dir_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="目录 / The folder"
+)
+@click.option("--once", is_flag=True, help="只签一次 / Sign once and end")
+@click.option("--every", "every_s", default=60, show_default=True, type=click.IntRange(1, 600), help="秒 / s")
+def status(directory: Path, out: Path, once: bool, every_s: int) -> None:
+    """持续签发状态到 publish --out 的目录；只需状态密钥。
+
+    Sign the status into a published folder every minute, with the status key alone, and lay out there what
+    commands have changed since: a revocation takes effect so. The root key may be away.
+    """
+    from node.anchor import AnchorFolder
+    from node.logs import configure_logs
+
+    folder = AnchorFolder(directory)
+    if once:
+        from node.anchor import write_out
+
+        with refusals_told():
+            folder.facts()
+            write_out(folder, out, now=datetime.now(UTC))
+        say(f"状态已写入 {out}", "the status is signed")
+        return
+    configure_logs("info")
+    with refusals_told():
+        folder.facts()
+        asyncio.run(_keep_status(folder, out, every_s))
+
+
+async def _keep_status(folder: AnchorFolder, out: Path, every_s: int) -> None:
+    """Until SIGTERM or Ctrl-C."""
+    from node.anchor import keep_status
+    from node.clock import SystemClock
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await keep_status(folder, out, SystemClock(), every_s=every_s)
+
+
+@anchor.command()
+@dir_option
+@click.argument("entity_id")
+@click.option(
+    "--configuration",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="该成员的实体声明文件 / The file that the member serves as its configuration",
+)
+@root_key_option
+def update(directory: Path, entity_id: str, configuration: Path | None, root_key: Path | None) -> None:
+    """采用成员新公布的联邦密钥并重签其声明；需要根密钥。
+
+    Take over the federation keys that ENTITY_ID has published, signed with one that the anchor vouches for,
+    and sign its statement anew. `yrd anchor serve` sees new keys by itself; --configuration shows them.
+    """
+    from node.anchor import update as update_member
+
+    token = configuration.read_text("utf-8").strip() if configuration else ""
+    with refusals_told():
+        member = update_member(
+            directory, entity_id, now=datetime.now(UTC), configuration=token, root_path=root_key
+        )
+    for key in member.federation_jwks["keys"]:
+        say(f"联邦密钥 {key['kid']}", "federation key")
+    say(f"{member.name} 的声明已重签", f"the statement about {entity_id} is signed anew")
+
+
+@anchor.command()
+@dir_option
 @click.option("--listen", default="", help="监听 host:port，默认取自 entity id / Default: from the entity id")
 def serve(directory: Path, listen: str) -> None:
     """提供锚的声明，直到收到停止信号。
 
-    Serve the anchor's statements and status until told to stop.
+    Serve the anchor's statements and status until told to stop. The status key is enough; with the CA's key
+    nodes renew their TLS certificates, with the root key statements are renewed and resolve answers.
     """
-    from node.anchor import AnchorFolder, anchor_app
-    from node.clock import SystemClock
-    from node.lifecycle import serve_app
+    from node.anchor import AnchorFolder
     from node.logs import configure_logs
 
     configure_logs("info")
-    with _refusals_told():
+    with refusals_told():
         facts = AnchorFolder(directory).facts()
-        app = anchor_app(directory, SystemClock())
-    host, port = _address(listen, facts.entity_id)
-    asyncio.run(serve_app(app, host, port, name="anchor"))
+        host, port = _address(listen, facts.entity_id)
+        asyncio.run(_serve(directory, host, port, facts.allow_http_on_loopback))
+
+
+async def _serve(directory: Path, host: str, port: int, allow_http_on_loopback: bool) -> None:
+    import aiohttp
+
+    from node.anchor import anchor_app
+    from node.clock import SystemClock
+    from node.connectors.statements import HttpStatementSource
+    from node.lifecycle import serve_app
+
+    async with aiohttp.ClientSession() as http:
+        source = HttpStatementSource(http, allow_http_on_loopback=allow_http_on_loopback)
+        app = anchor_app(directory, SystemClock(), source=source)
+        await serve_app(app, host, port, name="anchor")
 
 
 def _address(listen: str, entity_id: str) -> tuple[str, int]:
