@@ -117,9 +117,12 @@ class TlsRenewal:
 
     @property
     def is_due(self) -> bool:
-        """Whether the chain that is shown is old, or issued by a CA that is not trusted any more."""
+        """Whether the chain that is shown is old or by a CA that is not trusted any more, or a new key waits for its
+        own: an operator rotated it, or an attempt was cut off.
+        """
         shown = self._ring.shown
-        return self._clock.now() >= renew_at(shown.row, self._who.entity_id) or not shown.is_trusted
+        is_old = self._clock.now() >= renew_at(shown.row, self._who.entity_id)
+        return is_old or not shown.is_trusted or self._waiting() is not None
 
     async def renew_once(self) -> bool:
         """Renew when it is due and nobody else is at it; whether there is a new chain.
@@ -176,14 +179,11 @@ class TlsRenewal:
 
     async def _next_key(self) -> str:  # 1
         await self._keystore.reload()
-        waiting = [
-            row.kid
-            for row in self._keystore.describe()
-            if row.purpose == Purpose.TLS and row.state is KeyState.PUBLISHED
-        ]
-        if waiting:
-            return waiting[-1]
-        return (await self._keystore.generate(Purpose.TLS, activate=False)).kid
+        return self._waiting() or (await self._keystore.generate(Purpose.TLS, activate=False)).kid
+
+    def _waiting(self) -> str | None:
+        keys = [row for row in self._keystore.describe() if row.purpose == Purpose.TLS]
+        return next((row.kid for row in reversed(keys) if row.state is KeyState.PUBLISHED), None)
 
     async def _fetch(self, kid: str) -> TlsRow:
         who, now = self._who, self._clock.now()

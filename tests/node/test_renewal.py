@@ -1,0 +1,200 @@
+"""Renewing the TLS certificate: when, by whom, and what is refused of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from federation.errors import OwnStoreUnavailable
+from node.connectors.renewal import RenewalRefused
+from node.keystore import Purpose
+from node.renewal import RenewalFailed, renew_at, tls_probe, tls_warning
+from node.store.database import open_database
+from node.store.keys import KeyState
+from node.store.tls import TlsRow
+from tests.node.tls_doubles import ENTITY, OTHER, Authority, Replica, World, make_world
+from tests.support.clock import NOON
+from trust.keys import SigningKey
+
+DUE_DAYS = 65
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    yield await make_world(database, tmp_path)
+    await database.close()
+
+
+@pytest.fixture
+async def replica(world: World) -> Replica:
+    return await world.replica()
+
+
+def tls_states(replica: Replica) -> list[KeyState]:
+    return [row.state for row in replica.keystore.describe() if row.purpose == Purpose.TLS]
+
+
+async def test_nothing_is_asked_before_two_thirds_of_its_life(world: World, replica: Replica) -> None:
+    world.clock.advance(days=59)
+    assert not await replica.renewal.renew_once()
+    assert world.desk.asked == 0
+
+
+async def test_at_two_thirds_there_is_a_new_key_and_the_old_one_makes_way(
+    world: World, replica: Replica
+) -> None:
+    before = replica.ring.material()
+    world.clock.advance(days=DUE_DAYS)
+    assert await replica.renewal.renew_once()
+    after = replica.ring.material()
+    assert after.key_pem != before.key_pem
+    assert replica.ring.not_after() == world.clock.now() + timedelta(days=90)
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+    assert replica.outcomes == ["renewed"]
+    assert not await replica.renewal.renew_once()
+    world.clock.advance(hours=2)
+    assert tls_states(replica) == [KeyState.RETIRED, KeyState.ACTIVE]
+    assert replica.ring.material() == after
+
+
+def test_each_entity_has_a_share_of_its_own() -> None:
+    row = TlsRow("kid", "", "", NOON, NOON + timedelta(days=90), NOON)
+    due = [renew_at(row, f"https://node{number}.example") for number in range(50)]
+    earliest = row.not_before + timedelta(days=60)
+    assert len(set(due)) == 50
+    assert all(earliest <= at <= earliest + timedelta(days=90) / 24 for at in due)
+
+
+async def test_an_anchor_that_is_away_is_asked_again_ever_more_slowly(world: World, replica: Replica) -> None:
+    before = replica.ring.material()
+    world.clock.advance(days=DUE_DAYS)
+    world.desk.fault = RenewalRefused("away")
+    for _ in range(40):
+        await replica.renewal.renew_once()
+        world.clock.advance(seconds=30)
+    assert 3 <= world.desk.asked <= 5
+    assert replica.ring.material() == before
+    assert tls_states(replica) == [KeyState.ACTIVE, KeyState.PUBLISHED]
+    world.desk.fault = None
+    world.clock.advance(hours=1)
+    assert await replica.renewal.renew_once()
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+    assert replica.outcomes.count("renewed") == 1
+
+
+async def test_an_operator_is_told_that_the_anchor_is_away(world: World, replica: Replica) -> None:
+    world.desk.fault = RenewalRefused("https://anchor.example cannot be reached")
+    with pytest.raises(RenewalFailed, match="cannot be reached; the one before is good until") as failed:
+        await replica.renewal.renew_now()
+    assert "未能更新" in failed.value.zh
+    world.desk.fault = None
+    assert await replica.renewal.renew_now() > world.clock.now()
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+
+
+async def test_of_two_replicas_one_renews_and_the_other_follows(world: World, replica: Replica) -> None:
+    other = await world.replica()
+    world.clock.advance(days=DUE_DAYS)
+    done = await asyncio.gather(replica.renewal.renew_once(), other.renewal.renew_once())
+    assert sorted(done) == [False, True]
+    assert world.desk.asked == 1
+    for one in (replica, other):
+        await one.look()
+    assert replica.ring.material() == other.ring.material()
+    assert not any([await replica.renewal.renew_once(), await other.renewal.renew_once()])
+    assert tls_states(other) == [KeyState.PASSIVE, KeyState.ACTIVE]
+
+
+async def test_two_at_once_by_hand_lose_nothing(world: World, replica: Replica) -> None:
+    other = await world.replica()
+    await asyncio.gather(replica.renewal.renew_now(), other.renewal.renew_now())
+    for one in (replica, other):
+        await one.look()
+    assert replica.ring.material() == other.ring.material()
+
+
+async def test_a_key_that_an_operator_rotated_is_renewed_without_waiting(
+    world: World, replica: Replica
+) -> None:
+    new = await replica.keystore.generate(Purpose.TLS, activate=False)
+    assert replica.renewal.is_due
+    assert await replica.renewal.renew_once()
+    assert replica.ring.shown.row.kid == new.kid
+
+
+async def test_a_chain_whose_ca_is_not_named_any_more_is_renewed_at_once(
+    world: World, replica: Replica
+) -> None:
+    following = Authority("next")
+    replica.trust(following)
+    await replica.ring.refresh()
+    assert (told := tls_warning(replica.ring, world.clock)()) is not None
+    assert told.code == "tls_untrusted"
+    world.desk.authority = following
+    assert await replica.renewal.renew_once()
+    assert replica.ring.shown.is_trusted
+
+
+@pytest.mark.parametrize("lie", ["ca", "entity", "key", "expired", "future", "self-made", "text", "empty"])
+async def test_an_answer_that_is_not_what_was_asked_for_changes_nothing(
+    world: World, replica: Replica, lie: str
+) -> None:
+    before, now = replica.ring.material(), world.clock.now()
+    waiting = (await replica.keystore.generate(Purpose.TLS, activate=False)).kid
+    key = replica.keystore.tls_key(waiting)
+    stranger = Authority("stranger")
+    world.desk.answer = {
+        "ca": stranger.chain(key, now),
+        "entity": world.authority.chain(key, now, entity_id=OTHER),
+        "key": world.authority.chain(SigningKey.generate(), now),
+        "expired": world.authority.chain(key, now - timedelta(days=100)),
+        "future": world.authority.chain(key, now + timedelta(days=1)),
+        "self-made": stranger.chain(key, now) + world.authority.pem.decode(),
+        "text": "not PEM",
+        "empty": "\n",
+    }[lie]
+    with pytest.raises(RenewalFailed):
+        await replica.renewal.renew_now()
+    await replica.look()
+    assert replica.ring.material() == before
+    assert tls_states(replica) == [KeyState.ACTIVE, KeyState.PUBLISHED]
+
+
+async def test_the_request_is_signed_with_a_key_that_the_anchor_knows(world: World, replica: Replica) -> None:
+    world.desk.keys = {ENTITY: {}}
+    with pytest.raises(RenewalFailed, match="not one of the issuer's"):
+        await replica.renewal.renew_now()
+    world.desk.keys = {}
+    with pytest.raises(RenewalFailed, match="not by a member in good standing"):
+        await replica.renewal.renew_now()
+
+
+async def test_a_store_that_is_away_is_told_as_that(world: World, replica: Replica) -> None:
+    (world.folder / "node.db").rename(world.folder / "gone.db")
+    (world.folder / "node.db").mkdir()
+    await world.database.engine.dispose()
+    with pytest.raises(OwnStoreUnavailable):
+        await replica.renewal.renew_now()
+    assert replica.outcomes == ["failed"]
+
+
+async def test_it_warns_when_a_renewal_is_overdue_and_is_unready_when_it_has_expired(
+    world: World, replica: Replica
+) -> None:
+    warning, probe = tls_warning(replica.ring, world.clock), tls_probe(replica.ring, world.clock)
+    world.clock.advance(days=66)
+    assert warning() is None
+    world.clock.advance(days=2)
+    assert (told := warning()) is not None
+    assert told.code == "tls_ends"
+    assert probe() is None
+    world.clock.advance(days=23)
+    assert (told := probe()) is not None
+    assert told.code == "tls_expired"
+    await replica.renewal.renew_now()
+    assert (warning(), probe()) == (None, None)
