@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from federation.peers import Peer
+from federation.statements import StoredStatement
 from mapping.translate import load_dialect
 from node.config import read_config
+from node.store.database import open_database
+from node.store.trust import TrustRows
 from simulators.founding import access_toml
 from simulators.layout import PLATFORM
 from simulators.population import Population
@@ -82,6 +85,11 @@ class Delta:
         """What nodes and verifiers are given of it."""
         return self.anchor / "anchor.public.json"
 
+    @property
+    def anchor_id(self) -> str:
+        """Its entity id."""
+        return read_config(self.configs[SHANGHAI]).trust.anchor
+
     def entity(self, province: str) -> str:
         """The entity id of a province's node."""
         return read_config(self.configs[province]).node.entity_id
@@ -102,8 +110,8 @@ class Delta:
             by_province = dict(zip(self.configs, nodes, strict=True))
             delta = RunningDelta(self, by_province, relays, anchor)
             await delta.refresh()
-            for province, node in by_province.items():
-                delta.tokens[province] = await node.token(PLATFORM)
+            for province in by_province:
+                await delta.open_platform(province)
             yield delta
 
 
@@ -115,16 +123,26 @@ class RunningDelta:
     nodes: Mapping[str, RunningNode]
     relays: Mapping[str, Relay]
     _anchor: AsyncExitStack
-    tokens: dict[str, str] = field(default_factory=dict)
+    _secrets: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     async def ask(self, pair: Pair) -> tuple[int, dict[str, Any]]:
         """A platform of the first province asks for the papers of a citizen of the second."""
         asking, answering = pair
         node = self.nodes[asking]
-        headers = {"Authorization": f"Bearer {self.tokens[asking]}"}
+        headers = {"Authorization": f"Bearer {self._tokens[asking]}"}
         url = f"{node.platform}/v1/certificates/query"
         async with node.http.post(url, json=_question(asking, answering), headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
+
+    async def open_platform(self, province: str) -> None:
+        """Make the province's platform a client of its node, and log it in."""
+        self._secrets[province] = await self.nodes[province].add_client(PLATFORM)
+        await self.log_in(province)
+
+    async def log_in(self, province: str) -> None:
+        """Have a province's platform take a new access token, for all that it asks from now on."""
+        self._tokens[province] = await self.nodes[province].log_in(PLATFORM, self._secrets[province])
 
     def load(self, pairs: Iterable[Pair] = ()) -> Load:
         """32 queries in flight over these pairs; all twelve without."""
@@ -137,6 +155,14 @@ class RunningDelta:
     def sequence(self, province: str) -> int:
         """The number of the trust status that a node goes by."""
         return self.nodes[province].node.asker.peers().sequence
+
+    async def trust_rows(self, province: str) -> Sequence[StoredStatement]:
+        """What a node has verified and stored of the federation."""
+        database = await asyncio.to_thread(open_database, read_config(self.delta.configs[province]).store.url)
+        try:
+            return await TrustRows(database).load_statements()
+        finally:
+            await database.close()
 
     async def refresh(self, *provinces: str) -> None:
         """Have these nodes fetch trust anew; all without."""

@@ -156,9 +156,16 @@ class RunningNode:
 
     async def token(self, client: str, *rights: str) -> str:
         """Add a client by command, with more options of `yrd client add`, and get it an access token."""
+        return await self.log_in(client, await self.add_client(client, *rights))
+
+    async def add_client(self, client: str, *rights: str) -> str:
+        """Add a client by command, with more options of `yrd client add`; its secret."""
         made = await command("client", "add", client, *rights, "--config", self.config_path, "--json")
-        secret = orjson.loads(made)["client_secret"]
         await self.refresh_clients()
+        return str(orjson.loads(made)["client_secret"])
+
+    async def log_in(self, client: str, secret: str) -> str:
+        """An access token for a client."""
         async with self.http.post(
             f"{self.platform}/oauth/token",
             data={"grant_type": "client_credentials"},
