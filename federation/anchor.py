@@ -23,6 +23,7 @@ from trust.keys import VerificationKey, keys_from_jwks
 from trust.rollover import RollOver, anchor_keys, read_roll_overs
 from trust.status import ANCHOR_TYPE, TrustStatus, verify_status
 from trust.tokens import read_token
+from trust.x509 import read_authorities
 
 __all__ = [
     "Anchor",
@@ -87,6 +88,8 @@ class Anchor:
     """Where single statements can be asked for, or empty: they are plain files too."""
     issued_at: datetime
     expires_at: datetime
+    tls_ca_pem: tuple[str, ...] = ()
+    """The CAs for mutual TLS, each in PEM: several while one follows the other, empty when it names none."""
 
 
 def rows_by_key(rows: Iterable[StoredStatement]) -> dict[Key, StoredStatement]:
@@ -141,6 +144,7 @@ def read_anchor(
         fetch_endpoint=fetch_endpoint,
         issued_at=statement.issued_at,
         expires_at=statement.expires_at,
+        tls_ca_pem=_authorities(metadata.get(ANCHOR_TYPE, {})),
     )
     return anchor, int(statement.issued_at.timestamp())
 
@@ -150,6 +154,10 @@ def _fetch_endpoint(federation: Mapping[str, object], anchor: str) -> str:
     if not isinstance(endpoint, str) or (endpoint and not endpoint.startswith(anchor + "/")):
         raise StatementRejected("the anchor's configuration names a fetch endpoint that is not its own")
     return endpoint
+
+
+def _authorities(own: Mapping[str, object]) -> tuple[str, ...]:
+    return read_authorities(own["tls_ca_pem"]) if "tls_ca_pem" in own else ()
 
 
 def read_status(

@@ -126,6 +126,7 @@ def build_view(
         revoked=MappingProxyType({one.sub: one.reason for one in status.revocations.values()}),
         own_expires_at=own.node.expires_at if own else None,
         own_warn_at=own.warn_at if own else None,
+        tls_ca_pem=anchor.tls_ca_pem,
     )
     return View(snapshot, MappingProxyType(problems))
 
