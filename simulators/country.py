@@ -20,13 +20,15 @@ import aiohttp
 import click
 
 from simulators.founding import enrol_hostile, found_country
-from simulators.layout import DEFAULT_BASE_PORT, Layout, Seat, first_port_in_use
+from simulators.layout import DEFAULT_BASE_PORT, SUITES, Layout, Seat, first_port_in_use
 from simulators.pairs import PairOutcome, ask_pairs, export_evidence, verify_evidence_files
 from simulators.people import Resident
 from simulators.platform_client import PlatformClient, PlatformRefusedError
 from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
 from simulators.processes import CommandFailedError, Household, run_command, yrd
 from simulators.walk import certificate_question, walk
+from trust.errors import AlgorithmUnavailable
+from trust.sm2 import require_sm2
 
 __all__ = ["demo"]
 
@@ -69,17 +71,35 @@ class DemoFailedError(click.ClickException):
 @click.option(
     "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="种子 / Seed of the population"
 )
-def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int) -> None:
+@click.option(
+    "--suite",
+    type=click.Choice(list(SUITES)),
+    default="es256",
+    show_default=True,
+    help="签名算法；sm2：浙江、安徽用 SM2 / What signs messages; sm2: two provinces of the four with SM2",
+)
+def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int, suite: str) -> None:
     """演示：四省联邦全部在本机，走一次跨省查询，再问遍十二对。
 
     The whole federation on this machine: walk one cross-province query, then ask all twelve pairs.
     """
-    layout = Layout(folder.absolute(), base_port)
+    layout = Layout(folder.absolute(), base_port, suite)
     country = Country(layout, Population(seed, residents))
+    _require_algorithms(layout)
     _require_free_ports(layout)
     _clear(layout.folder)
     held = asyncio.run(country.run(stay=not check))
     sys.exit(0 if held else 1)
+
+
+def _require_algorithms(layout: Layout) -> None:
+    if any(seat.envelope_algorithm == "SM2" for seat in layout.seats):
+        try:
+            require_sm2()
+        except AlgorithmUnavailable as error:
+            raise DemoFailedError(
+                f"本机没有 SM2，请用 --suite es256 / {error.detail}; take --suite es256"
+            ) from None
 
 
 def _require_free_ports(layout: Layout) -> None:

@@ -39,11 +39,22 @@ async def found_country(layout: Layout, tell: Tell) -> None:
     tell(
         "四省节点已建，各有密钥、配置和规则", "four nodes are made, with keys, configuration, rules: yrd init"
     )
+    tell(*_said_of_signing(layout))
     for seat in layout.seats:  # one after the other: the anchor's folder has one writer
         await _enrol(layout, seat)
     tell("锚已接纳各节点", "the anchor has enrolled them: yrd anchor enroll")
     await asyncio.gather(*(_make_client(seat) for seat in layout.seats))
     tell("各省平台有了客户端口令", "each platform has its client secret: yrd client add")
+
+
+def _said_of_signing(layout: Layout) -> tuple[str, str]:
+    """Which algorithm signs whose messages, in Chinese and English."""
+    by_algorithm: dict[str, list[Seat]] = {}
+    for seat in layout.seats:
+        by_algorithm.setdefault(seat.envelope_algorithm, []).append(seat)
+    zh = (f"{'、'.join(seat.name for seat in seats)} {name}" for name, seats in by_algorithm.items())
+    en = (f"{name} in {', '.join(seat.province for seat in seats)}" for name, seats in by_algorithm.items())
+    return f"报文签名：{'；'.join(zh)}", f"messages are signed with {'; '.join(en)}"
 
 
 async def enrol_hostile(layout: Layout) -> None:
@@ -64,7 +75,7 @@ async def _make_node(layout: Layout, seat: Seat) -> None:
     beside.mkdir(exist_ok=True)
     arguments = [
         "init", "--province", seat.province, "--dir", str(seat.folder), "--anchor", str(layout.anchor_public),
-        "--host", HOST, "--base-port", str(seat.base_port),
+        "--host", HOST, "--base-port", str(seat.base_port), "--envelope-algorithm", seat.envelope_algorithm,
     ]  # fmt: skip
     if seat.province in SHAPES:
         registry, access = beside / f"{seat.province}.registry.toml", beside / f"{seat.province}.access.toml"

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from simulators.divisions import PROVINCES, province_name
 
-__all__ = ["DEFAULT_BASE_PORT", "HOST", "HOSTILE_SLOT", "PLATFORM", "Layout", "Seat", "first_port_in_use"]
+__all__ = [
+    "DEFAULT_BASE_PORT",
+    "HOST",
+    "HOSTILE_SLOT",
+    "PLATFORM",
+    "SUITES",
+    "Layout",
+    "Seat",
+    "first_port_in_use",
+]
 
 HOST = "127.0.0.1"
 DEFAULT_BASE_PORT = 8300
@@ -17,6 +28,11 @@ PLATFORM = "demo-portal"
 """The client id of each province's platform at its own node."""
 HOSTILE_SLOT = 5
 """The hostile peer's ports are the tens after the four provinces': 8350 and on."""
+
+SUITES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"es256": {}, "sm2": {"330000": "SM2", "340000": "SM2"}}
+)
+"""What signs the messages of which province, where it is not ES256: in one federation each node has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +45,7 @@ class Seat:
     province: str
     folder: Path
     base_port: int
+    envelope_algorithm: str = "ES256"
 
     @property
     def name(self) -> str:
@@ -72,6 +89,7 @@ class Layout:
 
     folder: Path
     base_port: int = DEFAULT_BASE_PORT
+    suite: str = "es256"
 
     @property
     def anchor_folder(self) -> Path:
@@ -91,8 +109,14 @@ class Layout:
     @property
     def seats(self) -> tuple[Seat, ...]:
         """The four provinces' nodes."""
+        signing = SUITES[self.suite]
         return tuple(
-            Seat(province, self.folder / province, self.base_port + 10 * place)
+            Seat(
+                province,
+                self.folder / province,
+                self.base_port + 10 * place,
+                signing.get(province, "ES256"),
+            )
             for place, province in enumerate(PROVINCES, start=1)
         )
 
