@@ -4,7 +4,8 @@ The checks of a token (RFC 9068 §4, numbered as in the code):
  1. type ``at+jwt``, signed under one of this node's OpenID keys
  2. issuer is this authorization server, audience is this API
  3. not expired
-A token that passed is kept by its SHA-256 until it expires, so that the next request with it costs a look-up.
+A token that passed is kept by its SHA-256 until it expires, so that the next request with it costs a look-up;
+it counts for as long as the key that signed it does.
 Whether its client may still call is not in here: `ClientDirectory` knows.
 """
 
@@ -56,7 +57,7 @@ class AccessTokens:
         self._keys = keys
         self._clock = clock
         self._kept = kept
-        self._permits: OrderedDict[bytes, Permit] = OrderedDict()
+        self._permits: OrderedDict[bytes, tuple[str, Permit]] = OrderedDict()
         self.life_s = life_s
 
     def issue(self, client_id: str, scope: frozenset[str]) -> str:
@@ -77,30 +78,33 @@ class AccessTokens:
     def verify(self, token: str) -> Permit:
         """What the token permits. Raises OwnUnauthenticated, OwnTokenExpired; neither shows the token."""
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        permit = self._permits.get(digest)
-        if permit is None:
-            permit = self._checked(token)
-            self._keep(digest, permit)
+        verifiers = self._keys.verifiers()
+        kid, permit = self._permits.get(digest) or ("", None)
+        if permit is None or kid not in verifiers:
+            kid, permit = self._checked(token, verifiers)
+            self._keep(digest, kid, permit)
         if self._clock.now().timestamp() >= permit.expires_s:
             self._permits.pop(digest, None)
             raise _expired(permit.expires_s)
         return permit
 
-    def _checked(self, token: str) -> Permit:
+    def _checked(self, token: str, verifiers: Mapping[str, VerificationKey]) -> tuple[str, Permit]:
+        """The id of the key that signed, and what the token permits."""
         try:
             unverified = read_token(token, max_bytes=_MOST_BYTES)
-            claims = verify_token(unverified, keys=self._keys.verifiers(), typ=_TYPE).claims  # 1
+            signed = verify_token(unverified, keys=verifiers, typ=_TYPE)  # 1
         except TrustError:
             raise _not_ours("the token was not issued by this node") from None
+        claims = signed.claims
         if claims.get("iss") != self._issuer or claims.get("aud") != self._issuer:  # 2
             raise _not_ours("the token is for another service")
         client_id, scope, expires_s = claims.get("client_id"), claims.get("scope"), claims.get("exp")
         if not isinstance(client_id, str) or not isinstance(scope, str) or not isinstance(expires_s, int):
             raise _not_ours("the token is not complete")
-        return Permit(client_id, frozenset(scope.split()), float(expires_s))
+        return signed.kid, Permit(client_id, frozenset(scope.split()), float(expires_s))
 
-    def _keep(self, digest: bytes, permit: Permit) -> None:
-        self._permits[digest] = permit
+    def _keep(self, digest: bytes, kid: str, permit: Permit) -> None:
+        self._permits[digest] = kid, permit
         if len(self._permits) > self._kept:
             self._permits.popitem(last=False)
 

@@ -104,17 +104,17 @@ def rotate(
     if as_json:
         _print_json(plan)
         return
-    _say_plan(plan)
+    _say_plan(plan, read_config(config_path, check_files=False).node.entity_id)
 
 
-def _say_plan(plan: Mapping[str, Any]) -> None:
+def _say_plan(plan: Mapping[str, Any], entity_id: str) -> None:
     new, old = plan["new"], plan["old"]
     say(f"新的 {new['purpose']} 密钥 {new['kid']}（{new['alg']}）", "the new key is published")
     if plan["waits_for"] == "anchor":
         say(
-            f"  请锚认可：yrd anchor 更新本节点的声明；看到后再公布 {plan['publish_s']:g} 秒启用",
-            "have the anchor update this node's statement from its configuration; "
-            f"the key is used {plan['publish_s']:g} s after that was seen",
+            f"  请锚认可：yrd anchor update {entity_id}；看到后再公布 {plan['publish_s']:g} 秒启用",
+            f"have the anchor vouch for it with that command; the key is used {plan['publish_s']:g} s after that was"
+            " seen",
         )
     elif plan["waits_for"] == "x509":
         say(
