@@ -65,6 +65,12 @@ class TestToken:
             f'pin_file = "{self.pin_file}"\npurposes = [{named}]\n'
         )
 
+    @property
+    def init(self) -> tuple[str, ...]:
+        """The arguments of yrd init for a node that has its envelope key here."""
+        module, pin_file = str(self.module), str(self.pin_file)
+        return ("--pkcs11-module", module, "--pkcs11-token", self.label, "--pkcs11-pin-file", pin_file)
+
     def set_pin(self, pin: str) -> None:
         """Write another PIN into the file; the token keeps its own."""
         self.pin_file.write_text(pin + "\n", "utf-8")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -117,8 +118,11 @@ async def found(
     limits: str = "",
     registry_timeout_s: float = 3.0,
     asking_store: str = "sqlite:///node.db",
+    init: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Country:
-    """Make the anchor and both nodes; `limits` are lines of [limits] for both."""
+    """Make the anchor and both nodes; `limits` are lines of [limits] for both, `init` more arguments of yrd init by
+    province.
+    """
     anchor, _ = await make_anchor(folder / "anchor")
     base = free_ports(16)
     asking_port, answering_port, registry_port, relay_port = base, base + 6, base + 10, base + 15
@@ -128,11 +132,12 @@ async def found(
     registry.write_text(text.replace("timeout_s = 3.0", f"timeout_s = {registry_timeout_s}"), "utf-8")
     asking = await make_node(
         *(anchor, folder / ASKING, ASKING, "--store", asking_store),
-        *("--base-port", str(asking_port)),
+        *("--base-port", str(asking_port), *init.get(ASKING, ())),
     )
     answering = await make_node(
         *(anchor, folder / ANSWERING, ANSWERING, "--registry", str(registry)),
         *("--base-port", str(answering_port), "--grpc-public", f"127.0.0.1:{relay_port}"),
+        *init.get(ANSWERING, ()),
     )
     for path, rules in zip((asking, answering), pair_rules(ASKING, ANSWERING), strict=True):
         path.with_name("access.toml").write_text(rules, "utf-8")

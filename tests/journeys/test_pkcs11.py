@@ -1,0 +1,128 @@
+"""A node whose envelope key is in a PKCS#11 token: it asks and answers, its evidence holds, and a token that is pulled
+out refuses by name and comes back by itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.bench.chains import ANSWERING, ASKING
+from tests.support.federation import command
+from tests.support.softhsm import TestToken, new_token
+from tests.support.two_nodes import TwoNodes, found
+from trust.envelope import parse
+
+pytestmark = pytest.mark.journey
+
+_ANSWERED_ANSWER = 4
+
+
+@pytest.fixture
+def token() -> TestToken:
+    return new_token()
+
+
+async def unready(nodes: TwoNodes, *, asking: bool) -> list[str]:
+    """What /readyz gives as reasons."""
+    node = nodes.asking if asking else nodes.answering
+    async with node.http.get(f"http://{node.at.operations}/readyz") as answer:
+        return [reason["code"] for reason in (await answer.json()).get("reasons", [])]
+
+
+async def check_evidence(nodes: TwoNodes, request_id: str, folder: Path) -> str:
+    """Export one exchange from both nodes and check it with the anchor's keys alone; what the check said."""
+    said = ""
+    for config in (nodes.country.asking, nodes.country.answering):
+        file = folder / f"{config.parent.name}-{request_id}.zip"
+        await command("evidence", "export", request_id, "--out", file, "--config", config)
+        said += await command("verify", file, "--anchor", nodes.country.anchor / "anchor.public.json")
+    return said
+
+
+async def keys_of(config: Path, purpose: str) -> list[dict[str, str]]:
+    """yrd keys list, for one purpose."""
+    listed = orjson.loads(await command("keys", "list", "--json", "--config", config))
+    return [key for key in listed if key["purpose"] == purpose]
+
+
+def last_answer_kid(config: Path) -> str:
+    """The key id of the newest answer that this node gave, from its log."""
+    with sqlite3.connect(config.with_name("node.db")) as connection:
+        query = "SELECT envelope FROM records WHERE kind = ? ORDER BY log_index DESC LIMIT 1"
+        (envelope,) = connection.execute(query, (_ANSWERED_ANSWER,)).fetchone()
+    connection.close()
+    return parse(envelope, max_bytes=1 << 20).kid
+
+
+async def test_both_envelope_keys_in_a_token(token: TestToken, tmp_path: Path) -> None:
+    country = await found(tmp_path, init={ASKING: token.init, ANSWERING: token.init})
+    async with country.running() as nodes:
+        answered = await nodes.query_until_answered()
+        assert answered["certificates"]
+        said = await check_evidence(nodes, answered["request_id"], tmp_path)
+        assert said.count("The evidence holds") == 2
+    for config in (country.asking, country.answering):
+        assert [key["backend"] for key in await keys_of(config, "envelope")] == ["pkcs11"]
+        assert {key["backend"] for key in await keys_of(config, "federation")} == {"store"}
+
+
+async def test_an_asking_node_without_its_token_says_so_and_recovers(
+    token: TestToken, tmp_path: Path
+) -> None:
+    country = await found(tmp_path, init={ASKING: token.init})
+    async with country.running() as nodes:
+        await nodes.query_until_answered()
+        with token.away():
+            status, problem = await nodes.query()
+            assert (status, problem["code"]) == (503, "own.key_unavailable")
+            assert token.label not in str(problem)
+            assert await unready(nodes, asking=True) == ["key_failing"]
+            assert await unready(nodes, asking=False) == []
+        assert "yrd_key_failures_total 1.0" in await nodes.metrics(nodes.asking)
+        await nodes.query_until_answered()
+
+
+async def test_an_answering_node_without_its_token_is_busy_to_its_peers_and_recovers(
+    token: TestToken, tmp_path: Path
+) -> None:
+    country = await found(tmp_path, init={ANSWERING: token.init})
+    async with country.running() as nodes:
+        await nodes.query_until_answered()
+        before = len(nodes.answered())
+        with token.away():
+            status, problem = await nodes.query()
+            assert (status, problem["code"]) == (502, "peer.busy")
+            assert token.label not in str(problem)
+            assert len(nodes.answered()) == before  # nothing was released, so nothing is kept of it
+            assert await unready(nodes, asking=False) == ["key_failing"]
+        await nodes.query_until_answered()
+
+
+async def test_the_next_envelope_key_of_a_running_node_goes_into_the_token(
+    token: TestToken, tmp_path: Path
+) -> None:
+    country = await found(tmp_path)
+    config = country.answering
+    config.write_text(config.read_text("utf-8") + token.section("envelope"), "utf-8")
+    async with country.running() as nodes:
+        await nodes.query_until_answered()
+        (old,) = await keys_of(config, "envelope")
+        assert (old["backend"], last_answer_kid(config)) == ("store", old["kid"])
+
+        await command("keys", "rotate", "envelope", "--config", config)
+        await nodes.refresh()
+        answered = await nodes.query_until_answered()
+        assert last_answer_kid(config) == old["kid"]  # published, not used yet
+
+        for clock in nodes.clocks.values():
+            clock.ahead_s += 181
+        await nodes.refresh()
+        later = await nodes.query_until_answered()
+        (new,) = [key for key in await keys_of(config, "envelope") if key["backend"] == "pkcs11"]
+        assert (new["state"], last_answer_kid(config)) == ("active", new["kid"])
+        for one in (answered, later):
+            assert "The evidence holds" in await check_evidence(nodes, one["request_id"], tmp_path)
