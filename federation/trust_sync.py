@@ -42,6 +42,7 @@ from federation.statements import (
     TrustStore,
 )
 from federation.trust_keep import ANCHOR_PATHS, TrustKeep
+from federation.trust_picture import TrustPicture, draw_picture
 from federation.trust_view import build_view
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH
 from trust.entity import WELL_KNOWN, statement_digest
@@ -157,6 +158,11 @@ class TrustSync:
     def mirrored(self, rest: str) -> StoredStatement | None:
         """What this node holds of the anchor's documents, by the path below its mirror."""
         return self._keep.mirrored(rest)
+
+    def picture(self) -> TrustPicture:
+        """Everything that the stored documents say now, for an operator to look at."""
+        now = self._clock.now()
+        return draw_picture(self._settings, self._keep.rows, self._keep.denials, self._problems, now)
 
     # --- an unknown key ---------------------------------------------------------------------------------------
 
