@@ -1,6 +1,6 @@
 """Who an entity is: its entity id, and the TLS name that stands for it.
 
-An entity id is an HTTPS URL with host, optional port and path, no query, no fragment (OpenID Federation 1.0
+An entity id is an HTTPS URL with host, optional port and path, no query, no fragment (OpenID Federation 1.1
 §1.2), in one spelling only, since everything compares it as text. Plain HTTP is allowed on loopback, by an
 explicit setting.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,6 +34,12 @@ def check_entity_id(value: str, *, allow_http_on_loopback: bool = False) -> str:
     """
     if not isinstance(value, str) or not value.isascii() or len(value) > _MOST_CHARACTERS:
         raise EntityIdRejected(f"an entity id is a URL of at most {_MOST_CHARACTERS} ASCII characters")
+    return _checked(value, allow_http_on_loopback)
+
+
+@lru_cache(maxsize=1024)
+def _checked(value: str, allow_http_on_loopback: bool) -> str:
+    """Remembered, since the same few ids come with every statement and every call."""
     parts = _split(value)
     host, port = parts.hostname or "", f":{parts.port}" if parts.port is not None else ""
     bracketed = f"[{host}]" if ":" in host else host

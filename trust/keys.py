@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
@@ -77,10 +78,20 @@ class VerificationKey:
             raise KeyRejected(f"the key says alg {jwk['alg']!r}; its curve is for {algorithm.name}")
         if jwk.get("use", "sig") != "sig":
             raise KeyRejected("the key is not for signatures")
-        key = cls(algorithm.load_public(jwk))
+        values = tuple(jwk.get(member) for member in algorithm.members)
+        if not all(isinstance(value, str) for value in values):
+            raise KeyRejected(f"the key's {', '.join(algorithm.members)} are not all text")
+        key = cls._of(algorithm.name, *values)
         if jwk.get("kid", key.kid) != key.kid:
             raise KeyRejected("the key's kid is not its RFC 7638 thumbprint")
         return key
+
+    @classmethod
+    @lru_cache(maxsize=512)
+    def _of(cls, alg: str, *values: str) -> Self:
+        """Remembered: the same few keys come with every statement, and loading one costs a signature's half."""
+        algorithm = ALGORITHMS[alg]
+        return cls(algorithm.load_public(dict(zip(algorithm.members, values, strict=True))))
 
     def to_pem(self) -> bytes:
         """SubjectPublicKeyInfo in PEM."""
