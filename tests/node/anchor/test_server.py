@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import json
 from datetime import timedelta
-from pathlib import Path
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from federation.peers import Directory, TrustSnapshot
-from federation.trust_sync import TrustSettings, TrustSync
-from node.anchor import AnchorFolder, anchor_app, anchor_jwks, enroll, enrolment_request, init_anchor, revoke
-from node.connectors.statements import HttpStatementSource
-from node.web.federation import RenewedDocument, add_entity_configuration
-from tests.federation.trust_doubles import MemoryTrustStore
+from node.anchor import AnchorFolder, revoke
+from node.web.federation import RenewedDocument
+from tests.node.anchor.scene import Looking, PortFactory, Served
 from tests.support.clock import NOON, FixedClock
-from trust.entity import WELL_KNOWN, build_entity_configuration, read_statement, statement_digest
-from trust.keys import SigningKey, keys_from_jwks
-from trust.profile import node_metadata
+from trust.documents import ROLL_OVERS_PATH, statement_path
+from trust.entity import WELL_KNOWN, read_statement, statement_digest
+from trust.historical import verify_historical_keys
+from trust.keys import SigningKey
+from trust.resolution import verify_resolve_response
 from trust.status import STATUS_TYPE, verify_status
 from trust.tokens import read_token
-
-PortFactory = Callable[[], int]
-
-
-@dataclass
-class Served:
-    """A running anchor."""
-
-    url: str
-    directory: Path
-    clock: FixedClock
-    http: aiohttp.ClientSession
-    runners: list[web.AppRunner]
-
-    async def serve(self, app: web.Application, port: int) -> None:
-        runner = web.AppRunner(app)
-        await runner.setup()
-        self.runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-
-    async def text(self, path: str) -> str:
-        async with self.http.get(self.url + path) as response:
-            assert response.status == 200
-            return await response.text()
-
-    def enroll(self, entity_id: str, province: str, key: SigningKey) -> str:
-        request = enrolment_request(
-            entity_id=entity_id,
-            province=province,
-            name=province,
-            grpc_endpoint="127.0.0.1:" + province[:4],
-            federation_key=key.verification_key,
-            tls_key=SigningKey.generate(),
-        )
-        statement: str = enroll(self.directory, request, now=self.clock.now())["statement"]
-        return statement
-
-
-@pytest.fixture
-async def anchor(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Served]:
-    url, clock, directory = f"http://127.0.0.1:{unused_tcp_port}", FixedClock(), tmp_path / "anchor"
-    init_anchor(directory, url, name="长三角锚", now=NOON, allow_http_on_loopback=True)
-    async with aiohttp.ClientSession() as http:
-        served = Served(url, directory, clock, http, [])
-        await served.serve(anchor_app(directory, clock), unused_tcp_port)
-        yield served
-        for runner in served.runners:
-            await runner.cleanup()
 
 
 async def test_the_configuration_is_served_with_its_media_type_and_tag(anchor: Served) -> None:
@@ -175,52 +122,150 @@ async def test_an_anchor_that_lost_its_status_key_says_so_without_details(anchor
 async def test_a_trust_list_is_built_over_the_wire(
     anchor: Served, unused_tcp_port_factory: PortFactory
 ) -> None:
-    key, envelope_key = SigningKey.generate(), SigningKey.generate()
-    node = f"http://127.0.0.1:{unused_tcp_port_factory()}"
-
-    def build(now: object) -> str:
-        return build_entity_configuration(
-            entity_id=node,
-            signer=key,
-            metadata=node_metadata(
-                entity_id=node,
-                province="330000",
-                name="330000",
-                grpc_endpoint="127.0.0.1:3300",
-                envelope_keys=[envelope_key.verification_key],
-            ),
-            now=anchor.clock.now(),
-            authority_hints=[anchor.url],
-        )
-
-    configuration = RenewedDocument(build, anchor.clock)
-    app = web.Application()
-    add_entity_configuration(app, configuration)
-    await anchor.serve(app, int(node.rpartition(":")[2]))
-    anchor.enroll(node, "330000", key)
-    directory = Directory(TrustSnapshot("https://node.sh.example", "310000"))
-    sync = TrustSync(
-        TrustSettings(
-            own_entity="https://node.sh.example",
-            own_province="310000",
-            anchor=anchor.url,
-            anchor_keys=keys_from_jwks(anchor_jwks(anchor.directory)),
-            allow_http_on_loopback=True,
-        ),
-        store=MemoryTrustStore(),
-        source=HttpStatementSource(anchor.http, allow_http_on_loopback=True),
-        directory=directory,
-        clock=anchor.clock,
-    )
-    assert (await sync.refresh_once()).problems == {}
-    assert set(directory.current.peer_in("330000").envelope_keys) == {envelope_key.kid}
-    assert (await sync.refresh_once()).problems == {}, "everything unchanged: 304 each"
-    configuration.expire()
-    assert (await sync.refresh_once()).problems == {}
+    node = await anchor.node(unused_tcp_port_factory())
+    looking = Looking(anchor)
+    assert await looking.refresh() == {}
+    found = looking.directory.current.peer_in("330000").envelope_keys
+    assert [dict(key.jwk) for key in found.values()] == node.metadata["yrd_node"]["envelope_jwks"]["keys"]
+    assert await looking.refresh() == {}, "everything unchanged: 304 each"
+    anchor.clock.advance(seconds=1)
+    assert await looking.refresh() == {}
     for runner in anchor.runners:
         await runner.cleanup()
-    assert "cannot be fetched" in (await sync.refresh_once()).problems[node]
-    assert set(directory.current.peers) == {node}
+    assert "cannot be fetched" in (await looking.refresh())[node.entity_id]
+    assert looking.standings == {node.entity_id: "member"}
+
+
+async def test_plain_files_are_served_beside_fetch(anchor: Served) -> None:
+    node = "https://node.zj.example"
+    statement = anchor.enroll(node, "330000", SigningKey.generate())
+    assert await anchor.text(statement_path(node)) == statement
+    assert await anchor.text(ROLL_OVERS_PATH) == "[]"
+    revoke(anchor.directory, node, "gone", now=NOON)
+    assert await anchor.error(statement_path(node)) == (404, "not_found")
+
+
+async def test_head_is_a_get_without_its_body(anchor: Served) -> None:
+    for path in (WELL_KNOWN, "/federation/status", "/federation/list", ROLL_OVERS_PATH):
+        async with anchor.http.head(anchor.url + path) as response:
+            assert (response.status, await response.read()) == (200, b"")
+
+
+async def test_what_is_not_a_get_is_refused_in_the_standards_form(anchor: Served) -> None:
+    async with anchor.http.post(anchor.url + "/federation/fetch", data="sub=x") as response:
+        assert (response.status, (await response.json())["error"]) == (405, "invalid_request")
+        assert "GET" in response.headers["Allow"]
+
+
+async def test_every_answer_may_be_kept_only_after_asking_again(anchor: Served) -> None:
+    for path in (WELL_KNOWN, "/federation/status", "/federation/list", "/federation/nothing"):
+        async with anchor.http.get(anchor.url + path) as response:
+            assert response.headers["Cache-Control"] == "no-cache", path
+
+
+async def test_lists_are_filtered_by_type_and_paged(anchor: Served) -> None:
+    nodes = [f"https://node.{name}.example" for name in ("ah", "js", "zj")]
+    for entity_id, province in zip(nodes, ("340000", "320000", "330000"), strict=True):
+        anchor.enroll(entity_id, province, SigningKey.generate())
+    for query, expected in (
+        ("", nodes),
+        ("?entity_type=yrd_node", nodes),
+        ("?entity_type=oauth_client&entity_type=openid_provider", nodes),
+        ("?entity_type=oauth_client", []),
+        ("?intermediate=true", []),
+        ("?intermediate=false", nodes),
+    ):
+        assert json.loads(await anchor.text("/federation/list" + query)) == expected, query
+    seen, page = [], {"next": ""}
+    while "next" in page:
+        page = json.loads(await anchor.text(f"/federation/extended-list?limit=2&from={page['next']}"))
+        seen += [entry["id"] for entry in page["immediate_subordinate_entities"]]
+        assert len(page["immediate_subordinate_entities"]) <= 2
+    assert seen == nodes
+
+
+async def test_a_page_carries_what_was_asked_for(anchor: Served) -> None:
+    node = "https://node.zj.example"
+    statement = anchor.enroll(node, "330000", SigningKey.generate())
+    noon = int(NOON.timestamp())
+    path = "/federation/extended-list?"
+
+    async def entry(query: str) -> object:
+        return json.loads(await anchor.text(path + query))["immediate_subordinate_entities"]
+
+    assert await entry("") == [{"id": node, "subordinate_statement": statement}]
+    assert await entry("claims=sub,exp,colour") == [{"id": node, "sub": node, "exp": noon + 30 * 86400}]
+    stamped = {"registered": noon, "updated": noon}
+    whole = {"id": node, "subordinate_statement": statement}
+    assert await entry("audit_timestamps=true") == [{**whole, **stamped}]
+    assert await entry(f"updated_after={noon}") == [{**whole, **stamped}]
+    assert await entry(f"updated_after={noon}&audit_timestamps=false") == [whole]
+    assert await entry(f"updated_after={noon + 1}") == await entry(f"updated_before={noon - 1}") == []
+
+
+async def test_resolve_answers_from_what_was_seen_of_members(
+    anchor: Served, unused_tcp_port_factory: PortFactory
+) -> None:
+    node = await anchor.node(unused_tcp_port_factory())
+    path = f"/federation/resolve?sub={node.entity_id}&trust_anchor={anchor.url}"
+    assert await anchor.error(path) == (404, "not_found"), "nobody is asked for a stranger"
+    await anchor.watch().refresh_once()
+    async with anchor.http.get(anchor.url + path) as response:
+        assert response.content_type == "application/resolve-response+jwt"
+        token = await response.text()
+    root = anchor.folder.key("federation").verification_key
+    options = {
+        "issuer": anchor.url, "subject": node.entity_id, "keys": {root.kid: root}, "now": NOON,
+    }  # fmt: skip
+    answer = verify_resolve_response(token, **options)  # type: ignore[arg-type]
+    assert answer.metadata["yrd_node"]["province"] == "330000"
+    assert answer.trust_chain[1:] == (anchor.member(node.entity_id).statement, anchor.folder.configuration())
+    assert answer.expires_at == NOON + timedelta(days=1), "with the first of its statements"
+    assert await anchor.text(path) == token, "signed once"
+    part = await anchor.text(path + "&entity_type=openid_provider&entity_type=nothing")
+    assert set(verify_resolve_response(part, **options).metadata) == {"openid_provider"}  # type: ignore[arg-type]
+
+
+async def test_resolve_refuses_what_it_cannot_prove(
+    anchor: Served, unused_tcp_port_factory: PortFactory
+) -> None:
+    node = await anchor.node(unused_tcp_port_factory())
+    await anchor.watch().refresh_once()
+    path = f"/federation/resolve?sub={node.entity_id}&trust_anchor={anchor.url}"
+    anchor.clock.advance(days=2)
+    assert await anchor.error(path) == (400, "invalid_trust_chain"), "its configuration has expired"
+    (anchor.directory / "keys" / "federation.pem").rename(anchor.directory / "away.pem")
+    assert await anchor.error(path) == (503, "temporarily_unavailable"), "no other key may sign it"
+    (anchor.directory / "away.pem").rename(anchor.directory / "keys" / "federation.pem")
+    revoke(anchor.directory, node.entity_id, "gone", now=NOON)
+    assert await anchor.error(path) == (404, "not_found")
+
+
+async def test_historical_keys_are_there_before_there_are_any(anchor: Served) -> None:
+    async with anchor.http.get(anchor.url + "/federation/historical-keys") as response:
+        assert response.content_type == "application/jwk-set+jwt"
+        token = await response.text()
+    root = anchor.folder.key("federation").verification_key
+    read = verify_historical_keys(token, entity_id=anchor.url, keys={root.kid: root}, now=NOON)
+    assert read.keys == {}
+    (anchor.directory / "historical.jwt").unlink()
+    assert await anchor.error("/federation/historical-keys") == (404, "not_found")
+
+
+async def test_the_configuration_names_every_endpoint_that_answers(anchor: Served) -> None:
+    statement = read_statement(await anchor.text(WELL_KNOWN), allow_http_on_loopback=True)
+    for name, url in statement.claims["metadata"]["federation_entity"].items():
+        if name.endswith("_endpoint"):
+            async with anchor.http.get(url) as response:
+                assert response.status in (200, 400), name
+    assert statement.claims["metadata"]["yrd_anchor"]["tls_ca_pem"] == [anchor.folder.ca_pem().decode()]
+
+
+async def test_a_fault_is_told_without_details(anchor: Served) -> None:
+    (anchor.directory / "members" / "x.json").write_text("{")
+    async with anchor.http.get(anchor.url + "/federation/list") as response:
+        assert (response.status, (await response.json())["error"]) == (500, "server_error")
+        assert "json" not in (await response.text()).lower()
 
 
 def test_an_own_configuration_is_signed_anew_each_hour_and_when_told() -> None:
