@@ -81,7 +81,9 @@ class VerificationKey:
         values = tuple(jwk.get(member) for member in algorithm.members)
         if not all(isinstance(value, str) for value in values):
             raise KeyRejected(f"the key's {', '.join(algorithm.members)} are not all text")
-        key = cls._of(algorithm.name, *values)
+        # What needs a library that may be away is loaded anew each time, so that its absence is told each time.
+        load = cls._of if algorithm.name in JWS_ALGORITHMS else cls._loaded
+        key = load(algorithm.name, *values)
         if jwk.get("kid", key.kid) != key.kid:
             raise KeyRejected("the key's kid is not its RFC 7638 thumbprint")
         return key
@@ -90,6 +92,10 @@ class VerificationKey:
     @lru_cache(maxsize=512)
     def _of(cls, alg: str, *values: str) -> Self:
         """Remembered: the same few keys come with every statement, and loading one costs a signature's half."""
+        return cls._loaded(alg, *values)
+
+    @classmethod
+    def _loaded(cls, alg: str, *values: str) -> Self:
         algorithm = ALGORITHMS[alg]
         return cls(algorithm.load_public(dict(zip(algorithm.members, values, strict=True))))
 
