@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
 from aiohttp import web
 
 from federation.access import AccessHolder
@@ -27,21 +26,19 @@ from federation.rpc.callers import CallerCheck
 from federation.rpc.client import GrpcPeerTransport
 from federation.rpc.convert import ProtobufCodec
 from federation.rpc.server import PeerServer
-from federation.trust_sync import TrustSettings, TrustSync
+from federation.trust_sync import TrustSync
 from node.api.access_tokens import OpenIdKeys
 from node.api.app import platform_app
 from node.api.deps import PlatformDeps, PlatformSettings
-from node.background import Background, TrustLog, follow_readiness, follow_trust, repeat
+from node.background import Background, follow_readiness, follow_trust, repeat
 from node.config import Config
 from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
-from node.connectors.statements import HttpStatementSource
 from node.control import Caller, Handler
-from node.enrolled import read_enrolled
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
-from node.key_steering import KeySteering, key_steering
+from node.key_steering import key_steering
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
@@ -52,10 +49,10 @@ from node.store.idempotency import LEASE_S, IdempotencyRows
 from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
+from node.tls_steering import TlsSteering
+from node.trust_parts import tls_renewal, trust_list
 from node.web.app import make_public_app
 from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
-from trust.documents import MIRROR_PATH
-from trust.keys import keys_from_jwks
 
 __all__ = ["Node", "compose"]
 
@@ -97,7 +94,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         ground = await lay_ground(stack, config, clock)
         parts = await _exchange_parts(stack, ground)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        trust_sync = _trust_sync(ground, session)
+        trust_sync = trust_list(ground, session)
         stack.push_async_callback(trust_sync.close)
         await trust_sync.load()
         await ground.tls.refresh()
@@ -114,6 +111,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         keys = key_steering(config, ground.database, ground.keystore, clock)
         lease_s = LEASE_S + config.limits.deadline_s
         rows = IdempotencyRows(ground.database, clock, lease_s=lease_s), ReplayRows(ground.database, clock)
+        tls = TlsSteering(keys, ground.tls, tls_renewal(ground, session, rows[1]))
         yield Node(
             config=config,
             health=ground.health,
@@ -124,8 +122,8 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             operations=make_operations_app(ground.health, ground.metrics.render),
             asker=asker,
             trust_sync=trust_sync,
-            background=_background(ground, trust_sync, peer_server, keys, *rows),
-            handlers={**steering.handlers(), **keys.handlers()},
+            background=_background(ground, trust_sync, peer_server, tls, *rows),
+            handlers={**steering.handlers(), **keys.handlers(), **tls.handlers()},
             audit_rows=AuditRows(ground.database, clock),
         )
 
@@ -155,38 +153,6 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
     )
 
 
-def _trust_sync(ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
-    config = ground.config
-    allow_http = config.node.allow_http_on_loopback
-    settings = TrustSettings(
-        own_entity=config.node.entity_id,
-        own_province=config.node.province,
-        anchor=config.trust.anchor,
-        anchor_keys=keys_from_jwks(orjson.loads(config.trust.anchor_keys.read_bytes())),
-        allow_http_on_loopback=allow_http,
-        refresh_s=config.trust.refresh_s,
-        status_max_age_s=int(config.trust.status_max_age_s),
-        mirrors=_mirrors(config),
-        skew_s=int(config.limits.skew_s),
-    )
-    return TrustSync(
-        settings,
-        store=TrustRows(ground.database),
-        source=HttpStatementSource(session, allow_http_on_loopback=allow_http),
-        directory=ground.directory,
-        clock=ground.clock,
-        on_refresh=TrustLog(config.trust.status_max_age_s),
-    )
-
-
-def _mirrors(config: Config) -> tuple[str, ...]:
-    """Where the anchor's documents are as well: what the operator names, and who was a member at enrolment."""
-    enrolled = read_enrolled(
-        config.trust.enrolment, entity_id=config.node.entity_id, anchor=config.trust.anchor
-    )
-    return (*config.trust.mirrors, *(member + MIRROR_PATH for member in enrolled.mirrors))
-
-
 def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Steering:
     return Steering(
         config=ground.config,
@@ -197,7 +163,6 @@ def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> St
         health=ground.health,
         metrics=ground.metrics,
         tls_not_after=ground.tls.not_after,
-        read_enrolment_again=ground.tls.reload,
     )
 
 
@@ -286,16 +251,22 @@ def _background(
     ground: Ground,
     trust_sync: TrustSync,
     peer_server: PeerServer,
-    keys: KeySteering,
+    tls: TlsSteering,
     idempotency: IdempotencyRows,
     replays: ReplayRows,
 ) -> Background:
-    health, refresh_s = ground.health, ground.config.trust.refresh_s
+    health, refresh_s, poll_s = ground.health, ground.config.trust.refresh_s, ground.config.keys.poll_s
+
+    async def follow_keys() -> None:
+        await tls.keys.advance()
+        await tls.ring.refresh()
+
     return Background(
         [
             ("trust", lambda: follow_trust(trust_sync, refresh_s)),
             ("readiness", lambda: follow_readiness(lambda: health.is_ready, peer_server.set_serving)),
-            ("keys", lambda: repeat(keys.advance, every_s=ground.config.keys.poll_s, name="keys")),
+            ("keys", lambda: repeat(follow_keys, every_s=poll_s, name="keys")),
+            ("tls", lambda: repeat(tls.renewal.renew_once, every_s=poll_s, name="tls")),
             (
                 "idempotency",
                 lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),

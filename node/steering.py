@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,6 @@ from mapping.errors import RuleSetFaults
 from mapping.translate import Dialect, load_dialect
 from node.config import Config
 from node.control import CommandRefused, Handler
-from node.enrolled import EnrolmentUnusable
 from node.health import Health
 from node.metrics import Metrics, node_version
 from trust.errors import TrustError
@@ -57,7 +56,6 @@ class Steering:
     health: Health
     metrics: Metrics
     tls_not_after: Callable[[], datetime]
-    read_enrolment_again: Callable[[], Awaitable[datetime]]
 
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name."""
@@ -68,7 +66,6 @@ class Steering:
             "trust.allow": self.allow,
             "reload.access": self.reload_access,
             "reload.maps": self.reload_maps,
-            "reload.tls": self.reload_tls,
         }
 
     async def status(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -152,14 +149,6 @@ class Steering:
             raise _unreadable("maps.faults", error) from None
         self.dialect.swap(dialect)
         return {"version": dialect.version, "digest": dialect.digest.hex()}
-
-    async def reload_tls(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Take the TLS certificate of an enrolled.json that the anchor made anew; else the one before stays."""
-        try:
-            until = await self.read_enrolment_again()
-        except EnrolmentUnusable as error:
-            raise CommandRefused("tls.unusable", error.zh, error.en) from None
-        return {"tls_not_after": until.isoformat()}
 
 
 def _kept(code: str, zh: str, en: str, faults: tuple[str, ...]) -> CommandRefused:

@@ -37,7 +37,6 @@ def steering(tmp_path: Path) -> Steering:
         health=Health(),
         metrics=Metrics(),
         tls_not_after=lambda: NOON,
-        read_enrolment_again=unused,
     )
 
 
