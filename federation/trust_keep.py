@@ -181,7 +181,7 @@ class TrustKeep:
         seen_at = row.seen_at if row is not None and row.token == token else self._clock.now()
         statement = StoredStatement(iss, sub, kind, token, mark, etag, seen_at)
         check_mark(row, statement)
-        if row is not None and (row.token, row.etag) == (token, etag):
+        if row is not None and row.token == token and etag in ("", row.etag):
             return
         await self._store.save_statement(statement)
         self._hold(statement)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from federation.anchor import check_mark
@@ -26,6 +26,8 @@ from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, build_entity_configuration, statement_digest
 from trust.keys import SigningKey, keys_from_jwks
 from trust.profile import node_metadata
+
+Found = TypeVar("Found")
 
 ANCHOR = "https://anchor.example"
 SHANGHAI, ZHEJIANG, ANHUI = "https://node.sh.example", "https://node.zj.example", "https://node.ah.example"
@@ -86,6 +88,7 @@ class Country:
         self.folder: AnchorFolder = init_anchor(directory, ANCHOR, name="长三角锚", now=clock.now())
         self.served: dict[str, bytes | None] = {}
         self.away: set[str] = set()
+        self.hanging: dict[str, Hanging] = {}
         self.mirrors: dict[str, Callable[[str], str | None]] = {}
         self.asked: list[str] = []
         self.not_modified = 0
@@ -159,15 +162,22 @@ class Country:
             return _encoded(url, self.document(parts.path))
         return _encoded(url, self.configuration(entity_id) if parts.path == WELL_KNOWN else None)
 
+    def hang(self, entity_id: str) -> Hanging:
+        """Let a host not answer for now."""
+        return self.hanging.setdefault(entity_id, Hanging())
+
     async def fetch(self, url: str, *, etag: str, max_bytes: int, timeout_s: float) -> Fetched:
         """See StatementSource."""
         self.asked.append(url)
+        for host, hanging in self.hanging.items():
+            if url.startswith(host + "/"):
+                await hanging.wait()
         body = self._body(url)
         if body is None:
             raise StatementUnavailable(f"{url} is away")
         if len(body) > max_bytes:
             raise StatementUnavailable(f"{url} gives more than {max_bytes} bytes")
-        tag = statement_digest(body.decode("latin-1")) if body.isascii() else ""
+        tag = f'"{statement_digest(body.decode("ascii"))}"' if body.isascii() else ""
         if etag and etag == tag:
             self.not_modified += 1
             return Fetched(None, tag)
@@ -180,6 +190,22 @@ def _encoded(url: str, text: str | None) -> bytes:
     return text.encode()
 
 
+class Hanging:
+    """A host that keeps whoever asks it waiting until `go_on` is set; `reached` when someone does."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def during(self, work: Coroutine[Any, Any, Found]) -> asyncio.Task[Found]:
+        """Let `work` run into it."""
+        return asyncio.create_task(work)
+
+    async def wait(self) -> None:
+        """Keep the caller."""
+        self.reached.set()
+        await self.go_on.wait()
+
+
 class Own:
     """Shanghai's view: a TrustSync with its directory and store."""
 
@@ -188,14 +214,15 @@ class Own:
         self.directory = Directory(TrustSnapshot(SHANGHAI, PROVINCES[SHANGHAI]))
         self.reports: list[RefreshReport] = []
         self.seen: asyncio.Queue[RefreshReport] = asyncio.Queue()
+        self.settings = TrustSettings(
+            own_entity=SHANGHAI,
+            own_province=PROVINCES[SHANGHAI],
+            anchor=ANCHOR,
+            anchor_keys=country.pinned,
+            **settings,
+        )
         self.sync = TrustSync(
-            TrustSettings(
-                own_entity=SHANGHAI,
-                own_province=PROVINCES[SHANGHAI],
-                anchor=ANCHOR,
-                anchor_keys=country.pinned,
-                **settings,
-            ),
+            self.settings,
             store=self.store,
             source=country,
             directory=self.directory,
