@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trust import sm2
+from trust.keys import VerificationKey
 
 __all__ = ["openssl", "private_pem_of", "without_sm2"]
 
@@ -19,15 +20,21 @@ _ALGORITHM = bytes.fromhex("301306072a8648ce3d020106082a811ccf5501822d")
 
 @contextmanager
 def without_sm2(library: str = "libcrypto-that-is-not-there.so.3") -> Iterator[None]:
-    """As on a machine whose libcrypto is `library`. Keys that were made before go on working."""
+    """As on a machine whose libcrypto is `library`. Key objects that were made before go on working."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sm2, "_LIBRARY", library)
         patch.setattr("ctypes.util.find_library", lambda _: None)
-        sm2._crypto.cache_clear()
+        _forget()
         try:
             yield
         finally:
-            sm2._crypto.cache_clear()
+            _forget()
+
+
+def _forget() -> None:
+    """The library, and the keys that are remembered with it."""
+    sm2._crypto.cache_clear()
+    VerificationKey._of.cache_clear()
 
 
 def private_pem_of(number: int, x: int, y: int) -> bytes:

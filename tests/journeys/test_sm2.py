@@ -1,0 +1,61 @@
+"""A node that signs with SM2 and one that signs with ES256, over real gRPC: both ways round, alone and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.bench.chains import ANSWERING, ASKING
+from tests.support.federation import command
+from tests.support.two_nodes import TwoNodes, found
+from trust.container import read_container
+from trust.envelope import parse
+from trust.evidence import ANSWER, REQUEST
+
+pytestmark = pytest.mark.journey
+
+AT_ONCE = 32
+
+
+@pytest.fixture(params=[("SM2", "ES256"), ("ES256", "SM2"), ("SM2", "SM2")], ids="-asks-".join)
+async def suites(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[TwoNodes, str, str]]:
+    """Shanghai and Zhejiang, and the algorithm of each one's envelope key."""
+    asks, answers = request.param
+    init = {ASKING: ["--envelope-algorithm", asks], ANSWERING: ["--envelope-algorithm", answers]}
+    country = await found(tmp_path, init=init)
+    async with country.running() as nodes:
+        yield nodes, asks, answers
+
+
+async def test_they_answer_each_other_and_the_evidence_holds_offline(
+    suites: tuple[TwoNodes, str, str], tmp_path: Path
+) -> None:
+    nodes, asks, answers = suites
+    body = await nodes.query_until_answered()
+    for exporting in (nodes.country.asking, nodes.country.answering):
+        file = tmp_path / f"{exporting.parent.name}.zip"
+        await command("evidence", "export", body["request_id"], "--config", exporting, "--out", file)
+        said = await command("verify", file, "--anchor", nodes.country.anchor / "anchor.public.json")
+        assert "The evidence holds" in said
+        parts = read_container(file.read_bytes())
+        assert signed_with(parts[REQUEST], nodes.country.asking) == asks
+        assert signed_with(parts[ANSWER], nodes.country.answering) == answers
+
+
+async def test_many_at_once_share_signatures(suites: tuple[TwoNodes, str, str]) -> None:
+    nodes, _, _ = suites
+    await nodes.query_until_answered()
+    answers = await asyncio.gather(*(nodes.query() for _ in range(AT_ONCE)))
+    assert [status for status, _ in answers] == [200] * AT_ONCE
+
+
+def signed_with(envelope: bytes, config_path: Path) -> str:
+    """The algorithm of the node's envelope key that an envelope names."""
+    with closing(sqlite3.connect(config_path.with_name("node.db"))) as connection:
+        keys = dict(connection.execute("SELECT kid, alg FROM keys WHERE purpose = 'envelope'").fetchall())
+    return str(keys[parse(envelope, max_bytes=len(envelope)).kid])
