@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ from simulators.people import Resident
 from simulators.platform_client import PlatformClient, PlatformRefusedError
 from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
 from simulators.processes import CommandFailedError, Household, run_command, yrd
+from simulators.softhsm import SoftHsmMissingError, find_softhsm
 from simulators.walk import certificate_question, walk
 from trust.errors import AlgorithmUnavailable
 from trust.sm2 import require_sm2
@@ -76,7 +78,8 @@ class DemoFailedError(click.ClickException):
     type=click.Choice(list(SUITES)),
     default="es256",
     show_default=True,
-    help="签名算法；sm2：浙江、安徽用 SM2 / What signs messages; sm2: two provinces of the four with SM2",
+    help="签名算法；sm2：浙江、安徽用 SM2；pkcs11：密钥在 SoftHSM 令牌中 / What signs messages; sm2: two provinces of "
+    "the four with SM2; pkcs11: each with its key in a SoftHSM token",
 )
 def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int, suite: str) -> None:
     """演示：四省联邦全部在本机，走一次跨省查询，再问遍十二对。
@@ -86,6 +89,7 @@ def demo(check: bool, base_port: int, folder: Path, residents: int, seed: int, s
     layout = Layout(folder.absolute(), base_port, suite)
     country = Country(layout, Population(seed, residents))
     _require_algorithms(layout)
+    _require_softhsm(layout)
     _require_free_ports(layout)
     _clear(layout.folder)
     held = asyncio.run(country.run(stay=not check))
@@ -100,6 +104,14 @@ def _require_algorithms(layout: Layout) -> None:
             raise DemoFailedError(
                 f"本机没有 SM2，请用 --suite es256 / {error.detail}; take --suite es256"
             ) from None
+
+
+def _require_softhsm(layout: Layout) -> None:
+    if layout.tokens_folder is not None:
+        try:
+            find_softhsm()
+        except SoftHsmMissingError as missing:
+            raise DemoFailedError(str(missing)) from None
 
 
 def _require_free_ports(layout: Layout) -> None:
@@ -294,6 +306,11 @@ class Country:
                 f"        证照库 registry {seat.registry_url}/_about"
             )
         asking, answering = seats[0], seats[2]
+        if layout.tokens_folder is not None:
+            _tell(
+                f"直接打开令牌的命令（如 yrd evidence export）须先 export SOFTHSM2_CONF={os.environ['SOFTHSM2_CONF']}",
+                "what opens a token itself needs this in its environment",
+            )
         who = self._population.resident(answering.province, 0)
         click.echo("")
         _tell(

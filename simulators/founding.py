@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from simulators.layout import HOST, PLATFORM, Layout, Seat
 from simulators.processes import run_command
 from simulators.registry import SHAPES
+from simulators.softhsm import SoftHsm, SoftToken
 
 __all__ = ["access_toml", "enrol_hostile", "found_country"]
 
@@ -35,16 +36,28 @@ async def found_country(layout: Layout, tell: Tell) -> None:
         "--allow-http-on-loopback",
     )  # fmt: skip
     tell("锚已成立", "the anchor is there: yrd anchor init")
-    await asyncio.gather(*(_make_node(layout, seat) for seat in layout.seats))
+    tokens = await asyncio.to_thread(_make_tokens, layout)
+    await asyncio.gather(*(_make_node(layout, seat, tokens.get(seat.province)) for seat in layout.seats))
     tell(
         "四省节点已建，各有密钥、配置和规则", "four nodes are made, with keys, configuration, rules: yrd init"
     )
     tell(*_said_of_signing(layout))
+    if tokens:
+        tell("报文密钥在 SoftHSM 令牌中，每省一个", "each envelope key is in a SoftHSM token of its own")
     for seat in layout.seats:  # one after the other: the anchor's folder has one writer
         await _enrol(layout, seat)
     tell("锚已接纳各节点", "the anchor has enrolled them: yrd anchor enroll")
     await asyncio.gather(*(_make_client(seat) for seat in layout.seats))
     tell("各省平台有了客户端口令", "each platform has its client secret: yrd client add")
+
+
+def _make_tokens(layout: Layout) -> Mapping[str, SoftToken]:
+    """By province, in a suite that has them. Whatever this process starts from now on finds them."""
+    if layout.tokens_folder is None:
+        return {}
+    softhsm = SoftHsm(layout.tokens_folder)
+    os.environ.update(softhsm.environment)
+    return {seat.province: softhsm.make_token(f"yrd-{seat.province}") for seat in layout.seats}
 
 
 def _said_of_signing(layout: Layout) -> tuple[str, str]:
@@ -70,13 +83,16 @@ async def _enrol(layout: Layout, seat: Seat) -> None:
     )  # fmt: skip
 
 
-async def _make_node(layout: Layout, seat: Seat) -> None:
+async def _make_node(layout: Layout, seat: Seat, token: SoftToken | None = None) -> None:
     beside = layout.folder / "made"
     beside.mkdir(exist_ok=True)
     arguments = [
         "init", "--province", seat.province, "--dir", str(seat.folder), "--anchor", str(layout.anchor_public),
         "--host", HOST, "--base-port", str(seat.base_port), "--envelope-algorithm", seat.envelope_algorithm,
     ]  # fmt: skip
+    if token is not None:
+        arguments += ["--pkcs11-module", str(token.module), "--pkcs11-token", token.label]
+        arguments += ["--pkcs11-pin-file", str(token.pin_file)]
     if seat.province in SHAPES:
         registry, access = beside / f"{seat.province}.registry.toml", beside / f"{seat.province}.access.toml"
         registry.write_text(SHAPES[seat.province].registry_toml(seat.registry_url), encoding="utf-8")

@@ -30,9 +30,12 @@ HOSTILE_SLOT = 5
 """The hostile peer's ports are the tens after the four provinces': 8350 and on."""
 
 SUITES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"es256": {}, "sm2": {"330000": "SM2", "340000": "SM2"}}
+    {"es256": {}, "sm2": {"330000": "SM2", "340000": "SM2"}, "pkcs11": {}}
 )
-"""What signs the messages of which province, where it is not ES256: in one federation each node has its own."""
+"""What signs the messages of which province, where it is not ES256: in one federation each node has its own.
+
+With ``pkcs11`` each node's key is in a token of its own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ class Layout:
     folder: Path
     base_port: int = DEFAULT_BASE_PORT
     suite: str = "es256"
+
+    @property
+    def tokens_folder(self) -> Path | None:
+        """Where the nodes' PKCS#11 tokens are, in a suite that has them."""
+        return self.folder / "softhsm" if self.suite == "pkcs11" else None
 
     @property
     def anchor_folder(self) -> Path:

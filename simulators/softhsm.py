@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MODULE_VARIABLE", "SoftHsm", "SoftHsmMissingError", "SoftToken"]
+__all__ = ["MODULE_VARIABLE", "SoftHsm", "SoftHsmMissingError", "SoftToken", "find_softhsm"]
 
 MODULE_VARIABLE = "SOFTHSM2_MODULE"
 """The environment variable that names the module where a system keeps it in a place of its own."""
@@ -49,7 +49,7 @@ class SoftHsm:
 
     def __init__(self, folder: Path) -> None:
         """Raises SoftHsmMissingError."""
-        self._util, self.module = _find()
+        self._util, self.module = find_softhsm()
         self.folder = folder
         self.tokens = folder / "tokens"
         self.tokens.mkdir(parents=True, mode=0o700)
@@ -80,7 +80,8 @@ class SoftHsm:
         return SoftToken(self.module, label, pin_file)
 
 
-def _find() -> tuple[str, Path]:
+def find_softhsm() -> tuple[str, Path]:
+    """The command that makes tokens, and the module. Raises SoftHsmMissingError."""
     util = shutil.which(_UTIL)
     named = os.environ.get(MODULE_VARIABLE)
     places = [Path(place) for place in ((named,) if named else _PLACES)]

@@ -4,14 +4,17 @@ out refuses by name and comes back by itself.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
 from tests.bench.chains import ANSWERING, ASKING
-from tests.support.federation import command
+from tests.support.federation import command, free_ports
 from tests.support.softhsm import TestToken, new_token
 from tests.support.two_nodes import TwoNodes, found
 from trust.envelope import parse
@@ -126,3 +129,45 @@ async def test_the_next_envelope_key_of_a_running_node_goes_into_the_token(
         assert (new["state"], last_answer_kid(config)) == ("active", new["kid"])
         for one in (answered, later):
             assert "The evidence holds" in await check_evidence(nodes, one["request_id"], tmp_path)
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.timeout(600)
+def test_the_demonstration_with_every_envelope_key_in_a_token(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command_line = [str(Path(sys.executable).with_name("yrd")), "demo", "--check", "--suite", "pkcs11"]
+    done = subprocess.run(
+        [*command_line, "--dir", str(folder), "--base-port", str(free_ports(60)), "--residents", "50"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "12 of 12 pairs answered, 24 of 24 records verified"
+    for province in ("310000", "320000", "330000", "340000"):
+        with sqlite3.connect(folder / province / "node.db") as connection:
+            query = "SELECT DISTINCT backend FROM keys WHERE purpose = 'envelope'"
+            assert connection.execute(query).fetchall() == [("pkcs11",)]
+        connection.close()
+
+
+def test_the_demonstration_says_what_is_missing(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.so"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("yrd")),
+            "demo",
+            "--suite",
+            "pkcs11",
+            "--dir",
+            str(tmp_path / "demo"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SOFTHSM2_MODULE": str(absent)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "apt install softhsm2" in done.stderr
+    assert not (tmp_path / "demo").exists()
