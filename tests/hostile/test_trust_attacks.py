@@ -29,11 +29,13 @@ from federation.rpc.server import PeerServer
 from node.clock import SystemClock
 from simulators.forging import Forge
 from simulators.lies import Liar, Lie
+from tests.support.delta import add_settings
 from tests.support.federation import (
     RunningNode,
     allow_all,
     command,
     edited,
+    free_ports,
     make_anchor,
     make_node,
     running,
@@ -41,6 +43,8 @@ from tests.support.federation import (
     yrd,
 )
 from tests.support.forged import Documents, StolenKeys, copy_of_anchor, serving, stolen_from
+from tests.support.two_nodes import ShiftedClock
+from trust.documents import STATUS_PATH
 from trust.envelope import parse
 
 pytestmark = pytest.mark.journey
@@ -96,10 +100,15 @@ def standing(node: RunningNode, province: str) -> str:
 # --- rollback, and a blocker: old copies of what was signed ---
 
 
-async def test_an_old_copy_of_all_that_the_anchor_said_brings_no_revoked_node_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_the_anchors_address", [True, False], ids=["anchor", "mirror"])
+async def test_an_old_copy_of_all_that_the_anchor_said_brings_no_revoked_node_back(
+    tmp_path: Path, at_the_anchors_address: bool
+) -> None:
     """Everything in the copy is signed by the anchor and has not expired; only it is not the newest."""
     country = await found(tmp_path)
     shanghai, anhui = country.configs[SHANGHAI], country.configs[ANHUI]
+    mirror = f"http://127.0.0.1:{free_ports(1)}"
+    add_settings(shanghai, "trust", f'mirrors = ["{mirror}"]')
     async with AsyncExitStack() as anchor, running(shanghai, anhui) as (node, _):
         await anchor.enter_async_context(serving_anchor(country.anchor))
         await node.node.trust_sync.refresh_once()
@@ -110,16 +119,57 @@ async def test_an_old_copy_of_all_that_the_anchor_said_brings_no_revoked_node_ba
         assert standing(node, ANHUI) == "revoked"
         await anchor.aclose()
 
-        async with serving(copy, country.anchor_id):
+        url = country.anchor_id if at_the_anchors_address else mirror
+        async with serving(copy, url):
             report = await node.node.trust_sync.refresh_once()
-            assert copy.asked
-            assert f"after {seen.sequence} was seen" in report.problems[country.anchor_id]
+            assert STATUS_PATH in copy.asked
+            if at_the_anchors_address:
+                assert f"after {seen.sequence} was seen" in report.problems[country.anchor_id]
             assert report.sequence == seen.sequence
             assert standing(node, ANHUI) == "revoked"
 
-    async with serving(copy, country.anchor_id), running(shanghai) as (again,):
+    async with serving(copy, url), running(shanghai) as (again,):
         assert standing(again, ANHUI) == "revoked"
         assert again.node.asker.peers().sequence == seen.sequence
+
+
+# --- freeze: an old status, served for ever ---
+
+
+async def test_a_frozen_anchor_is_overtaken_by_a_peers_mirror_and_a_frozen_status_is_told(
+    tmp_path: Path,
+) -> None:
+    """Shanghai's way to the anchor is in other hands since before Anhui was revoked; Zhejiang's was not."""
+    country = await found(tmp_path)
+    shanghai, clock = country.configs[SHANGHAI], ShiftedClock()
+    async with serving_anchor(country.anchor), running(*country.configs.values()) as (node, *_):
+        report = await node.node.trust_sync.refresh_once()
+        assert report.problems == {}
+        copy = await copy_of_anchor(country.anchor_id, map(country.entity, country.configs))
+    await country.revoke(ANHUI)
+    async with AsyncExitStack() as others:
+        async with serving_anchor(country.anchor):
+            (zhejiang,) = await others.enter_async_context(running(country.configs[ZHEJIANG]))
+            assert standing(zhejiang, ANHUI) == "revoked"
+        clock.ahead_s = 150
+        async with serving(copy, country.anchor_id), running(shanghai, clocks={shanghai: clock}) as (node,):
+            assert copy.asked
+            assert standing(node, ANHUI) == "revoked"
+            newest = node.node.asker.peers().sequence
+            assert newest == zhejiang.node.asker.peers().sequence
+
+            await others.aclose()
+            clock.ahead_s = 700
+            report = await node.node.trust_sync.refresh_once()
+            assert report.sequence == newest
+            assert standing(node, ANHUI) == "revoked"
+            assert float(await metric(node, "yrd_trust_age_seconds")) > 600
+
+
+async def metric(node: RunningNode, name: str) -> str:
+    async with node.http.get(f"http://{node.at.operations}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} "))
 
 
 # --- mix-up: one member's statement, another's configuration ---
