@@ -119,7 +119,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, *rows),
             public=_public(ground, trust_sync),
-            operations=make_operations_app(ground.health, ground.metrics.render),
+            operations=make_operations_app(ground.health, ground.metrics.render, trust_sync.picture),
             asker=asker,
             trust_sync=trust_sync,
             background=_background(ground, trust_sync, peer_server, tls, *rows),

@@ -2,7 +2,8 @@
 default.
 
 `/livez` says that the event loop answers, `/readyz` whether work should come here and if not why, `/metrics`
-has the figures in Prometheus' text format. Nothing here holds personal data.
+has the figures in Prometheus' text format, and `/trust` is the tree of trust as a page. Nothing here holds
+personal data.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ from collections.abc import Callable, Mapping
 import orjson
 from aiohttp import web
 
+from federation.trust_picture import TrustPicture
 from node.health import Health
+from node.trust_page import trust_page
 
 __all__ = ["make_operations_app"]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-def make_operations_app(health: Health, render_metrics: Callable[[], bytes]) -> web.Application:
+def make_operations_app(
+    health: Health, render_metrics: Callable[[], bytes], picture: Callable[[], TrustPicture]
+) -> web.Application:
     """The application of the operations listener."""
 
     async def livez(_request: web.Request) -> web.Response:
@@ -37,8 +48,14 @@ def make_operations_app(health: Health, render_metrics: Callable[[], bytes]) -> 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=render_metrics(), headers={"Content-Type": METRICS_TYPE})
 
+    async def trust(_request: web.Request) -> web.Response:
+        return web.Response(
+            body=trust_page(picture()), content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS
+        )
+
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    pages = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/trust": trust}
+    app.add_routes([web.get(path, page) for path, page in pages.items()])
     return app
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from federation.access import AccessFaults, AccessHolder, AccessPolicy, parse_access
 from federation.exchange import DialectHolder
 from federation.peers import Directory
@@ -61,6 +63,7 @@ class Steering:
         """The commands by name."""
         return {
             "status": self.status,
+            "trust.show": self.show_trust,
             "trust.refresh": self.refresh_trust,
             "trust.deny": self.deny,
             "trust.allow": self.allow,
@@ -101,6 +104,11 @@ class Steering:
             "in_flight": dict(self.metrics.in_flight),
             "outcomes": self.metrics.exchanges_by_outcome(),
         }
+
+    async def show_trust(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The tree of trust: `federation.trust_picture.TrustPicture` as JSON."""
+        picture: Mapping[str, Any] = msgspec.to_builtins(self.trust_sync.picture())
+        return picture
 
     async def refresh_trust(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fetch the federation's statements now."""

@@ -61,10 +61,31 @@ def status(config_path: Path, as_json: bool) -> None:
 
 @click.group()
 def trust() -> None:
-    """信任：刷新，停止或恢复信任某节点。
+    """信任：查看，刷新，停止或恢复信任某节点。
 
-    Trust: refresh it now, deny or allow a peer at once and without the anchor.
+    Trust: show the tree, refresh it now, deny or allow a peer at once and without the anchor.
     """
+
+
+@trust.command("show")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="JSON 输出 / Print JSON")
+def show_trust(config_path: Path, as_json: bool) -> None:
+    """信任树：谁，凭谁的声明，哪些密钥到何时，策略改了什么。
+
+    The tree of trust: who, by whose word, which keys until when, how old, what policy changed.
+    """
+    import msgspec
+
+    from federation.trust_picture import TrustPicture
+    from node.cli.trust_tree import draw_tree
+
+    picture = _call(config_path, "trust.show")
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(picture), indent=2).decode())
+        return
+    for line in draw_tree(msgspec.convert(picture, TrustPicture)):
+        click.echo(line)
 
 
 @trust.command()

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from federation.observe import Side
 from federation.peers import Directory, TrustSnapshot
 from federation.query import Operation
+from federation.trust_picture import Branch, Standing, TrustPicture
 from node.health import Health, Reason, Stage, StoreWatch
 from node.metrics import Metrics
 from node.operations import make_operations_app
@@ -25,8 +26,13 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     }
 
 
+PICTURE = TrustPicture(
+    NOON, Branch("https://anchor.example", Standing.ANCHOR, problem="away"), 0, None, None, ()
+)
+
+
 async def get(health: Health, metrics: Metrics, path: str) -> tuple[int, str, Any]:
-    async with TestClient(TestServer(make_operations_app(health, metrics.render))) as client:
+    async with TestClient(TestServer(make_operations_app(health, metrics.render, lambda: PICTURE))) as client:
         response = await client.get(path)
         is_json = response.content_type == "application/json"
         return response.status, response.content_type, await (response.json() if is_json else response.text())
@@ -117,3 +123,10 @@ def test_trust_age_is_read_when_scraped() -> None:
     assert seen["yrd_trust_sequence",] == 7
     assert seen["yrd_ready",] == 0
     assert seen["yrd_tls_not_after_timestamp_seconds",] == NOON.timestamp()
+
+
+async def test_the_tree_of_trust_is_a_page() -> None:
+    status, kind, text = await get(Health(), Metrics(), "/trust")
+    assert (status, kind) == (200, "text/html")
+    assert "https://anchor.example" in text
+    assert "away" in text
