@@ -78,8 +78,8 @@ class VerificationKey:
             raise KeyRejected(f"the key says alg {jwk['alg']!r}; its curve is for {algorithm.name}")
         if jwk.get("use", "sig") != "sig":
             raise KeyRejected("the key is not for signatures")
-        values = tuple(jwk.get(member) for member in algorithm.members)
-        if not all(isinstance(value, str) for value in values):
+        values = [value for value in map(jwk.get, algorithm.members) if isinstance(value, str)]
+        if len(values) != len(algorithm.members):
             raise KeyRejected(f"the key's {', '.join(algorithm.members)} are not all text")
         # What needs a library that may be away is loaded anew each time, so that its absence is told each time.
         load = cls._of if algorithm.name in JWS_ALGORITHMS else cls._loaded
