@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from simulators.divisions import PROVINCES
 from tests.support.federation import free_ports
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("demo"), pytest.mark.timeout(600)]
@@ -67,6 +69,17 @@ def test_the_check_holds_twice_in_a_row_and_leaves_nothing_running(tmp_path: Pat
     assert not [port for port in range(base_port, base_port + PORTS) if _listens(port)]
 
 
+def test_two_provinces_of_the_four_sign_with_sm2(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+
+    done = demo(folder, free_ports(PORTS), "--suite", "sm2", "--residents", "50", "--check")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == LAST_LINE
+    signing = {province: _envelope_algorithm(folder / province) for province in PROVINCES}
+    assert signing == {"310000": "ES256", "320000": "ES256", "330000": "SM2", "340000": "SM2"}
+
+
 def test_it_stays_until_ctrl_c_and_then_stops_all(tmp_path: Path) -> None:
     folder, base_port = tmp_path / "demo", free_ports(PORTS)
     with staying(folder, base_port) as (process, children):
@@ -101,6 +114,12 @@ def test_a_folder_that_it_did_not_make_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "name another --dir" in done.stderr
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def _envelope_algorithm(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / "node.db")) as connection:
+        (found,) = connection.execute("SELECT alg FROM keys WHERE purpose = 'envelope'").fetchone()
+    return str(found)
 
 
 def _listens(port: int) -> bool:
