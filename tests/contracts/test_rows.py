@@ -236,6 +236,42 @@ async def test_a_statement_is_never_rolled_back(database: Database) -> None:
     assert len(await rows.load_statements()) == 3
 
 
+@pytest.mark.parametrize("kind", [StatementKind.STATUS, StatementKind.ROLL_OVERS])
+async def test_of_what_is_numbered_the_first_seen_stays(database: Database, kind: StatementKind) -> None:
+    rows = TrustRows(database)
+    await rows.save_statement(statement(7, "first", kind))
+    await rows.save_statement(statement(7, "first", kind))
+    with pytest.raises(StatementRolledBack):
+        await rows.save_statement(statement(7, "second", kind))
+    assert await rows.load_statements() == [statement(7, "first", kind)]
+    await rows.save_statement(statement(8, "second", kind))
+    assert await rows.load_statements() == [statement(8, "second", kind)]
+
+
+async def test_of_many_replicas_at_once_the_highest_stays(database: Database) -> None:
+    rows = TrustRows(database)
+    marks = [5, 3, 9, 1, 7, 9]
+    saving = (rows.save_statement(statement(mark, kind=StatementKind.STATUS)) for mark in marks)
+    results = await asyncio.gather(*saving, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), StatementRolledBack}
+    assert [row.mark for row in await rows.load_statements()] == [9]
+
+
+async def test_a_row_is_dropped_only_while_it_is_that_one(database: Database) -> None:
+    rows = TrustRows(database)
+    await rows.save_statement(statement(200))
+    await rows.drop_statement(statement(200, "another"))
+    await rows.drop_statement(statement(100))
+    assert await rows.load_statements() == [statement(200)]
+    await rows.drop_statement(statement(200))
+    assert await rows.load_statements() == []
+    await rows.save_statement(statement(100))
+    assert await rows.load_statements() == [statement(100)]
+    found = await rows.find_statement(NODE, NODE, StatementKind.CONFIGURATION, at=NOON)
+    assert found is not None
+    assert found.token == "token-200", "it stays in the history"
+
+
 async def test_what_was_known_at_a_time_is_found_again(database: Database) -> None:
     rows = TrustRows(database)
     first = statement(100)
