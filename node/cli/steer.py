@@ -122,9 +122,9 @@ def allow(entity_id: str, config_path: Path) -> None:
 
 @click.group()
 def reload() -> None:
-    """重新读取规则或方言；有错误时旧的继续有效。
+    """重新读取规则、方言或 TLS 证书；有错误时旧的继续有效。
 
-    Read the access rules or the dialect again; when they have faults the old ones stay.
+    Read the access rules, the dialect or the TLS certificate again; when they have faults the old ones stay.
     """
 
 
@@ -142,3 +142,11 @@ def maps(config_path: Path) -> None:
     """重新读取方言 / Read the dialect again."""
     result = _call(config_path, "reload.maps")
     say(f"方言现为 {result['version']}", f"the dialect is now {result['version']}")
+
+
+@reload.command()
+@config_option
+def tls(config_path: Path) -> None:
+    """采用 enrolled.json 中新的 TLS 证书 / Take up the TLS certificate of a new enrolled.json."""
+    result = _call(config_path, "reload.tls")
+    say(f"TLS 证书至 {result['tls_not_after']}", "the TLS certificate that is shown ends then")
