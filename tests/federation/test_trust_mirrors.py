@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,7 +267,7 @@ async def test_a_refresh_has_so_many_documents_bytes_and_seconds(country: Countr
     seconds = [0.0]
     country.mirrors[OTHER] = lambda _path: "x" * 100
 
-    def begin(**caps: float) -> Refresh:
+    def begin(**caps: Any) -> Refresh:
         own = Own(country, **caps)
         return Refresh(country, own.settings, now_s=lambda: seconds[0])
 
