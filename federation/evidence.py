@@ -33,7 +33,7 @@ from federation.query import Answer, Request
 from trust.chain import VerifiedEntity
 from trust.entity import read_statement
 from trust.envelope import Opened, Sealed
-from trust.errors import EvidenceBroken, TrustError
+from trust.errors import AlgorithmUnavailable, EvidenceBroken, TrustError
 from trust.evidence import (
     ANSWER,
     MANIFEST,
@@ -83,14 +83,15 @@ class _File:
 def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -> EvidenceReport:
     """What a file proves, starting from nothing but the anchor's public keys (a JWK set).
 
-    Raises trust.errors.EvidenceBroken, naming the part that does not hold; KeyRejected for `anchor_jwks`.
+    Raises trust.errors.EvidenceBroken, naming the part that does not hold; KeyRejected for `anchor_jwks`;
+    AlgorithmUnavailable when the file may hold, but this machine lacks what one of its signatures needs.
     """
     anchor_keys = keys_from_jwks(anchor_jwks)
     parts = read_container(data)  # 1
     manifest, sealed = read_manifest(parts)  # 2
     file = _File(parts, anchor_keys, codec)
     exporter, anchor = _chain(file, _EXPORTING, manifest.exported_at)  # 3
-    open_envelope_part(MANIFEST, sealed, exporter.envelope_keys)
+    _opened(MANIFEST, sealed, exporter)
     if exporter.entity_id != manifest.exported_by:
         raise EvidenceBroken(MANIFEST, f"it names {manifest.exported_by}, its chain {exporter.entity_id}")
     request, opened_request, asking = _open_request(file)  # 4
@@ -125,6 +126,8 @@ def _chain(file: _File, role: str, at: datetime) -> tuple[NodeProfile, _Anchor]:
     entity: VerifiedEntity = resolve_chain_parts(file.parts, role, anchor_keys=file.anchor_keys, at=at)
     try:
         return read_node(entity), _Anchor(entity.anchor, _status_keys(file, role))
+    except AlgorithmUnavailable:
+        raise
     except TrustError as error:
         raise EvidenceBroken(chain_part(role, 0), error.detail) from error
 
@@ -137,11 +140,18 @@ def _status_keys(file: _File, role: str) -> Mapping[str, VerificationKey]:
     return keys_from_jwks(own["status_jwks"]) if "status_jwks" in own else {}
 
 
+def _opened(part: str, sealed: Sealed, signer: NodeProfile) -> Opened:
+    """An envelope under its signer's keys. A key that this machine cannot use proves nothing against the file."""
+    if signer.problems and sealed.kid not in signer.envelope_keys:
+        raise AlgorithmUnavailable("; ".join(signer.problems))
+    return open_envelope_part(part, sealed, signer.envelope_keys)
+
+
 def _open_request(file: _File) -> tuple[Request, Opened, NodeProfile]:
     sealed = parse_envelope_part(file.parts, REQUEST)
     request = _decoded(REQUEST, file.codec.decode_request, sealed)
     asking, _ = _chain(file, _ASKING, request.header.asked_at)
-    return request, open_envelope_part(REQUEST, sealed, asking.envelope_keys), asking
+    return request, _opened(REQUEST, sealed, asking), asking
 
 
 def _open_answer(file: _File, request: Request) -> tuple[Answer | None, Opened | None, NodeProfile]:
@@ -150,7 +160,7 @@ def _open_answer(file: _File, request: Request) -> tuple[Answer | None, Opened |
     sealed = parse_envelope_part(file.parts, ANSWER)
     answer = _decoded(ANSWER, file.codec.decode_answer, sealed)
     answering, _ = _chain(file, _ANSWERING, answer.header.answered_at)
-    return answer, open_envelope_part(ANSWER, sealed, answering.envelope_keys), answering
+    return answer, _opened(ANSWER, sealed, answering), answering
 
 
 def _decoded(part: str, decode: Callable[[str, bytes], Any], sealed: Sealed) -> Any:

@@ -104,10 +104,10 @@ def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
     """
     from federation.evidence import render_report, verify_evidence
     from federation.rpc.convert import ProtobufCodec
-    from trust.errors import EvidenceBroken
+    from trust.errors import AlgorithmUnavailable, EvidenceBroken
 
     jwks = _anchor_keys(anchor)
-    broken = 0
+    broken = unknown = 0
     for file in files:
         try:
             report = verify_evidence(file.read_bytes(), jwks, ProtobufCodec())
@@ -115,12 +115,18 @@ def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
             broken += 1
             click.echo(f"{file}: 不成立 / does not hold: {error.detail}", err=True)
             continue
+        except AlgorithmUnavailable as error:
+            unknown += 1
+            click.echo(f"{file}: 本机无法核验 / cannot be checked on this machine: {error.detail}", err=True)
+            continue
         if quiet:
             click.echo(f"{file}: 成立 / holds: {report.request_id} {report.outcome}")
         else:
             click.echo(render_report(report), nl=False)
     if broken:
         raise Failed(f"{broken} 份存证不成立", f"{broken} of {len(files)} did not hold")
+    if unknown:
+        raise Failed(f"{unknown} 份存证无法核验", f"{unknown} of {len(files)} could not be checked")
 
 
 def _anchor_keys(path: Path) -> Any:
