@@ -28,7 +28,8 @@ section { padding: 1rem 0; } .standing { font-weight: 700; color: var(--ok); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; margin-top: .5rem; }
 caption { text-align: left; font-weight: 600; padding-top: .5rem; }
 th, td { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left; vertical-align: top; }
-p { margin: .25rem 0; } .skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
+p { margin: .25rem 0; } time { white-space: nowrap; }
+.skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid; }
 """
 _FINE = (Standing.ANCHOR, Standing.OWN, Standing.MEMBER)
@@ -45,6 +46,7 @@ def trust_page(picture: TrustPicture) -> bytes:
         '<header><h1>信任 <span lang="en">Trust</span></h1>',
         f"<p>{_both('本节点所知，截至', 'as this node knows it at')} {_time(picture.at)}</p></header>",
         '<main id="main">',
+        _summary(picture),
         *_branch(picture.anchor, picture.at, extra=_status(picture)),
         f'<ul class="tree">{members}</ul>' if members else "",
         "</main></body></html>",
@@ -52,19 +54,40 @@ def trust_page(picture: TrustPicture) -> bytes:
     return "".join(parts).encode()
 
 
-def _branch(branch: Branch, now: datetime, *, extra: str = "") -> Iterator[str]:
-    zh, en = STANDINGS[branch.standing]
+def _summary(picture: TrustPicture) -> str:
+    """Everyone in one table, each leading to what is known of it: what an operator looks for first."""
+    rows = [
+        (
+            f'<a href="#{escape(one.entity_id)}">{escape(_who(one))}</a>',
+            _standing(one),
+            "—" if one.expires_at is None else _until(one.expires_at, picture.at),
+            escape(one.problem or one.reason),
+        )
+        for one in picture.members
+    ]
+    heads = (("实体", "entity"), ("状况", "standing"), ("信任链有效至", "chain until"), ("说明", "note"))
+    return _table(picture.anchor, ("一览", "Overview"), heads, rows)
+
+
+def _who(branch: Branch) -> str:
+    return " ".join(part for part in (branch.province, branch.name) if part) or branch.entity_id
+
+
+def _standing(branch: Branch) -> str:
     mood = "" if branch.standing in _FINE else " bad"
-    who = " ".join(part for part in (branch.province, branch.name) if part) or branch.entity_id
-    yield f"<section><h2>{escape(who)}</h2>"
-    yield f'<p><span class="standing{mood}">{_both(zh, en)}</span> · <code>{escape(branch.entity_id)}</code></p>'
+    return f'<span class="standing{mood}">{_both(*STANDINGS[branch.standing])}</span>'
+
+
+def _branch(branch: Branch, now: datetime, *, extra: str = "") -> Iterator[str]:
+    yield f'<section id="{escape(branch.entity_id)}"><h2>{escape(_who(branch))}</h2>'
+    yield f"<p>{_standing(branch)} · <code>{escape(branch.entity_id)}</code></p>"
     if branch.reason:
         yield f"<p>{_both('原因', 'reason')}: {escape(branch.reason)}</p>"
     if branch.problem:
         yield f'<p class="problem">{_both("问题", "problem")}: {escape(branch.problem)}</p>'
     yield extra
     if branch.expires_at is not None:
-        yield f"<p>{_both('信任链', 'chain')}: {_until(branch.expires_at, now)}</p>"
+        yield f"<p>{_both('信任链有效至', 'chain until')} {_until(branch.expires_at, now)}</p>"
     yield from _tables(branch, now)
     yield "</section>"
 
@@ -101,13 +124,17 @@ def _status(picture: TrustPicture) -> str:
         return f"<p>{_both('尚未取得状态', 'no status yet')}</p>"
     age = span(picture.at - picture.status_issued_at)
     return (
-        f"<p>{_both('状态序号', 'status sequence')} {picture.sequence}，{_time(picture.status_issued_at)}"
-        f"（{escape(age)} {_both('前', 'ago')}），{_until(picture.status_expires_at, picture.at)}</p>"
+        f"<p>{_both('状态序号', 'status sequence')} {picture.sequence}，{_both('签发', 'issued')} "
+        f"{_time(picture.status_issued_at)}（{escape(age)} {_both('前', 'ago')}），"
+        f"{_both('有效至', 'until')} {_until(picture.status_expires_at, picture.at)}</p>"
     )
 
 
 def _table(
-    branch: Branch, caption: tuple[str, str], heads: Iterable[tuple[str, str]], rows: Sequence[tuple[str, ...]]
+    branch: Branch,
+    caption: tuple[str, str],
+    heads: Iterable[tuple[str, str]],
+    rows: Sequence[tuple[str, ...]],
 ) -> str:
     if not rows:
         return ""

@@ -28,7 +28,7 @@ def _status(picture: TrustPicture) -> str:
         return "状态 status  尚未取得 none yet"
     age = span(picture.at - picture.status_issued_at)
     return (
-        f"状态 status  序号 sequence {picture.sequence}，{age} 前签发 ago，"
+        f"状态 status  序号 sequence {picture.sequence}，{age} 前签发 issued {age} ago，"
         f"有效至 until {moment(picture.status_expires_at)}"
     )
 
@@ -48,7 +48,7 @@ def _branch(branch: Branch, now: datetime, *, head: str, body: str) -> Iterator[
     for one in branch.statements:
         zh, en = STATEMENTS[one.kind]
         age = span(now - one.issued_at)
-        yield f"{body}{zh} {en}  {age} 前签发 old，{_until(one.expires_at, now)}"
+        yield f"{body}{zh} {en}  {age} 前签发 issued {age} ago，{_until(one.expires_at, now)}"
     for key in branch.keys:
         zh, en = PURPOSES[key.purpose]
         yield f"{body}{zh} {en}  {key.alg} {key.kid}  {_until(key.until, now)}"

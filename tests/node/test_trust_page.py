@@ -78,7 +78,7 @@ def test_the_page_tells_who_until_when_and_what_policy_changed() -> None:
 def test_every_table_has_a_caption_and_heads_and_can_be_reached_by_keyboard() -> None:
     page = parsed(PICTURE)
     tags = [tag for tag, _ in page.seen]
-    assert tags.count("caption") == tags.count("table") == 2
+    assert tags.count("caption") == tags.count("table") == 3
     regions = [attrs for tag, attrs in page.seen if tag == "div"]
     assert all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in regions)
     assert all(attrs == {"scope": "col"} for tag, attrs in page.seen if tag == "th")
