@@ -118,10 +118,10 @@ async def make_node(anchor: Path, folder: Path, province: str, *more: str) -> Pa
 
 
 @asynccontextmanager
-async def serving_anchor(folder: Path) -> AsyncIterator[None]:
-    """The anchor's statements are served while inside."""
+async def serving_anchor(folder: Path, clock: Clock | None = None) -> AsyncIterator[None]:
+    """The anchor's statements are served while inside; it goes by `clock`, the machine's without."""
     facts = orjson.loads((folder / "anchor.public.json").read_bytes())
-    runner = web.AppRunner(anchor_app(folder, SystemClock()), access_log=None)
+    runner = web.AppRunner(anchor_app(folder, clock or SystemClock()), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", int(facts["entity_id"].rpartition(":")[2])).start()
     try:
