@@ -137,11 +137,24 @@ def check_secret_file(path: Path) -> tuple[str, str] | None:
 
 
 def check_key_file(sections: Sections) -> Iterator[Finding]:
-    """The key-encryption key is there, and nobody else may read it."""
+    """The key-encryption key, its passphrase and the token's PIN are there, and nobody else may read them."""
     keys = _section(sections, "keys", KeysSection)
-    wrong = check_secret_file(keys.key_encryption_key) if keys else None
-    if wrong:
-        yield Finding("keys.key_encryption_key", *wrong)
+    if keys is None:
+        return
+    secrets = {
+        "keys.key_encryption_key": keys.key_encryption_key,
+        "keys.passphrase_file": keys.passphrase_file,
+    }
+    if keys.pkcs11 is not None:
+        secrets["keys.pkcs11.pin_file"] = keys.pkcs11.pin_file
+        module = keys.pkcs11.module
+        if not module.is_file():
+            yield Finding(
+                "keys.pkcs11.module", f"没有 PKCS#11 库 {module}", f"there is no PKCS#11 module {module}"
+            )
+    for key, path in secrets.items():
+        if path is not None and (wrong := check_secret_file(path)):
+            yield Finding(key, *wrong)
 
 
 def check_trust_files(sections: Sections) -> Iterator[Finding]:

@@ -107,6 +107,61 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -
     assert faults_of(path) == {"keys.key_encryption_key": line_of(NODE_TOML, "key_encryption_key")}
 
 
+PKCS11_TOML = """
+[keys.pkcs11]
+module = "module.so"
+token = "yrd"
+pin_file = "pin"
+"""
+
+
+def with_token(folder: Path) -> Path:
+    """A node's files, with a token, its module and its PIN."""
+    for name in ("module.so", "pin", "passphrase"):
+        (folder / name).touch(0o600)
+    text = NODE_TOML.replace('"kek"\n', '"kek"\npassphrase_file = "passphrase"\n')
+    return write_node_files(folder, text + PKCS11_TOML)
+
+
+def test_a_token_is_configured(tmp_path: Path) -> None:
+    section = read_config(with_token(tmp_path)).keys.pkcs11
+    assert section is not None
+    assert (section.module, section.pin_file) == (tmp_path / "module.so", tmp_path / "pin")
+    assert (section.token, section.purposes) == ("yrd", ["envelope"])
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("module.so", "keys.pkcs11.module"),
+        ("pin", "keys.pkcs11.pin_file"),
+        ("passphrase", "keys.passphrase_file"),
+    ],
+)
+def test_what_the_keys_need_must_be_there(tmp_path: Path, name: str, key: str) -> None:
+    path = with_token(tmp_path)
+    (tmp_path / name).unlink()
+    faults = faults_of(path)
+    assert list(faults) == [key]
+    assert faults[key] == line_of(path.read_text("utf-8"), key.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("pin", "keys.pkcs11.pin_file"), ("passphrase", "keys.passphrase_file")]
+)
+def test_a_pin_or_passphrase_that_others_may_read_is_refused(tmp_path: Path, name: str, key: str) -> None:
+    path = with_token(tmp_path)
+    (tmp_path / name).chmod(0o640)
+    assert list(faults_of(path)) == [key]
+
+
+@pytest.mark.parametrize("purposes", ['["tls"]', "[]", '["envelope", "status"]'])
+def test_what_cannot_be_in_a_token_is_refused(tmp_path: Path, purposes: str) -> None:
+    path = with_token(tmp_path)
+    path.write_text(path.read_text("utf-8") + f"purposes = {purposes}\n", "utf-8")
+    assert all(key.startswith("keys.pkcs11.purposes") for key in faults_of(path))
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [
