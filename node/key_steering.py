@@ -74,7 +74,7 @@ class KeySteering:
 
     async def list_keys(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Every key, by purpose and generation, as it is now."""
-        await self.keystore.reload()
+        await self.advance()
         return {"keys": [self._told(row) for row in self.keystore.describe()]}
 
     async def rotate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ row either way. Replicas that run elsewhere follow within their poll.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _WAITS = {
     "anchor": ("等待锚在声明中列入", "waits until the anchor's statement lists it"),
     "x509": ("等待锚签发证书", "waits for X.509 from the anchor"),
 }
+_HYPHENED_KID = re.compile(r"-[A-Za-z0-9_-]{42}")
 
 
 @click.group()
@@ -133,7 +135,17 @@ def _say_plan(plan: Mapping[str, Any], entity_id: str) -> None:
         )
 
 
-@keys.command()
+class _TakesKeyIds(click.Command):
+    """A key id is base64url and may begin with a hyphen; it is an argument all the same."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put key ids behind the end of the options."""
+        kids = [arg for arg in args if _HYPHENED_KID.fullmatch(arg)]
+        others = [arg for arg in args if arg not in kids]
+        return super().parse_args(ctx, [*others, "--", *kids] if kids else args)
+
+
+@keys.command(cls=_TakesKeyIds)
 @click.argument("kid")
 @click.option("--reason", required=True, help="原因，会公开 / Why; this is published")
 @click.option("--replace", is_flag=True, help="立即换用新密钥 / Have a new key take over at once")

@@ -170,6 +170,13 @@ def test_a_retirement_has_a_reason(yrd: Yrd, node: Path, reason: str) -> None:
     assert "200" in said.err
 
 
+@pytest.mark.parametrize("kid", ["-h" + 41 * "x", "--reason" + 35 * "x", "-_" + 41 * "A"])
+def test_a_key_id_that_begins_with_a_hyphen_is_no_option(yrd: Yrd, node: Path, kid: str) -> None:
+    said = yrd("keys", "retire", kid, "--reason", "x", "--config", node)
+    assert said.code == 1
+    assert f"there is no key {kid}" in said.err
+
+
 def test_an_unknown_key_and_an_unknown_purpose(yrd: Yrd, node: Path) -> None:
     said = yrd("keys", "retire", "nothing", "--reason", "x", "--config", node)
     assert said.code == 1
