@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from node.anchor.enrolment import check_names
 from node.anchor.member import AnchorFacts, AnchorRefused
 from trust.errors import TrustError
-from trust.identity import check_entity_id
+from trust.identity import check_entity_id, host_and_port
 from trust.keys import VerificationKey, jwks_of, keys_from_jwks
 from trust.policy import pin
 
@@ -78,7 +78,7 @@ class PlainEnrolment:
         for host in permitted:
             bare = host[1:] if host.startswith(".") else host
             try:
-                check_entity_id(f"https://{bare}")
+                host_and_port(f"{bare}:443")
             except TrustError:
                 raise AnchorRefused(f"{host!r} is not a host name, or one with a dot before it") from None
         return replace(self, permitted=tuple(permitted))
