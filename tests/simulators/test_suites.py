@@ -15,7 +15,7 @@ def test_the_nodes_sign_with_es256_unless_the_suite_says_otherwise(tmp_path: Pat
     assert {seat.envelope_algorithm for seat in Layout(tmp_path).seats} == {"ES256"}
     found = {seat.province: seat.envelope_algorithm for seat in Layout(tmp_path, suite="sm2").seats}
     assert found == {"310000": "ES256", "320000": "ES256", "330000": "SM2", "340000": "SM2"}
-    assert set(SUITES) == {"es256", "sm2"}
+    assert {"es256", "sm2"} <= set(SUITES)
 
 
 def test_a_machine_without_sm2_is_told_before_anything_is_made(tmp_path: Path) -> None:
