@@ -15,6 +15,7 @@ at a time; should two try at once, both get a chain for the same key, and nothin
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -187,7 +188,8 @@ class TlsRenewal:
 
     async def _fetch(self, kid: str) -> TlsRow:
         who, now = self._who, self._clock.now()
-        request = build_renewal_request(  # 2
+        request = await asyncio.to_thread(  # the key may be in a token that takes its time
+            build_renewal_request,  # 2
             entity_id=who.entity_id,
             anchor=who.anchor,
             csr_pem=create_csr(self._keystore.tls_key(kid), who.entity_id),

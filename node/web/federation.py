@@ -7,11 +7,13 @@ OpenID Federation 1.1 §9: GET ``/.well-known/openid-federation`` under the enti
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from aiohttp import ETag, web
 
+from federation.errors import OwnKeyUnavailable
 from federation.ports import Clock
 from trust.entity import WELL_KNOWN, statement_digest
 
@@ -58,7 +60,9 @@ def add_document(app: web.Application, path: str, current: Callable[[], str], *,
     """Serve what `current` returns at a path."""
 
     async def serve(request: web.Request) -> web.Response:
-        return statement_response(request, current(), media=media)
+        # Beside the loop: what must be signed anew may be signed in a token that takes its time.
+        token = await asyncio.to_thread(current)
+        return statement_response(request, token, media=media)
 
     app.router.add_get(path, serve)
 
@@ -67,7 +71,8 @@ class RenewedDocument:
     """What a node says about itself, signed anew each hour, so that what peers hold is never near its end.
 
     Between two signings it is the same bytes, so that peers get a 304. It is signed anew at once when `revision`
-    gives something else than before, as it does when a key changed, and after `expire`.
+    gives something else than before, as it does when a key changed, and after `expire`. While the key that signs
+    cannot be reached, what was signed before is shown. May be called in several threads.
     """
 
     def __init__(
@@ -93,8 +98,17 @@ class RenewedDocument:
             self.expire()
         # Signed by a clock that was ahead, peers would not take it: sign again.
         if self._signed_at is None or not timedelta() <= now - self._signed_at < self._renew_after:
-            self._token, self._signed_at, self._signed_for = self._build(now), now, revision
+            self._sign(now, revision)
         return self._token
+
+    def _sign(self, now: datetime, revision: object) -> None:
+        try:
+            token = self._build(now)
+        except OwnKeyUnavailable:
+            if not self._token:
+                raise
+            return
+        self._token, self._signed_at, self._signed_for = token, now, revision
 
     def expire(self) -> None:
         """Sign anew at the next look."""
