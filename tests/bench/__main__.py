@@ -21,6 +21,7 @@ from aiohttp import web
 from simulators.population import Population
 from simulators.registry import make_registry
 from simulators.softhsm import SoftHsmMissingError
+from tests.bench.algorithms import run_algorithms
 from tests.bench.chain_verify import run_chains
 from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
 from tests.bench.load import Outcome, closed_loop, open_loop
@@ -189,6 +190,7 @@ async def _run(share: float) -> None:
         )
         await run_mix(frames, bare, share, _say)
         run_chains(share, _say)
+        run_algorithms(share, _say)
         _say("\nthe envelope key in a PKCS#11 token:")
         try:
             await run_tokens(folder / "tokens", origin, bodies, share, _say)
