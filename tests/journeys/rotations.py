@@ -75,7 +75,7 @@ async def rotate_openid_key(at: RunningDelta, load: Load) -> None:
 async def roll_anchor_over(at: RunningDelta, load: Load) -> None:
     """A new root key, signed by the old one; every node follows, and none has its configuration touched."""
     pinned = {province: path.read_bytes() for province, path in at.delta.configs.items()}
-    await command("anchor", "rotate", "--dir", at.delta.anchor, "--reason", "planned")
+    await command("anchor", "rotate", "--dir", at.delta.anchor, "--reason", "planned", "--again")
     async with at.nodes[ZHEJIANG].http.get(configuration_url(at.delta.anchor_id)) as answer:
         new = read_token(await answer.read()).kid
     for province in PROVINCES:
