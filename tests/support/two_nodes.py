@@ -230,6 +230,14 @@ class TwoNodes:
         """Both nodes fetch trust anew."""
         await asyncio.gather(*(node.node.trust_sync.refresh_once() for node in (self.asking, self.answering)))
 
+    async def pause_refreshes(self) -> None:
+        """End the loops that follow trust, in both nodes: what is asked from now on is asked by queries."""
+        loops = [task for task in asyncio.all_tasks() if task.get_name() == "trust"]
+        assert len(loops) == 2
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
+
     def asked(self) -> list[tuple[str, int, str]]:
         """The asking node's log: request id, kind, outcome."""
         return records_of(self.country.asking)
