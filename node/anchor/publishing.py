@@ -61,13 +61,12 @@ def publish(
     Returns how many. Raises AnchorRefused without the root key.
     """
     folder = AnchorFolder(directory, root_key=root_path)
-    within_s = life_s if renew_within_s is None else renew_within_s
     with folder.changing():
         root, facts = root_key(folder), folder.facts()
         finish_changes(folder, now)
         signed = 0
         configuration = sign_configuration(folder, root, now, life_s=life_s)
-        if is_due(folder.configuration(), configuration, now, within_s):
+        if is_due(folder.configuration(), configuration, now, renew_within_s):
             folder.write_configuration(configuration)
             signed += 1
         for known in folder.members().values():
@@ -75,7 +74,7 @@ def publish(
                 continue
             member = with_current_policy(with_pending(known, folder.seen(known.entity_id), now))
             statement = sign_statement(facts, root, member, now, life_s=life_s)
-            if is_due(known.statement, statement, now, within_s):
+            if is_due(known.statement, statement, now, renew_within_s):
                 folder.write_member(replace(member, statement=statement))
                 signed += 1
         if former_keys(folder) or not folder.historical_keys():

@@ -150,11 +150,11 @@ def sign_former_keys(folder: AnchorFolder, root: SigningKey, now: datetime) -> s
     return build_historical_keys(entity_id=folder.facts().entity_id, keys=keys, signer=root, now=now)
 
 
-def is_due(token: str, fresh: str, now: datetime, renew_within_s: int) -> bool:
+def is_due(token: str, fresh: str, now: datetime, renew_within_s: int | None) -> bool:
     """Whether `token` is to be replaced by `fresh`: it ends soon, or it says something else, or another key
-    signed it.
+    signed it; None: always.
     """
-    if not token:
+    if not token or renew_within_s is None:
         return True
     old, new = read_own(token), read_own(fresh)
     if old.expires_at - now <= timedelta(seconds=renew_within_s):
