@@ -243,12 +243,12 @@ def _is_waiting(row: KeyRow) -> bool:
 
 def _purpose(arguments: Mapping[str, Any]) -> str:
     purpose = arguments.get("purpose")
-    if purpose not in ALGORITHMS_FOR:
+    if not isinstance(purpose, str) or purpose not in ALGORITHMS_FOR:
         known = ", ".join(ALGORITHMS_FOR)
         raise CommandRefused(
             "keys.purpose", f"没有这种用途；可用：{known}", f"no such purpose; known: {known}"
         )
-    return str(purpose)
+    return purpose
 
 
 def _algorithm(arguments: Mapping[str, Any], purpose: str, old: KeyRow | None) -> str:
