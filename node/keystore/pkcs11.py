@@ -25,9 +25,9 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.exceptions import AttributeTypeInvalid, MultipleObjectsReturned, NoSuchKey
 
 from federation.errors import OwnKeyUnavailable
+from node.keystore.errors import KeystoreError
 from node.keystore.pkcs11_session import Connection, TokenSession
 from node.keystore.secret_file import read_secret_file
-from node.keystore.wrapping import KeystoreError
 from trust.errors import BadSignature, KeyRejected, SignatureForm
 from trust.keys import VerificationKey
 

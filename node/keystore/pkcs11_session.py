@@ -37,7 +37,7 @@ from pkcs11.exceptions import (
     UserPinNotInitialized,
 )
 
-from node.keystore.wrapping import KeystoreError
+from node.keystore.errors import KeystoreError
 
 __all__ = ["RETRY_S", "Connection", "TokenSession"]
 
@@ -175,7 +175,7 @@ class TokenSession:
                 try:
                     return work(connection)
                 except PKCS11Error as error:
-                    _log.warning("pkcs11_session_lost", token=self.label, error=_name(error))
+                    _log.warning("pkcs11.session_lost", token=self.label, error=_name(error))
                     lost = True
             connection = self._open(anew=lost)
             try:
@@ -200,7 +200,7 @@ class TokenSession:
             raise KeystoreError(self._trouble)
         self._connection = self._connect(anew=anew)
         if self._trouble:
-            _log.info("pkcs11_back", token=self.label)
+            _log.info("pkcs11.back", token=self.label)
         self._trouble, self._retry_at = "", 0.0
         return self._connection
 
@@ -234,7 +234,7 @@ class TokenSession:
 
     def _failed(self, why: str) -> KeystoreError:
         text = f"the PKCS#11 token {self.label!r} of {self._path} cannot be used: {why}"
-        _log.error("pkcs11_unavailable", token=self.label, reason=why)
+        _log.error("pkcs11.unavailable", token=self.label, reason=why)
         self._trouble, self._retry_at = text, self._monotonic() + RETRY_S
         return KeystoreError(text)
 

@@ -22,9 +22,9 @@ from pkcs11 import Attribute, ObjectClass
 from structlog.testing import capture_logs
 
 from federation.errors import OwnKeyUnavailable
+from node.keystore.errors import KeystoreError
 from node.keystore.pkcs11 import PIN_VARIABLE, Pkcs11Source, TokenSigner, read_pin
 from node.keystore.pkcs11_session import RETRY_S, TokenSession
-from node.keystore.wrapping import KeystoreError
 from tests.support.softhsm import TestToken, new_token
 from trust.envelope import parse, seal, unseal
 from trust.errors import KeyRejected
@@ -334,7 +334,7 @@ def test_a_token_that_is_away_refuses_and_comes_back_by_itself(
     assert source.trouble
     assert token.label not in refused.value.detail  # a peer may see it
     assert str(token.module) not in refused.value.detail
-    assert [entry["event"] for entry in logs].count("pkcs11_unavailable") == 3
+    assert [entry["event"] for entry in logs].count("pkcs11.unavailable") == 3
     assert token.pin not in repr(logs)
     signer.verification_key.verify(signer.sign(MESSAGE), MESSAGE)
     assert source.trouble == ""
