@@ -45,6 +45,19 @@ _PROVIDER_ALGORITHMS = (
     "token_endpoint_auth_signing_alg_values_supported",
     "dpop_signing_alg_values_supported",
 )
+_OWN_URLS = frozenset(
+    {
+        "backchannel_logout_uri",
+        "check_session_iframe",
+        "frontchannel_logout_uri",
+        "initiate_login_uri",
+        "jwks_uri",
+        "post_logout_redirect_uris",
+        "redirect_uris",
+        "request_uris",
+        "signed_jwks_uri",
+    }
+)
 _CLIENT_ALGORITHMS = (
     "id_token_signed_response_alg",
     "userinfo_signed_response_alg",
@@ -143,8 +156,8 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
 
     Refused: no `yrd_node`, or none that its superiors allow; a superior other than the anchor, since what is
     pinned for a province binds its cities too and would make them nodes of it; a province, endpoint or issuer
-    that nobody pins, a claim that differs from its pin, an issuer other than the entity, a protocol version
-    that this node does not speak.
+    that nobody pins, a claim that differs from its pin, an issuer other than the entity, an OpenID endpoint
+    that is not its own, a protocol version that this node does not speak.
     """
     node = entity.metadata.get(NODE_TYPE)
     if node is None:
@@ -154,6 +167,7 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
             f"{entity.entity_id} is not a node: it stands under {entity.superiors[0]}, not under the anchor"
         )
     _check_pins(entity)
+    _check_endpoints(entity)
     province, name, endpoint = node.get("province"), node.get("name"), node.get("grpc_endpoint")
     check_node_facts(province=province, name=name, grpc_endpoint=endpoint)
     if PROTOCOL_VERSION not in _list_of(node, "protocol_versions"):
@@ -188,6 +202,32 @@ def _check_pins(entity: VerifiedEntity) -> None:
     issuer = entity.metadata.get("openid_provider", {}).get("issuer", entity.entity_id)
     if issuer != entity.entity_id:
         raise StatementRejected(f"{entity.entity_id} names another issuer than itself")
+
+
+def _check_endpoints(entity: VerifiedEntity) -> None:
+    """What a login is sent to, or keys are read from, lies under the node's own URL, whether or not a superior
+    pins it: metadata policy has no operator for the beginning of a URL.
+    """
+    foreign = sorted(
+        (kind, parameter)
+        for kind in ("openid_provider", "openid_relying_party")
+        for parameter, value in entity.metadata.get(kind, {}).items()
+        if parameter.endswith("_endpoint") or parameter in _OWN_URLS
+        if not _is_below(value, entity.entity_id)
+    )
+    if foreign:
+        raise StatementRejected(
+            f"{entity.entity_id} names {_names(foreign)} that is not under its own entity id"
+        )
+
+
+def _is_below(value: object, entity_id: str) -> bool:
+    """Whether a URL, or each of several, is under the entity id, with no way up out of it."""
+    if isinstance(value, list):
+        return all(_is_below(item, entity_id) for item in value)
+    if not isinstance(value, str) or not value.startswith(f"{entity_id}/"):
+        return False
+    return not any(way in value.lower() for way in ("..", "%2e", "\\"))
 
 
 def _names(parameters: Iterable[tuple[str, str]]) -> str:
