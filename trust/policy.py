@@ -154,6 +154,8 @@ def _apply(
         if as_json(after) != as_json(value):
             by.append(name)
         value = after
+    if not by:
+        return claimed, ()
     return _as_text(value) if parameter == _SCOPE else value, tuple(by)
 
 

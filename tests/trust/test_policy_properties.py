@@ -120,18 +120,16 @@ def test_changes_tell_each_difference_and_nothing_else(policy: Any, metadata: An
     assert not told
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from([TYPE, "p", "value", "add", "one_of", "scope"]), inner, max_size=3
-            )
-        ),
-        max_leaves=12,
+json_noise = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([TYPE, "p", "value", "add", "one_of", "scope"]), inner, max_size=3)
     ),
-    parameters,
+    max_leaves=12,
 )
+
+
+@given(json_noise, parameters)
 def test_noise_is_a_policy_error_or_a_policy_and_never_anything_else(noise: Any, metadata: Any) -> None:
     _apply(metadata, _merge(noise))
