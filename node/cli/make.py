@@ -36,6 +36,7 @@ class _Wanted:
     host: str
     base_port: int
     grpc_public: str
+    platform_url: str
     store: str
     dialect: str
     anchor: str
@@ -68,6 +69,9 @@ class _Wanted:
     "--base-port", type=click.IntRange(1, 65529), help="端口起点，默认 8NN0 / First port; default 8NN0"
 )
 @click.option("--grpc-public", default="", help="他省访问的 host:port / Where peers reach the gRPC port")
+@click.option(
+    "--platform-url", default="", help="平台访问 API 的 URL / The URL by which platforms know the API"
+)
 @click.option("--store", default="sqlite:///node.db", show_default=True, help="存储 / The store's URL")
 @click.option("--dialect", default="", help="方言，默认本省 / Whose dialect; default: the province's")
 @click.option(
@@ -108,6 +112,7 @@ def init(
     host: str,
     base_port: int | None,
     grpc_public: str,
+    platform_url: str,
     store: str,
     dialect: str,
     registry: Path | None,
@@ -124,6 +129,9 @@ def init(
     """
     if not (province.isascii() and province.isdigit() and len(province) == 6):
         raise click.BadParameter("须为六位数字 / must be six digits", param_hint="--province")
+    if host in ("0.0.0.0", "::"):  # noqa: S104  others must be told where, then
+        _require_public(grpc_public, "--grpc-public")
+        _require_public(platform_url, "--platform-url")
     base = base_port or 8000 + 10 * int(province[:2])
     anchor_id, jwks = _read_anchor(anchor)
     wanted = _Wanted(
@@ -131,9 +139,10 @@ def init(
         name=name or _NAMES.get(province, f"{province}节点"),
         entity_id=entity_id or f"http://127.0.0.1:{base}",
         allow_http=allow_http_on_loopback or not entity_id,
-        host=f"[{host}]" if ":" in host else host,
+        host=_shown(host),
         base_port=base,
-        grpc_public=grpc_public or f"{host}:{base + 3}",
+        grpc_public=grpc_public or f"{_shown(host)}:{base + 3}",
+        platform_url=platform_url,
         store=store,
         dialect=dialect or province,
         anchor=anchor_id,
@@ -148,6 +157,19 @@ def init(
         click.echo(f"  {purpose:11}{kid}")
     say(f"节点已建：{directory}", "the node is there; back up kek apart from the store")
     _say_next(directory, wanted)
+
+
+def _require_public(given: str, option: str) -> None:
+    """Whoever listens on every address must say by which one others reach it."""
+    if not given:
+        raise click.BadParameter(
+            "监听所有地址时须写明 / is needed when listening on every address", param_hint=option
+        )
+
+
+def _shown(host: str) -> str:
+    """A host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _read_anchor(path: Path | None) -> tuple[str, Any]:
@@ -241,6 +263,7 @@ def _node_toml(wanted: _Wanted) -> str:
         allow_http="true" if wanted.allow_http else "false",
         host=wanted.host,
         grpc_public=wanted.grpc_public,
+        platform_public=f'platform = "{wanted.platform_url}"\n' if wanted.platform_url else "",
         store=wanted.store,
         anchor=wanted.anchor or "https://anchor.example",
         dialect=wanted.dialect,

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import mapping
 from node.config.model import (
@@ -85,13 +86,17 @@ def check_ports(sections: Sections) -> Iterator[Finding]:
         taken.setdefault(port, name)
 
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  to be refused
+_NOWHERE = ("不是他人能访问的地址", "is not an address that anybody can reach")
+
+
 def check_reachable(sections: Sections) -> Iterator[Finding]:
     """What others are told is an address that they can use, not every address or any port."""
     listen = _section(sections, "listen", ListenSection)
     public = _section(sections, "public", PublicSection)
     if listen is None or public is None:
         return
-    if public.grpc is None and (listen.grpc.host in ("0.0.0.0", "::")):  # noqa: S104  it is refused here
+    if public.grpc is None and listen.grpc.host in _EVERYWHERE:
         yield Finding(
             "public.grpc",
             "listen.grpc 监听所有地址，须写明其他节点使用的地址",
@@ -99,6 +104,17 @@ def check_reachable(sections: Sections) -> Iterator[Finding]:
         )
     if public.grpc is not None and public.grpc.port == 0:
         yield Finding("public.grpc", "端口不能为 0", "the port must not be 0")
+    if public.grpc is not None and public.grpc.host in _EVERYWHERE:
+        yield Finding("public.grpc", *_NOWHERE)
+    if public.platform is None and listen.platform.host in _EVERYWHERE:
+        yield Finding(
+            "public.platform",
+            "listen.platform 监听所有地址，须写明平台访问 API 的 URL（也是访问令牌的 iss）",
+            "listen.platform listens on every address; say here by which URL platforms know the API, which is also the "
+            "issuer of their tokens",
+        )
+    if public.platform is not None and urlsplit(public.platform).hostname in _EVERYWHERE:
+        yield Finding("public.platform", *_NOWHERE)
 
 
 def check_dialect(sections: Sections) -> Iterator[Finding]:
@@ -157,6 +173,17 @@ def check_key_file(sections: Sections) -> Iterator[Finding]:
             yield Finding(key, *wrong)
 
 
+def check_key_times(sections: Sections) -> Iterator[Finding]:
+    """Every replica has seen a new key before its time comes."""
+    keys = _section(sections, "keys", KeysSection)
+    if keys is not None and keys.publish_s < 2 * keys.poll_s:
+        yield Finding(
+            "keys.publish_s",
+            f"须不小于 poll_s（{keys.poll_s:g}）的两倍，否则副本来不及知道新密钥",
+            f"must be at least twice poll_s ({keys.poll_s:g}): else a replica may not know a new key in time",
+        )
+
+
 def check_trust_files(sections: Sections) -> Iterator[Finding]:
     """The anchor's keys are there, and the enrolment is this node's."""
     trust = _section(sections, "trust", TrustSection)
@@ -192,5 +219,5 @@ def check_access_file(sections: Sections) -> Iterator[Finding]:
 
 Check = Callable[[Sections], Iterator[Finding]]
 
-SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable)
+SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable, check_key_times)
 FILE_CHECKS: tuple[Check, ...] = (check_key_file, check_trust_files, check_access_file, check_dialect)

@@ -89,6 +89,32 @@ def test_a_node_to_try_out_needs_no_more_than_a_province(tmp_path: Path, yrd: Yr
     assert "trust.anchor_keys" in checked.err
 
 
+def test_who_listens_everywhere_says_where_others_reach_it(tmp_path: Path, yrd: Yrd) -> None:
+    wanted = [
+        "init",
+        "--province",
+        "340000",
+        "--dir",
+        tmp_path / "ah",
+        "--entity-id",
+        "https://yrd.ah.example.cn",
+    ]
+    for more in (
+        [],
+        ["--grpc-public", "yrd.ah.example.cn:8343"],
+        ["--platform-url", "https://api.example.cn"],
+    ):
+        said = yrd(*wanted, "--host", "0.0.0.0", *more)
+        assert said.code == 2
+        assert "every address" in said.err
+        assert not (tmp_path / "ah").exists()
+    more = ["--grpc-public", "yrd.ah.example.cn:8343", "--platform-url", "https://api.example.cn"]
+    assert yrd(*wanted, "--host", "::", *more).code == 0
+    config = read_config(tmp_path / "ah" / "node.toml", check_files=False)
+    assert (config.listen.grpc.host, str(config.grpc_target)) == ("::", "yrd.ah.example.cn:8343")
+    assert config.platform_url == "https://api.example.cn"
+
+
 def test_a_province_is_six_digits(tmp_path: Path, yrd: Yrd) -> None:
     assert yrd("init", "--province", "33", "--dir", tmp_path / "x").code == 2
     assert (
