@@ -20,6 +20,7 @@ from node.renewal import tls_probe
 from node.store.database import Database, open_database
 from node.store.tls import TlsRows
 from node.tls import TlsRing
+from node.trust_warnings import tls_warner, trust_warner
 
 __all__ = ["Ground", "exchange_limits", "lay_ground", "rpc_limits"]
 
@@ -54,7 +55,13 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
     keys = keys_probe(lambda: keystore.faults)
-    health = Health([trust_probe(directory, clock), tls_probe(tls, clock), keys, watch, key_watch])
+    health = Health(
+        [trust_probe(directory, clock), tls_probe(tls, clock), keys, watch, key_watch],
+        [
+            trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
+            tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
+        ],
+    )
     metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, tls.not_after)
     return Ground(config, clock, database, keystore, tls, directory, metrics, health)

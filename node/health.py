@@ -15,12 +15,25 @@ from enum import Enum
 from federation.peers import Directory
 from federation.ports import Clock
 
-__all__ = ["Health", "KeyWatch", "Probe", "Reason", "Stage", "StoreWatch", "keys_probe", "trust_probe"]
+__all__ = [
+    "Health",
+    "KeyWatch",
+    "Probe",
+    "Reason",
+    "Stage",
+    "StoreWatch",
+    "Warner",
+    "keys_probe",
+    "trust_probe",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a node is not ready. `code` is for machines, `zh` and `en` for people; none holds personal data."""
+    """Why a node is not ready, or may soon not be.
+
+    `code` is for machines, `zh` and `en` for people; none holds personal data.
+    """
 
     code: str
     zh: str
@@ -29,6 +42,10 @@ class Reason:
 
 Probe = Callable[[], Reason | None]
 """Looks at something in memory and says what is wrong with it, if anything. It must not block."""
+
+
+Warner = Callable[[], Sequence[Reason]]
+"""Looks at something in memory and says what will go wrong with it. It must not block."""
 
 
 class Stage(Enum):
@@ -46,8 +63,9 @@ _DRAINING = Reason("draining", "节点正在停止，不再接受新请求", "th
 class Health:
     """Gathers the probes. The stage is set by `lifecycle`; everything else is asked when someone asks."""
 
-    def __init__(self, probes: Sequence[Probe] = ()) -> None:
+    def __init__(self, probes: Sequence[Probe] = (), warners: Sequence[Warner] = ()) -> None:
         self._probes = tuple(probes)
+        self._warners = tuple(warners)
         self.stage = Stage.STARTING
 
     def reasons(self) -> tuple[Reason, ...]:
@@ -58,6 +76,10 @@ class Health:
         if self.stage is Stage.DRAINING:
             found.insert(0, _DRAINING)
         return tuple(found)
+
+    def warnings(self) -> tuple[Reason, ...]:
+        """What someone should look at although the node works; empty when there is nothing."""
+        return tuple(reason for warner in self._warners for reason in warner())
 
     @property
     def is_ready(self) -> bool:

@@ -92,6 +92,24 @@ class _Spread:
         return family
 
 
+class _ChainEnds(Collector):
+    """When each member's trust chain ends, by province, this node's own too."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._directory.current
+        ends = GaugeMetricFamily(
+            "yrd_trust_not_after_timestamp_seconds", "When a member's trust chain ends.", labels=["province"]
+        )
+        if snapshot.own_expires_at is not None:
+            ends.add_metric([snapshot.own_province], snapshot.own_expires_at.timestamp())
+        for peer in snapshot.peers.values():
+            ends.add_metric([peer.province], peer.expires_at.timestamp())
+        yield ends
+
+
 class Metrics(Collector):
     """All figures. Implements `federation.observe.ExchangeObserver` and the journal's hooks."""
 
@@ -222,6 +240,15 @@ class Metrics(Collector):
             "When the TLS certificate ends.",
             lambda: tls_not_after().timestamp(),
         )
+        self._gauge(
+            "yrd_trust_mirror_in_use",
+            "Whether the anchor's status was had from a mirror.",
+            lambda: float(bool(directory.current.mirror)),
+        )
+        self._gauge(
+            "yrd_warnings", "What someone should look at; /readyz tells it.", lambda: len(health.warnings())
+        )
+        self.registry.register(_ChainEnds(directory))
         self._gauge("yrd_ready", "Whether work should come here.", lambda: float(health.is_ready))
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:

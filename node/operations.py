@@ -1,20 +1,20 @@
 """The operations listener: metrics and health, for the people and machines that run this node. Loopback by
 default.
 
-`/livez` says that the event loop answers, `/readyz` whether work should come here and if not why, `/metrics`
-has the figures in Prometheus' text format, and `/trust` is the tree of trust as a page. Nothing here holds
-personal data.
+`/livez` says that the event loop answers, `/readyz` whether work should come here and if not why, beside what
+will go wrong if nobody looks; `/metrics` has the figures in Prometheus' text format, and `/trust` is the tree of
+trust as a page. Nothing here holds personal data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from aiohttp import web
 
 from federation.trust_picture import TrustPicture
-from node.health import Health
+from node.health import Health, Reason
 from node.trust_page import trust_page
 
 __all__ = ["make_operations_app"]
@@ -41,7 +41,8 @@ def make_operations_app(
         body = {
             "ready": not reasons,
             "stage": health.stage.value,
-            "reasons": [{"code": r.code, "zh": r.zh, "en": r.en} for r in reasons],
+            "reasons": _told(reasons),
+            "warnings": _told(health.warnings()),
         }
         return _json(body, status=503 if reasons else 200)
 
@@ -57,6 +58,10 @@ def make_operations_app(
     pages = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/trust": trust}
     app.add_routes([web.get(path, page) for path, page in pages.items()])
     return app
+
+
+def _told(reasons: Sequence[Reason]) -> list[dict[str, str]]:
+    return [{"code": reason.code, "zh": reason.zh, "en": reason.en} for reason in reasons]
 
 
 def _json(body: Mapping[str, object], status: int = 200) -> web.Response:

@@ -84,6 +84,7 @@ class Steering:
             "stage": self.health.stage.value,
             "ready": not reasons,
             "reasons": [{"code": r.code, "zh": r.zh, "en": r.en} for r in reasons],
+            "warnings": [{"code": w.code, "zh": w.zh, "en": w.en} for w in self.health.warnings()],
             "trust": {
                 "sequence": snapshot.sequence,
                 "refreshed_at": snapshot.refreshed_at.isoformat() if snapshot.refreshed_at else None,

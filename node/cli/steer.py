@@ -44,6 +44,8 @@ def status(config_path: Path, as_json: bool) -> None:
     click.echo(f"  {ready} · {state['stage']} · yrd {state['version']} · pid {state['pid']}")
     for reason in state["reasons"]:
         click.echo(f"  ! {reason['zh']} / {reason['en']}")
+    for warning in state.get("warnings", ()):
+        click.echo(f"  ? {warning['zh']} / {warning['en']}")
     trusted = state["trust"]
     click.echo(
         f"  信任 trust: 序号 sequence {trusted['sequence']}, 更新于 refreshed {trusted['refreshed_at']}"

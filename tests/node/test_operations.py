@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -8,12 +10,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 from federation.observe import Side
-from federation.peers import Directory, TrustSnapshot
+from federation.peers import Directory, Peer, TrustSnapshot
 from federation.query import Operation
 from federation.trust_picture import Branch, Standing, TrustPicture
 from node.health import Health, Reason, Stage, StoreWatch
 from node.metrics import Metrics
 from node.operations import make_operations_app
+from node.trust_warnings import trust_warner
 from tests.support.clock import NOON, FixedClock
 
 
@@ -52,6 +55,7 @@ async def test_readyz_says_why_not() -> None:
         "ready": False,
         "stage": "serving",
         "reasons": [{"code": reason.code, "zh": reason.zh, "en": reason.en}],
+        "warnings": [],
     }
 
 
@@ -123,6 +127,29 @@ def test_trust_age_is_read_when_scraped() -> None:
     assert seen["yrd_trust_sequence",] == 7
     assert seen["yrd_ready",] == 0
     assert seen["yrd_tls_not_after_timestamp_seconds",] == NOON.timestamp()
+
+
+def test_ends_of_chains_and_warnings_are_figures() -> None:
+    clock, metrics = FixedClock(), Metrics()
+    peer = Peer("https://sh.example", "310000", "", "", "", MappingProxyType({}), NOON + timedelta(hours=3))
+    own = TrustSnapshot(
+        "https://zj.example",
+        "330000",
+        peers=MappingProxyType({peer.entity_id: peer}),
+        refreshed_at=NOON,
+        mirror="https://sh.example/trust/mirror",
+        own_expires_at=NOON + timedelta(hours=2),
+    )
+    directory = Directory(own)
+    health = Health(warners=[trust_warner(directory, clock, status_max_age_s=600)])
+    metrics.watch(directory, health, clock, lambda: NOON)
+    seen = samples(metrics)
+    ends = "yrd_trust_not_after_timestamp_seconds"
+    assert (seen[ends, "310000"], seen[ends, "330000"]) == (
+        peer.expires_at.timestamp(),
+        (NOON + timedelta(hours=2)).timestamp(),
+    )
+    assert (seen["yrd_trust_mirror_in_use",], seen["yrd_warnings",]) == (1, 1)
 
 
 async def test_the_tree_of_trust_is_a_page() -> None:
