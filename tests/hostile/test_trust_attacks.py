@@ -200,7 +200,9 @@ MIXED_UP: dict[str, tuple[str, Callable[[Keys, datetime], str]]] = {
     ),
     "anhuis_issuer": (
         "openid_provider.issuer",
-        lambda keys, now: keys[ZHEJIANG].configuration(now, issuer=keys[ANHUI].config.node.entity_id),
+        lambda keys, now: keys[ZHEJIANG].configuration(
+            now, openid_provider={"issuer": keys[ANHUI].config.node.entity_id}
+        ),
     ),
 }
 

@@ -2,8 +2,8 @@
 //
 // In (standard input): {"entity": id, "anchor": id, "jwks": the anchor's pinned key set}.
 // Out (standard output): one object
-//   known       what the library makes of the entity by itself, metadata after policy
-//   whole       the same by the library's policy functions, over every claim that it verified
+//   known       what the library makes of the entity by itself, metadata after policy; null when it finds no chain
+//   whole       the same over the chain that the library fetched, by its policy functions, and every claim in it
 //   expires_at  when the first of the verified statements ends
 //   path        whose statements the chain consists of, as [issuer, subject], the entity's own first
 //
@@ -13,12 +13,16 @@
 //     that the superior's statement gives as well (§10.2)
 //   - it forgets metadata of entity types that it does not know, such as yrd_node, before it applies the policy:
 //     `whole` gives the same functions all that was said (§5.1: other types are allowed)
+//   - it drops a chain whose policy has subset_of or superset_of for a parameter that the entity does not have,
+//     where the standard has nothing to check (§6.1.3.1.5, §6.1.3.1.6): `whole` leaves such a rule out
 //   - it leaves the leaf's own configuration out when it looks for the first statement to expire (§10.4)
 
 import { text } from "node:stream/consumers";
 import {
   applyMetadataPolicyToMetadata,
   combineMetadataPolicies,
+  fetchEntityConfigurationChains,
+  fetchEntityStatementChain,
   resolveTrustChains,
 } from "@openid-federation/core";
 import { compactVerify, importJWK } from "jose";
@@ -40,9 +44,15 @@ async function verify({ jwt, header, claims, jwk }) {
   return true;
 }
 
-function onlyChain(chains) {
+async function fetchOnlyChain() {
+  const trusted = { trustAnchorEntityIds: [anchor], verifyJwtCallback: verify };
+  const chains = await fetchEntityConfigurationChains({ leafEntityId: entity, ...trusted });
   if (chains.length !== 1) throw new Error(`${chains.length} chains lead from ${entity} to ${anchor}`);
-  return chains[0].chain.map(({ iss, sub }) => verified.get(`${iss} ${sub}`));
+  const statements = await fetchEntityStatementChain({
+    entityConfigurations: chains[0],
+    verifyJwtCallback: verify,
+  });
+  return statements.map(({ iss, sub }) => verified.get(`${iss} ${sub}`));
 }
 
 async function requireKeysFromAbove(superiors) {
@@ -59,23 +69,36 @@ function metadataAfterPolicy(leaf, superiors) {
     metadata[type] = { ...metadata[type], ...values };
   }
   const { mergedPolicy } = combineMetadataPolicies({ statements: superiors });
-  return applyMetadataPolicyToMetadata({ leafMetadata: metadata, policyMetadata: mergedPolicy })
-    .resolvedLeafMetadata;
+  const policyMetadata = withoutRulesForNothing(mergedPolicy, metadata);
+  return applyMetadataPolicyToMetadata({ leafMetadata: metadata, policyMetadata }).resolvedLeafMetadata;
 }
 
-const chains = await resolveTrustChains({
-  entityId: entity,
-  trustAnchorEntityIds: [anchor],
-  verifyJwtCallback: verify,
-});
-const superiors = onlyChain(chains).slice(0, -1);
+function withoutRulesForNothing(policy, metadata) {
+  const kept = structuredClone(policy);
+  for (const [type, parameters] of Object.entries(kept)) {
+    for (const [parameter, rules] of Object.entries(parameters)) {
+      const given = ["value", "add", "default"].some((operator) => operator in rules);
+      if (given || metadata[type]?.[parameter] !== undefined) continue;
+      delete rules.subset_of;
+      delete rules.superset_of;
+    }
+  }
+  return kept;
+}
+
+const superiors = (await fetchOnlyChain()).slice(0, -1);
 await requireKeysFromAbove(superiors);
 const leaf = verified.get(`${entity} ${entity}`);
 const top = verified.get(`${anchor} ${anchor}`);
 const statements = [leaf, ...superiors, top].map(({ claims }) => claims);
+const [resolved] = await resolveTrustChains({
+  entityId: entity,
+  trustAnchorEntityIds: [anchor],
+  verifyJwtCallback: verify,
+});
 console.log(
   JSON.stringify({
-    known: chains[0].resolvedLeafMetadata,
+    known: resolved?.resolvedLeafMetadata ?? null,
     whole: metadataAfterPolicy(
       leaf.claims,
       superiors.map(({ claims }) => claims),

@@ -45,10 +45,10 @@ class StolenKeys:
     def configuration(self, now: datetime, signer: Signer | None = None, **said: Any) -> str:
         """An entity configuration of this node, with `said` of its facts (see `node_metadata`) otherwise.
 
-        `issuer` is what its OpenID provider calls itself.
+        `openid_provider` is what its OpenID provider says besides, or otherwise.
         """
         node = self.config.node
-        issuer = said.pop("issuer", None)
+        provider = said.pop("openid_provider", {})
         facts = {
             "entity_id": node.entity_id,
             "province": node.province,
@@ -56,8 +56,7 @@ class StolenKeys:
             "grpc_endpoint": str(self.config.grpc_target),
         } | said
         metadata = node_metadata(**facts, envelope_keys=[self.envelope.verification_key])
-        if issuer is not None:
-            metadata["openid_provider"]["issuer"] = issuer
+        metadata["openid_provider"] |= provider
         return build_entity_configuration(
             entity_id=facts["entity_id"],
             signer=signer or self.federation,
