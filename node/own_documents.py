@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from federation.errors import OwnKeyUnavailable
 from node.config import Config
-from node.keystore import Keystore, Purpose, RetiredKey
+from node.keystore import Keystore, KeystoreError, Purpose, RetiredKey
 from node.keystore.life import ROTATED
 from trust.entity import build_entity_configuration
 from trust.historical import MAX_HISTORICAL_KEYS, HistoricalKey, build_historical_keys
+from trust.keys import Signer
 from trust.profile import NODE_TYPE, node_metadata
 
 __all__ = ["HISTORICAL_KEYS_PATH", "entity_configuration", "historical_keys"]
@@ -41,7 +43,7 @@ def entity_configuration(config: Config, keystore: Keystore) -> Callable[[dateti
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH
         return build_entity_configuration(
             entity_id=config.node.entity_id,
-            signer=keystore.signing_key(Purpose.FEDERATION),
+            signer=_signer(keystore),
             metadata=metadata,
             now=now,
             authority_hints=[config.trust.anchor],
@@ -62,11 +64,19 @@ def historical_keys(config: Config, keystore: Keystore) -> Callable[[datetime], 
         return build_historical_keys(
             entity_id=config.node.entity_id,
             keys=keys[-MAX_HISTORICAL_KEYS:],
-            signer=keystore.signing_key(Purpose.FEDERATION),
+            signer=_signer(keystore),
             now=now,
         )
 
     return build
+
+
+def _signer(keystore: Keystore) -> Signer:
+    """The federation key of now. Raises OwnKeyUnavailable: what was signed before is served meanwhile."""
+    try:
+        return keystore.signing_key(Purpose.FEDERATION)
+    except KeystoreError as error:
+        raise OwnKeyUnavailable("this node's federation key cannot be used: see yrd keys list") from error
 
 
 def _historical(keystore: Keystore) -> Iterator[HistoricalKey]:

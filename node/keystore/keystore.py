@@ -103,12 +103,13 @@ class Keystore:
 
         Raises KeystoreError when no key of it is active, or none that could be opened.
         """
-        signer = self._ring.view(purpose, self._clock.now()).signer
-        if signer is None:
+        view = self._ring.view(purpose, self._clock.now())
+        if view.signer is None:
             raise KeystoreError(
-                f"there is no active {purpose} key: yrd init makes the first ones, yrd keys rotate {purpose} one"
+                view.fault
+                or f"there is no active {purpose} key: yrd init makes the first ones, yrd keys rotate {purpose} one"
             )
-        return signer
+        return view.signer
 
     def tls_key(self, kid: str = "") -> SigningKey:
         """A TLS key in memory, the active one without `kid`: TLS keys are always in the store.

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from node.keystore.errors import KeystoreError
 from node.keystore.life import as_of, next_change
 from node.store.keys import KeyRow, KeyState
 from trust.keys import Signer, VerificationKey
@@ -43,6 +42,8 @@ class View:
     signer: Signer | None
     keys: Mapping[str, VerificationKey]
     """What verifies now, by key id: the active one first, then those to come, then those that were."""
+    fault: str = ""
+    """Why there is no `signer` although a key is active."""
 
 
 class Ring:
@@ -79,14 +80,17 @@ class Ring:
         rows = as_of(written, now, self._overlap)
         usable = sorted((row for row in rows if row.state in _FIRST), key=lambda row: _FIRST.index(row.state))
         keys = MappingProxyType({row.kid: self.held[row.kid].key for row in usable})
-        return View(now, next_change(rows, now), rows, self._signer(usable), keys)
+        signer = self._signer(usable)
+        is_active = bool(usable) and usable[0].state is KeyState.ACTIVE
+        fault = self.held[usable[0].kid].fault if is_active and signer is None else ""
+        return View(now, next_change(rows, now), rows, signer, keys, fault)
 
     def _signer(self, usable: Sequence[KeyRow]) -> Signer | None:
         """The active key's; when it cannot be opened here, that of the key before, which peers still take."""
         if not usable or usable[0].state is not KeyState.ACTIVE:
             return None
-        before = [row for row in usable if row.state is KeyState.PASSIVE]
-        for row in (usable[0], *sorted(before, key=lambda row: -row.generation)):
-            if signer := self.held[row.kid].signer:
-                return signer
-        raise KeystoreError(self.held[usable[0].kid].fault)
+        before = sorted(
+            (row for row in usable if row.state is KeyState.PASSIVE), key=lambda row: -row.generation
+        )
+        signers = (self.held[row.kid].signer for row in (usable[0], *before))
+        return next((signer for signer in signers if signer is not None), None)

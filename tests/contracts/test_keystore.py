@@ -321,6 +321,7 @@ async def test_a_key_that_a_replica_cannot_open_leaves_the_others_working(
     clock.advance(seconds=OVERLAP_S)
     with pytest.raises(KeystoreError, match=new.kid):
         stranger.signing_key(Purpose.ENVELOPE)
+    assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid]
 
 
 async def test_a_row_that_is_altered_later_does_not_take_the_key_away(

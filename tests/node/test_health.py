@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from federation.peers import Directory, Peer, TrustSnapshot
-from node.health import Health, KeyWatch, Stage, StoreWatch, trust_probe
+from node.health import Health, KeyWatch, Stage, StoreWatch, keys_probe, trust_probe
 from tests.support.clock import NOON, FixedClock
 from tests.support.replacing import replace
 
@@ -79,4 +79,16 @@ def test_a_key_that_cannot_be_used_makes_unready_until_it_should_be_tried() -> N
     watch.failed()
     assert codes(health) == ["key_failing"]
     clock.advance(seconds=6)
+    assert health.is_ready
+
+
+def test_a_key_that_this_process_cannot_use_is_a_reason_until_it_can() -> None:
+    faults: dict[str, str] = {}
+    health = Health([keys_probe(lambda: faults)])
+    health.stage = Stage.SERVING
+    assert health.is_ready
+    faults["abc"] = "the token is away"
+    assert codes(health) == ["key_unusable"]
+    assert "abc" in health.reasons()[0].en
+    faults.clear()
     assert health.is_ready

@@ -108,13 +108,13 @@ def rows_of_one_purpose(draw: st.DrawFn) -> list[KeyRow]:
     found = []
     for generation in range(1, draw(st.integers(1, 5)) + 1):
         state = draw(st.sampled_from(list(KeyState)))
-        at = draw(st.integers(0, 50))
+        at = draw(st.integers(-50, 0))
         if state is PUBLISHED:
             found.append(key(generation, activates=draw(st.none() | st.integers(0, 50))))
         elif state is ACTIVE:
             found.append(key(generation, state, activated=at))
         else:
-            found.append(key(generation, state, activated=at, retires=at + draw(st.integers(0, 200))))
+            found.append(key(generation, state, activated=at, retires=draw(st.integers(-50, 200))))
     return found
 
 

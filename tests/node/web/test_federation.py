@@ -41,6 +41,19 @@ def test_while_the_key_is_away_the_document_of_before_is_shown() -> None:
     assert document() == "document.2"
 
 
+def test_a_document_is_signed_anew_at_once_when_its_revision_changes() -> None:
+    key, revision = Key(), [1]
+    document = RenewedDocument(key.build, FixedClock(), revision=lambda: tuple(revision))
+    assert [document(), document()] == ["document.1"] * 2
+    revision.append(2)
+    assert [document(), document()] == ["document.2"] * 2
+    key.is_away = True
+    revision.append(3)
+    assert document() == "document.2"
+    key.is_away = False
+    assert document() == "document.3"
+
+
 def test_a_document_that_was_never_signed_is_refused_by_name() -> None:
     key = Key()
     key.is_away = True

@@ -1,0 +1,139 @@
+"""What a node signs about itself, from its keystore: the configuration, and the keys of before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from sqlalchemy import text
+
+from federation.errors import OwnKeyUnavailable
+from node.config import Config, read_config
+from node.keystore import KeyEncryptionKey, KeyPlan, Keystore
+from node.own_documents import entity_configuration, historical_keys
+from node.store.database import Database, open_database
+from node.web.federation import RenewedDocument
+from tests.node.config.samples import write_node_files
+from tests.support.clock import FixedClock
+from trust.entity import read_statement
+from trust.historical import HistoricalKeys, verify_historical_keys
+from trust.tokens import read_token
+
+OVERLAP_S = 3600
+PURPOSES = ("federation", "envelope", "openid", "tls")
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return read_config(write_node_files(tmp_path))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def keystore(database: Database, clock: FixedClock) -> Keystore:
+    plan = KeyPlan(overlap_s=OVERLAP_S)
+    keystore = await Keystore.open(database, KeyEncryptionKey(bytes(32)), clock, plan=plan)
+    for purpose in PURPOSES:
+        await keystore.generate(purpose)
+    return keystore
+
+
+def read(config: Config, keystore: Keystore, clock: FixedClock) -> HistoricalKeys:
+    return verify_historical_keys(
+        historical_keys(config, keystore)(clock.now()),
+        entity_id=config.node.entity_id,
+        keys=keystore.verification_keys("federation"),
+        now=clock.now(),
+    )
+
+
+async def test_a_federation_key_to_come_is_listed_and_does_not_sign(
+    config: Config, keystore: Keystore, clock: FixedClock
+) -> None:
+    document = RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision)
+    old = keystore.signing_key("federation").kid
+    assert read_token(document()).kid == old
+    new = await keystore.generate("federation", activate=False, activates_at=clock.at + timedelta(seconds=60))
+    statement = read_statement(document(), allow_http_on_loopback=True)
+    assert (statement.token.kid, list(statement.keys)) == (old, [old, new.kid])
+    clock.advance(seconds=60)
+    statement = read_statement(document(), allow_http_on_loopback=True)
+    assert (statement.token.kid, list(statement.keys)) == (new.kid, [new.kid, old])
+    clock.advance(seconds=OVERLAP_S)
+    assert list(read_statement(document(), allow_http_on_loopback=True).keys) == [new.kid]
+
+
+async def test_a_new_node_has_no_keys_of_before(
+    config: Config, keystore: Keystore, clock: FixedClock
+) -> None:
+    assert read(config, keystore, clock).keys == {}
+
+
+async def test_keys_of_before_have_their_times_and_why(
+    config: Config, keystore: Keystore, clock: FixedClock
+) -> None:
+    begun = clock.at
+    old = {purpose: keystore.signing_key(purpose).kid for purpose in PURPOSES}
+    clock.advance(days=1)
+    for purpose in PURPOSES:
+        await keystore.generate(purpose)
+    leaked_at = clock.at
+    await keystore.retire(old["envelope"], "密钥泄露")
+    rotated_at = clock.at + timedelta(seconds=OVERLAP_S)
+    clock.advance(days=1)
+
+    found = read(config, keystore, clock).keys
+    assert set(found) == {old["federation"], old["envelope"], old["openid"]}  # TLS is the CA's to tell
+    assert {kid: one.purpose for kid, one in found.items()} == {
+        old["federation"]: "",
+        old["envelope"]: "envelope",
+        old["openid"]: "openid",
+    }
+    leaked, rotated = found[old["envelope"]], found[old["openid"]]
+    assert (leaked.issued_at, leaked.revoked_at, leaked.reason) == (begun, leaked_at, "密钥泄露")
+    assert (rotated.issued_at, rotated.expires_at, rotated.revoked_at) == (begun, rotated_at, None)
+    assert rotated.is_valid_at(leaked_at)
+    assert not leaked.is_valid_at(leaked_at)
+
+
+async def test_an_independent_library_verifies_it(
+    config: Config, keystore: Keystore, clock: FixedClock
+) -> None:
+    await keystore.generate("envelope")
+    await keystore.generate("federation")
+    token = historical_keys(config, keystore)(clock.now())
+    published: Any = keystore.jwks("federation")
+    decoded = jwt.decode(token, KeySet.import_key_set(published), algorithms=["ES256"])
+    assert decoded.header["typ"] == "jwk-set+jwt"
+    assert decoded.claims["iss"] == config.node.entity_id
+
+
+async def test_without_a_usable_federation_key_nothing_is_signed(
+    config: Config, keystore: Keystore, database: Database, clock: FixedClock
+) -> None:
+    document = RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision)
+    before = document()
+    async with database.writing() as connection:
+        await connection.execute(text("UPDATE keys SET wrapped = x'00' WHERE purpose = 'federation'"))
+    await keystore.reload()
+    clock.advance(hours=2)
+    assert document() == before
+    for build in (entity_configuration(config, keystore), historical_keys(config, keystore)):
+        with pytest.raises(OwnKeyUnavailable, match="yrd keys list"):
+            build(clock.now())
