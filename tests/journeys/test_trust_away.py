@@ -36,9 +36,12 @@ class Platform:
         return await self._node.get(f"/v1/certificates/types/{ANSWERING}?officer=1", token)
 
 
-async def readiness(node: RunningNode) -> tuple[int, dict[str, Any]]:
+async def readiness(node: RunningNode) -> tuple[int, set[str], set[str]]:
+    """What /readyz says: status, the codes of its reasons, the codes of its warnings."""
     async with node.http.get(f"http://{node.at.operations}/readyz") as answer:
-        return answer.status, await answer.json()
+        body = await answer.json()
+    reasons, warnings = ({entry["code"] for entry in body[name]} for name in ("reasons", "warnings"))
+    return answer.status, reasons, warnings
 
 
 async def test_without_the_anchor_all_goes_on_until_chains_expire_and_that_is_told(tmp_path: Path) -> None:
@@ -60,19 +63,22 @@ async def test_without_the_anchor_all_goes_on_until_chains_expire_and_that_is_to
             return await platform.ask()
 
         assert (await after(0))[0] == 200
+        assert await readiness(nodes[0]) == (200, set(), set())
         await anchor.aclose()
         assert (await after(1))[0] == 200
-        assert (await after(29))[0] == 200
-        assert (await readiness(nodes[0]))[0] == 200
+        assert await readiness(nodes[0]) == (200, set(), {"trust_status_old"})
+        assert (await after(25))[0] == 200
+        assert await readiness(nodes[0]) == (200, set(), {"trust_status_old", "trust_chain_ending"})
         ends_at = nodes[0].node.asker.peers().peer_in(ANSWERING).expires_at
 
         status, problem = await after(31)
         assert (status, problem["code"]) == (502, "peer.chain_expired")
-        assert ends_at.isoformat() in problem["detail"]
-        status, body = await readiness(nodes[0])
-        assert (status, [reason["code"] for reason in body["reasons"]]) == (503, ["trust_expired"])
+        assert ends_at.date().isoformat() in problem["detail"]
+        status, reasons, warnings = await readiness(nodes[0])
+        assert (status, reasons) == (503, {"trust_expired"})
+        assert "trust_chain_expired" in warnings
 
         await anchor.enter_async_context(serving_anchor(tmp_path / "anchor", clock))
         status, problem = await after(31)
         assert status == 200, problem
-        assert (await readiness(nodes[0]))[0] == 200
+        assert await readiness(nodes[0]) == (200, set(), set())
