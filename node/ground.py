@@ -16,7 +16,7 @@ from node.health import Health, KeyWatch, StoreWatch, keys_probe, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
-from node.renewal import tls_probe
+from node.renewal import tls_probe, untrusted_warner
 from node.store.database import Database, open_database
 from node.store.tls import TlsRows
 from node.tls import TlsRing
@@ -60,6 +60,7 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
         [
             trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
             tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
+            untrusted_warner(tls),
         ],
     )
     metrics = Metrics(watch, key_watch)

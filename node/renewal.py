@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -43,14 +43,13 @@ __all__ = [
     "TlsRenewal",
     "renew_at",
     "tls_probe",
-    "tls_warning",
+    "untrusted_warner",
 ]
 
 _log = structlog.get_logger("yrd.tls")
 
 _AT_LIFE = 2 / 3
 _JITTER_LIFE = 1 / 24
-_WARN_LIFE = 3 / 4
 _TURN_S = 120
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
 _SKEW = timedelta(seconds=60)
@@ -215,27 +214,21 @@ class TlsRenewal:
         verify_issued_by(chain, ca_pem)
 
 
-def tls_warning(ring: TlsRing, clock: Clock) -> Callable[[], Reason | None]:
-    """Warns when a renewal is overdue: three quarters of the chain's life are over, or its CA is not trusted now."""
+def untrusted_warner(ring: TlsRing) -> Callable[[], Sequence[Reason]]:
+    """Warns when the CA of the chain that is shown is not trusted now: peers that follow the anchor refuse it."""
 
-    def probe() -> Reason | None:
-        row = ring.shown.row
-        until = row.not_after.isoformat()
-        if not ring.shown.is_trusted:
-            return Reason(
+    def look() -> list[Reason]:
+        if ring.shown.is_trusted:
+            return []
+        return [
+            Reason(
                 "tls_untrusted",
                 "本节点的 TLS 证书不是由现行 CA 签发的",
                 "this node's TLS certificate is by a CA that the anchor does not name any more",
             )
-        if clock.now() >= row.not_before + (row.not_after - row.not_before) * _WARN_LIFE:
-            return Reason(
-                "tls_ends",
-                f"TLS 证书 {until} 到期而尚未更新：yrd keys rotate tls",
-                f"the TLS certificate ends at {until} and was not renewed: yrd keys rotate tls",
-            )
-        return None
+        ]
 
-    return probe
+    return look
 
 
 def tls_probe(ring: TlsRing, clock: Clock) -> Callable[[], Reason | None]:

@@ -65,7 +65,7 @@ async def tls_not_after(node: RunningNode) -> datetime:
 
 async def tls_kid(node: RunningNode) -> str:
     keys = json.loads(await command("keys", "list", "--config", node.config_path, "--json"))
-    return next(key["kid"] for key in keys if (key["purpose"], key["state"]) == ("tls", "active"))
+    return next(str(key["kid"]) for key in keys if (key["purpose"], key["state"]) == ("tls", "active"))
 
 
 async def shown(node: RunningNode) -> bytes:

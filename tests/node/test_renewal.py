@@ -12,7 +12,7 @@ import pytest
 from federation.errors import OwnStoreUnavailable
 from node.connectors.renewal import RenewalRefused
 from node.keystore import Purpose
-from node.renewal import RenewalFailed, renew_at, tls_probe, tls_warning
+from node.renewal import RenewalFailed, renew_at, tls_probe, untrusted_warner
 from node.store.database import open_database
 from node.store.keys import KeyState
 from node.store.tls import TlsRow
@@ -133,11 +133,11 @@ async def test_a_chain_whose_ca_is_not_named_any_more_is_renewed_at_once(
     following = Authority("next")
     replica.trust(following)
     await replica.ring.refresh()
-    assert (told := tls_warning(replica.ring, world.clock)()) is not None
-    assert told.code == "tls_untrusted"
+    warner = untrusted_warner(replica.ring)
+    assert [told.code for told in warner()] == ["tls_untrusted"]
     world.desk.authority = following
     assert await replica.renewal.renew_once()
-    assert replica.ring.shown.is_trusted
+    assert warner() == []
 
 
 @pytest.mark.parametrize("lie", ["ca", "entity", "key", "expired", "future", "self-made", "text", "empty"])
@@ -183,18 +183,12 @@ async def test_a_store_that_is_away_is_told_as_that(world: World, replica: Repli
     assert replica.outcomes == ["failed"]
 
 
-async def test_it_warns_when_a_renewal_is_overdue_and_is_unready_when_it_has_expired(
-    world: World, replica: Replica
-) -> None:
-    warning, probe = tls_warning(replica.ring, world.clock), tls_probe(replica.ring, world.clock)
-    world.clock.advance(days=66)
-    assert warning() is None
-    world.clock.advance(days=2)
-    assert (told := warning()) is not None
-    assert told.code == "tls_ends"
+async def test_it_is_unready_when_its_certificate_has_expired(world: World, replica: Replica) -> None:
+    probe = tls_probe(replica.ring, world.clock)
+    world.clock.advance(days=89)
     assert probe() is None
-    world.clock.advance(days=23)
+    world.clock.advance(days=2)
     assert (told := probe()) is not None
     assert told.code == "tls_expired"
     await replica.renewal.renew_now()
-    assert (warning(), probe()) == (None, None)
+    assert probe() is None

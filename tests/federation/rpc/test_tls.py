@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import PeerRevoked, PeerTlsIdentity, PeerUnknown, PeerUnreachable
 from federation.rpc.callers import CallerCheck
@@ -34,6 +39,8 @@ from tests.federation.rpc.country import (
 )
 from tests.support.clock import FixedClock
 from trust.identity import tls_name
+from trust.keys import SigningKey
+from trust.x509 import create_csr, issue_from_csr
 
 QUICK = RpcLimits(unreachable_after_s=0.2)
 
@@ -113,6 +120,76 @@ async def test_an_asker_outside_the_federation_gets_no_answer() -> None:
         with pytest.raises((PeerUnreachable, PeerTlsIdentity)):
             await transport.exchange(served.peer, STATE, b"e", timeout_s=2)
     assert served.application.seen == []
+
+
+def issued_by(signer: SigningKey, issuer: x509.Certificate, entity_id: str) -> tuple[bytes, SigningKey]:
+    """A leaf that names `entity_id`, signed by whoever holds `signer`, CA or not."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    names = [x509.UniformResourceIdentifier(entity_id), x509.DNSName(tls_name(entity_id))]
+    builder = x509.CertificateBuilder(
+        subject_name=x509.Name([]),
+        issuer_name=issuer.subject,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - timedelta(minutes=5),
+        not_valid_after=now + timedelta(days=1),
+    ).add_extension(x509.SubjectAlternativeName(names), critical=True)
+    private = signer.private_key
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    return builder.sign(private, SHA256()).public_bytes(Encoding.PEM), SigningKey(key)
+
+
+def made_by_a_member() -> TlsMaterial:
+    """Anhui issues itself a TLS certificate that names Zhejiang, under its own one."""
+    member = authority("yrd").enrol(ANHUI)
+    own = x509.load_pem_x509_certificate(member.chain_pem)
+    leaf, key = issued_by(SigningKey.from_pem(member.key_pem), own, ZHEJIANG)
+    return TlsMaterial(member.ca_pem, leaf + member.chain_pem, key.to_pem())
+
+
+def self_made() -> TlsMaterial:
+    """A leaf that names Zhejiang and the CA as its issuer, signed by nobody who may."""
+    ca = authority("yrd")
+    leaf, key = issued_by(SigningKey.generate(), x509.load_pem_x509_certificate(ca.pem), ZHEJIANG)
+    return TlsMaterial(ca.pem, leaf + ca.pem, key.to_pem())
+
+
+def expired() -> TlsMaterial:
+    """Zhejiang's of yesterday."""
+    ca, key = authority("yrd"), SigningKey.generate()
+    then = datetime.now(UTC) - timedelta(days=2)
+    chain = issue_from_csr(create_csr(key, ZHEJIANG), ca.pem, ca.key, ZHEJIANG, then, days=1)
+    return TlsMaterial(ca.pem, chain, key.to_pem())
+
+
+@pytest.mark.parametrize("make", [made_by_a_member, self_made, expired])
+async def test_what_only_looks_like_a_members_certificate_gets_no_answer(
+    tmp_path: Path, make: Callable[[], TlsMaterial]
+) -> None:
+    async with serving() as served:
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            await first_bytes(served, client_context(tmp_path, make()))
+        async with asking(material=make(), limits=QUICK) as transport:
+            with pytest.raises((PeerUnreachable, PeerTlsIdentity)):
+                await transport.exchange(served.peer, STATE, b"e", timeout_s=2)
+    assert served.application.seen == []
+
+
+@pytest.mark.parametrize("make", [made_by_a_member, self_made, expired])
+async def test_a_server_that_shows_such_a_certificate_is_sent_nothing(
+    make: Callable[[], TlsMaterial],
+) -> None:
+    async with serving(material=make()) as served, asking(SHANGHAI, limits=QUICK) as transport:
+        with pytest.raises((PeerUnreachable, PeerTlsIdentity)):
+            await transport.exchange(peer_at(served.port, ZHEJIANG), STATE, b"secret", timeout_s=2)
+    assert served.application.seen == []
+
+
+async def test_a_stolen_key_speaks_for_its_own_entity_only() -> None:
+    """Whoever holds Anhui's TLS key is Anhui to the application, whatever its envelopes say."""
+    async with serving() as served, asking(ANHUI) as transport:
+        await transport.exchange(served.peer, STATE, b"from zhejiang", timeout_s=5)
+    assert [peer for _, peer, _ in served.application.seen] == [ANHUI]
 
 
 async def test_a_peer_not_in_good_standing_is_refused_at_every_call() -> None:
