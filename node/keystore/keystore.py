@@ -193,6 +193,7 @@ class Keystore:
         backend = self.plan.homes.get(purpose, STORE)
         source = self._source(backend)
         if backend == STORE:
+            self._check_wrapping()
             reference, public = source.generate(purpose, alg)
         else:
             reference, public = await asyncio.to_thread(source.generate, purpose, alg)
@@ -286,6 +287,16 @@ class Keystore:
             return Held(row, public, await self._open(row))
         except KeystoreError as error:
             return Held(row, public, None, str(error))
+
+    def _check_wrapping(self) -> None:
+        """Nothing new is wrapped by a key that opens nothing of what is there. Raises KeystoreError."""
+        wrapped = [
+            one
+            for one in self._ring.held.values()
+            if one.row.backend == STORE and one.row.state is not KeyState.RETIRED
+        ]
+        if wrapped and all(one.fault for one in wrapped):
+            raise KeystoreError(wrapped[0].fault)
 
     async def _open(self, row: KeyRow) -> Signer:
         source = self._source(row.backend, row)

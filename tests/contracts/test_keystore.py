@@ -324,6 +324,17 @@ async def test_a_key_that_a_replica_cannot_open_leaves_the_others_working(
     assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid]
 
 
+async def test_nothing_new_is_wrapped_by_a_key_that_opens_nothing(
+    database: Database, clock: FixedClock
+) -> None:
+    await (await opened(database, clock)).generate(Purpose.ENVELOPE)
+    mistaken = Keystore(KeyRows(database), KeyEncryptionKey(bytes(32)), clock)
+    await mistaken.reload()
+    with pytest.raises(KeystoreError, match="cannot be unwrapped"):
+        await mistaken.generate(Purpose.OPENID)
+    assert len(await states(database)) == 1
+
+
 async def test_a_row_that_is_altered_later_does_not_take_the_key_away(
     database: Database, clock: FixedClock
 ) -> None:
