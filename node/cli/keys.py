@@ -207,13 +207,15 @@ async def _on_the_store(config: Config, command: str, arguments: Mapping[str, An
     from node.clock import SystemClock
     from node.key_steering import key_steering
     from node.keystore.configured import opened_keystore
+    from node.logs import configure_logs
     from node.store.audit import AuditRows
     from node.store.database import open_database
 
+    configure_logs("critical")  # what is wrong with a key is in the answer
     clock = SystemClock()
     database = await asyncio.to_thread(open_database, config.store.url)
     try:
-        async with opened_keystore(config.keys, database, clock) as keystore:
+        async with opened_keystore(config.keys, database, clock, whole=False) as keystore:
             handler = key_steering(config, database, keystore, clock).handlers()[command]
             outcome = "internal"
             try:

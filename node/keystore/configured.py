@@ -14,6 +14,7 @@ from node.keystore.keystore import KeyPlan, Keystore
 from node.keystore.sources import PKCS11
 from node.keystore.wrapping import KeyEncryptionKey
 from node.store.database import Database
+from node.store.keys import KeyRows
 
 if TYPE_CHECKING:
     from node.keystore.pkcs11 import Pkcs11Source
@@ -29,10 +30,13 @@ def key_plan(section: KeysSection) -> KeyPlan:
 
 
 @asynccontextmanager
-async def opened_keystore(section: KeysSection, database: Database, clock: Clock) -> AsyncIterator[Keystore]:
+async def opened_keystore(
+    section: KeysSection, database: Database, clock: Clock, *, whole: bool = True
+) -> AsyncIterator[Keystore]:
     """The keystore, with every key opened; the token is let go at the end.
 
-    Raises KeystoreError: the key-encryption key, the token or one of the keys cannot be used; OwnStoreUnavailable.
+    Unless it must be `whole`, keys that cannot be opened are its `faults`: so can a key be replaced whose token was
+    lost. Raises KeystoreError: the key-encryption key cannot be used or, of a whole one, a key; OwnStoreUnavailable.
     """
     wrapping = KeyEncryptionKey.load(
         section.key_encryption_key, lambda: read_passphrase(section.passphrase_file)
@@ -40,7 +44,12 @@ async def opened_keystore(section: KeysSection, database: Database, clock: Clock
     token = _token(section)
     tokens: Mapping[str, Pkcs11Source] = {PKCS11: token} if token else {}
     try:
-        yield await Keystore.open(database, wrapping, clock, tokens, key_plan(section))
+        if whole:
+            keystore = await Keystore.open(database, wrapping, clock, tokens, key_plan(section))
+        else:
+            keystore = Keystore(KeyRows(database), wrapping, clock, tokens, key_plan(section))
+            await keystore.reload()
+        yield keystore
     finally:
         if token:
             await asyncio.to_thread(token.close)

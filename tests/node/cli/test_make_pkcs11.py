@@ -1,7 +1,8 @@
-"""`yrd init` with a token: the envelope key is made in it, everything else in the store."""
+"""`yrd init` with a token: the envelope key is made in it, everything else in the store; `yrd keys` when it is lost."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.config import read_config
+from node.control import CommandRefused
 from node.keystore import KeystoreError
 from tests.support.federation import yrd
 from tests.support.softhsm import TestToken, new_token
@@ -75,3 +77,27 @@ def test_a_token_that_refuses_leaves_no_half_node(token: TestToken, tmp_path: Pa
         )
     assert "00000000" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_whose_token_is_lost_is_replaced_without_it(token: TestToken, tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    config = folder / "node.toml"
+    yrd("init", "--province", "330000", "--dir", folder, *token.init)
+
+    def envelope_keys() -> list[dict[str, str]]:
+        listed = json.loads(yrd("keys", "list", "--all", "--json", "--config", config).stdout)
+        return [key for key in listed if key["purpose"] == "envelope"]
+
+    with token.away():
+        (lost,) = envelope_keys()
+        assert token.label in lost["fault"]
+        retire = ("keys", "retire", lost["kid"], "--replace", "--reason", "token lost", "--config", config)
+        with pytest.raises(CommandRefused, match="cannot be used"):  # the next one would be made there too
+            yrd(*retire)
+        text = config.read_text("utf-8")
+        start, end = text.index("[keys.pkcs11]"), text.index("[trust]")
+        config.write_text(text[:start] + text[end:], "utf-8")
+        done = yrd(*retire)
+        assert done.exit_code == 0, done.output
+        states = {(key["backend"], key["state"]) for key in envelope_keys()}
+        assert states == {("pkcs11", "retired"), ("store", "active")}
