@@ -98,9 +98,17 @@ def rows_by_key(rows: Iterable[StoredStatement]) -> dict[Key, StoredStatement]:
 
 
 def stored_roll_overs(settings: TrustSettings, rows: Rows) -> tuple[RollOver, ...]:
-    """The roll-overs that were seen, oldest first; none when there were none. Raises TrustError."""
+    """The roll-overs that were seen, oldest first; none when there were none, or when the operator has pinned
+    another key since that none of them names: then they are those of an anchor that was replaced. Raises
+    TrustError.
+    """
     row = rows.get((settings.anchor, settings.anchor, StatementKind.ROLL_OVERS))
-    return () if row is None else read_roll_overs(row.token, anchor=settings.anchor)
+    seen = () if row is None else read_roll_overs(row.token, anchor=settings.anchor)
+    return seen if _are_of(seen, settings.anchor_keys) else ()
+
+
+def _are_of(roll_overs: Sequence[RollOver], pinned: Mapping[str, VerificationKey]) -> bool:
+    return any(key.kid in pinned for change in roll_overs for key in (change.old, change.new))
 
 
 def check_continued(
@@ -112,7 +120,7 @@ def check_continued(
     the same number, so what was seen first stays. Raises StatementRejected when no key in it is pinned: anyone
     can make up such roll-overs, and they must not take the place of the anchor's.
     """
-    if offered and not any(key.kid in pinned for change in offered for key in (change.old, change.new)):
+    if offered and not _are_of(offered, pinned):
         raise StatementRejected("the roll-overs are not those of a key that is pinned here")
     if len(offered) < len(known):
         raise StatementRolledBack(f"the roll-overs end at {len(offered)}, after number {len(known)} was seen")

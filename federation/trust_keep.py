@@ -128,7 +128,11 @@ class TrustKeep:
 
     async def _take_roll_overs(self, text: str, etag: str) -> None:
         offered = read_roll_overs(text, anchor=self._settings.anchor)
-        check_continued(stored_roll_overs(self._settings, self.rows), offered, self._settings.anchor_keys)
+        known, row = stored_roll_overs(self._settings, self.rows), self.of_anchor(ROLL_OVERS_PATH)
+        check_continued(known, offered, self._settings.anchor_keys)
+        if row is not None and not known:  # of an anchor that was replaced: its numbers bind nobody
+            await self._store.drop_statement(row)
+            del self.rows[(row.iss, row.sub, row.kind)]
         if offered:
             document = roll_overs_document(one.token for one in offered)
             await self._save_of_anchor(StatementKind.ROLL_OVERS, document, len(offered), etag)
