@@ -18,6 +18,7 @@ from node.anchor.member import AnchorRefused
 from node.anchor.plain import PLAIN_TYPES, PlainEnrolment, check_allowed, is_plain, plain_request, read_plain
 from node.anchor.publishing import current_status, publish
 from node.anchor.signing import read_own, root_key, sign_statement
+from node.anchor.succession import check_predecessor, take_over
 from node.anchor.tls import issue, with_tls
 from trust.errors import TrustError
 from trust.identity import check_entity_id
@@ -48,10 +49,12 @@ def init_anchor(
     allow_http_on_loopback: bool = False,
     superior: str = "",
     entity_types: Sequence[str] = (),
+    replaces: Path | None = None,
     root_path: Path | None = None,
 ) -> AnchorFolder:
     """Make an anchor: its keys, its CA, its signed configuration. With a `superior` make an authority below
-    it, for entities of these types: it has neither a status nor a CA.
+    it, for entities of these types: it has neither a status nor a CA. `replaces` is the folder of one whose
+    root key is lost: its members and CA are taken over, and every node has to pin the new key.
 
     Raises AnchorRefused when there is one already, the root key's file exists, or an entity id is none.
     """
@@ -66,7 +69,11 @@ def init_anchor(
     keys = {key: SigningKey.generate() for key in ((ROOT,) if superior else (ROOT, "status", "ca"))}
     folder = AnchorFolder(directory, root_key=root_path)
     facts = AnchorFacts(entity_id, name, allow_http_on_loopback, superior, types)
+    if replaces is not None:
+        check_predecessor(AnchorFolder(replaces), facts)
     folder.create(facts, keys, b"" if superior else make_ca(keys["ca"], name, now))
+    if replaces is not None:
+        take_over(folder, AnchorFolder(replaces), now)
     publish(directory, now=now, root_path=root_path)
     return folder
 

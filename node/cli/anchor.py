@@ -18,6 +18,7 @@ import click
 import orjson
 
 from node.cli.anchor_folder import (
+    JWKS_FILE,
     PUBLIC_FILE,
     dir_option,
     out_file_option,
@@ -68,6 +69,11 @@ for _command in (issue, rotate, list_command, show):
     show_default=True,
     help="机构之下可有的实体类型 / What entities below an authority may be",
 )
+@click.option(
+    "--replaces",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="根密钥已失的旧锚目录 / The folder of an anchor whose root key is lost",
+)
 @root_key_option
 def init(
     directory: Path,
@@ -76,12 +82,15 @@ def init(
     allow_http_on_loopback: bool,
     superior: str,
     entity_types: tuple[str, ...],
+    replaces: Path | None,
     root_key: Path | None,
 ) -> None:
     """成立：生成密钥、签名与公开文件。
 
     Begin: make the root, status and CA keys (0600), sign the configuration, write the public file. With
-    --superior make a province's authority instead, for its cities: it has neither a CA nor a status.
+    --superior make a province's authority instead, for its cities: it has neither a CA nor a status. With
+    --replaces take over the members and the CA of an anchor whose root key is lost; every node pins the new
+    key then.
     """
     from node.anchor import init_anchor
 
@@ -94,6 +103,7 @@ def init(
             allow_http_on_loopback=allow_http_on_loopback,
             superior=superior,
             entity_types=entity_types if superior else (),
+            replaces=replaces,
             root_path=root_key,
         )
     write_public(directory)
@@ -103,6 +113,11 @@ def init(
         say(
             f"下一步：yrd anchor request --dir {directory} --out FILE，交给上级",
             f"next: yrd anchor request, for {superior} to enrol",
+        )
+    elif replaces:
+        say(
+            f"下一步：各节点以 {directory / JWKS_FILE} 替换 anchor.jwks.json 并重启",
+            f"next: every node's operator puts {JWKS_FILE} in place of its own, and restarts",
         )
     else:
         say(

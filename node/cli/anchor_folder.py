@@ -13,6 +13,7 @@ import orjson
 from node.cli.say import Failed
 
 __all__ = [
+    "JWKS_FILE",
     "PUBLIC_FILE",
     "dir_option",
     "out_file_option",
@@ -24,6 +25,9 @@ __all__ = [
 
 PUBLIC_FILE = "anchor.public.json"
 """What nodes are given: the anchor's entity id and its public root keys."""
+
+JWKS_FILE = "anchor.jwks.json"
+"""The root keys alone, as a node's configuration names them: to be put in place where they are pinned anew."""
 
 dir_option = click.option(
     "--dir",
@@ -59,8 +63,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_public(directory: Path) -> None:
-    """Write the public file anew, with the root keys that count now."""
+    """Write the public files anew, with the root keys that count now."""
     from node.anchor import AnchorFolder, anchor_jwks
 
-    facts = AnchorFolder(directory).facts()
-    write_json(directory / PUBLIC_FILE, {"entity_id": facts.entity_id, "jwks": anchor_jwks(directory)})
+    entity_id, jwks = AnchorFolder(directory).facts().entity_id, anchor_jwks(directory)
+    write_json(directory / PUBLIC_FILE, {"entity_id": entity_id, "jwks": jwks})
+    write_json(directory / JWKS_FILE, jwks)

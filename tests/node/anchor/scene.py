@@ -127,19 +127,20 @@ class Served:
 
 
 class Looking:
-    """A node's picture of the federation, from what is served."""
+    """A node's picture of the federation, from what is served and what it has stored."""
 
-    def __init__(self, anchor: Served, anchor_id: str = "") -> None:
+    def __init__(self, anchor: Served, store: MemoryTrustStore | None = None) -> None:
+        self.store = store or MemoryTrustStore()
         self.directory = Directory(TrustSnapshot(LOOKING, "310000"))
         self.sync = TrustSync(
             TrustSettings(
                 own_entity=LOOKING,
                 own_province="310000",
-                anchor=anchor_id or anchor.url,
+                anchor=anchor.url,
                 anchor_keys=keys_from_jwks(anchor_jwks(anchor.directory)),
                 allow_http_on_loopback=True,
             ),
-            store=MemoryTrustStore(),
+            store=self.store,
             source=HttpStatementSource(anchor.http, allow_http_on_loopback=True),
             directory=self.directory,
             clock=anchor.clock,
