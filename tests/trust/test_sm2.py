@@ -294,7 +294,7 @@ def test_nothing_is_left_in_the_error_queue() -> None:
         Sm2PublicKey.from_coordinates(number(X), number(X))
     with pytest.raises(KeyRejected):
         Sm2PrivateKey.from_pem(private_pem_of(SECRET + 1, X, Y))
-    assert sm2._crypto().quick.ERR_peek_last_error() == 0
+    assert sm2._crypto().lib.ERR_peek_last_error() == 0
 
 
 def test_one_key_serves_many_threads() -> None:
