@@ -13,7 +13,9 @@ key.
 7. The log leaves are those of these very bytes
 8. Neither node was revoked before, as far as the enclosed trust status tells
 
-A time in 4 and 5 is what the node itself signed; that is why the report says "time unproven".
+The anchor's key may be the one of that day, or an older or newer one: the enclosed roll-overs lead from it to
+the one that signed then (`trust.rollover`). A time in 4 and 5 is what the node itself signed; that is why the
+report says "time unproven".
 """
 
 from __future__ import annotations
@@ -76,20 +78,21 @@ class _File:
     """What the steps hand on."""
 
     parts: Mapping[str, bytes]
-    anchor_keys: Mapping[str, VerificationKey]
+    pinned: Mapping[str, VerificationKey]
+    """Keys of the anchor's, from whichever time."""
     codec: Codec
 
 
 def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -> EvidenceReport:
-    """What a file proves, starting from nothing but the anchor's public keys (a JWK set).
+    """What a file proves, starting from nothing but public keys of the anchor (a JWK set).
 
     Raises trust.errors.EvidenceBroken, naming the part that does not hold; KeyRejected for `anchor_jwks`;
     AlgorithmUnavailable when the file may hold, but this machine lacks what one of its signatures needs.
     """
-    anchor_keys = keys_from_jwks(anchor_jwks)
+    pinned = keys_from_jwks(anchor_jwks)
     parts = read_container(data)  # 1
     manifest, sealed = read_manifest(parts)  # 2
-    file = _File(parts, anchor_keys, codec)
+    file = _File(parts, pinned, codec)
     exporter, anchor = _chain(file, _EXPORTING, manifest.exported_at)  # 3
     _opened(MANIFEST, sealed, exporter)
     if exporter.entity_id != manifest.exported_by:
@@ -123,7 +126,7 @@ class _Anchor:
 
 def _chain(file: _File, role: str, at: datetime) -> tuple[NodeProfile, _Anchor]:
     """A node and its anchor, as the chain of that role proves them at that time."""
-    entity: VerifiedEntity = resolve_chain_parts(file.parts, role, anchor_keys=file.anchor_keys, at=at)
+    entity: VerifiedEntity = resolve_chain_parts(file.parts, role, pinned=file.pinned, at=at)
     try:
         return read_node(entity), _Anchor(entity.anchor, _status_keys(file, role))
     except AlgorithmUnavailable:

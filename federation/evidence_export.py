@@ -20,6 +20,7 @@ from trust.evidence import (
     RECORDS,
     REQUEST,
     ROLES,
+    ROLL_OVERS,
     STATUS,
     canonical_json,
     chain_parts,
@@ -117,9 +118,10 @@ async def export_exchange(
         (_EXPORTING, entity_id, now),
     ):
         parts |= chain_parts(role, await _chain_of(archive, entity, anchor, at))
-    status = await archive.find_statement(anchor, anchor, StatementKind.STATUS, at=now)
-    if status is not None:
-        parts[STATUS] = status.token.encode("ascii")
+    for name, kind in ((STATUS, StatementKind.STATUS), (ROLL_OVERS, StatementKind.ROLL_OVERS)):
+        found = await archive.find_statement(anchor, anchor, kind, at=now)
+        if found is not None:
+            parts[name] = found.token.encode("ascii")
     # Beside the loop: a file may be large, and the key may be in a token that takes its time.
     return await asyncio.to_thread(
         seal_parts,

@@ -25,6 +25,7 @@ __all__ = [
     "RECORDS",
     "REQUEST",
     "ROLES",
+    "ROLL_OVERS",
     "STATUS",
     "chain_part",
     "read_container",
@@ -38,6 +39,7 @@ REQUEST: Final = "request.envelope"
 ANSWER: Final = "answer.envelope"
 RECORDS: Final = "records.json"
 STATUS: Final = "status.jwt"
+ROLL_OVERS: Final = "roll-overs.json"
 ROLES: Final = ("asking", "answering", "exporting")
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -56,6 +58,7 @@ _NAMES: Final = (
     RECORDS,
     *(chain_part(role, position) for role in ROLES for position in CHAIN_LENGTHS),
     STATUS,
+    ROLL_OVERS,
 )
 PLACES: Final = {name: place for place, name in enumerate(_NAMES)}
 

@@ -12,6 +12,8 @@ anew from what it read and compares every byte. Its parts, in this order:
  - ``asking/N.jwt``, ``answering/N.jwt``, ``exporting/N.jwt``: trust chains as they were, the node's own
    configuration first, the anchor's last
  - ``status.jwt``: the newest trust status that the exporting node knew
+ - ``roll-overs.json``: the roll-overs of the anchor's key, where there were any; with them the file holds from
+   any key that the anchor ever had, older or newer than the one that signed then
 
 Every failure is an EvidenceBroken that names the part.
 """
@@ -36,15 +38,17 @@ from trust.container import (
     RECORDS,
     REQUEST,
     ROLES,
+    ROLL_OVERS,
     STATUS,
     chain_part,
     read_container,
     write_container,
 )
-from trust.entity import read_statement
+from trust.entity import SKEW_S, read_statement
 from trust.envelope import Opened, Sealed, parse, seal, unseal
 from trust.errors import EvidenceBroken, TrustError
 from trust.keys import Signer, VerificationKey
+from trust.rollover import anchor_keys, read_roll_overs
 
 __all__ = [
     "ANSWER",
@@ -56,6 +60,7 @@ __all__ = [
     "RECORDS",
     "REQUEST",
     "ROLES",
+    "ROLL_OVERS",
     "STATUS",
     "Manifest",
     "canonical_json",
@@ -211,12 +216,13 @@ def chain_parts(role: str, statements: Sequence[str]) -> dict[str, bytes]:
 
 
 def resolve_chain_parts(
-    parts: Mapping[str, bytes], role: str, *, anchor_keys: Mapping[str, VerificationKey], at: datetime
+    parts: Mapping[str, bytes], role: str, *, pinned: Mapping[str, VerificationKey], at: datetime
 ) -> VerifiedEntity:
-    """What the chain of a role proves at a time, from the anchor's keys alone. Raises EvidenceBroken.
+    """What the chain of a role proves at a time, from pinned keys of the anchor's. Raises EvidenceBroken.
 
-    The anchor is whoever signed the last statement with one of `anchor_keys`. Entity ids on loopback are
-    taken: a demonstration's evidence verifies as well, and its report says whose it is.
+    The anchor is whoever signed the last statement with one of its keys of that time, as `pinned` and the
+    enclosed roll-overs tell them. Entity ids on loopback are taken: a demonstration's evidence verifies as
+    well, and its report says whose it is.
     """
     names = [chain_part(role, place) for place in CHAIN_LENGTHS if chain_part(role, place) in parts]
     if not names or names != [chain_part(role, place) for place in range(len(names))]:
@@ -227,9 +233,23 @@ def resolve_chain_parts(
             top = read_statement(statement, allow_http_on_loopback=True)
         except TrustError as error:
             raise EvidenceBroken(name, error.detail) from error
+    keys = _anchor_keys_then(parts, top.sub, pinned, at)
     try:
         return resolve_chain(
-            statements, anchor=top.sub, anchor_keys=anchor_keys, now=at, allow_http_on_loopback=True
+            statements, anchor=top.sub, anchor_keys=keys, now=at, allow_http_on_loopback=True
         )
     except TrustError as error:
         raise EvidenceBroken(f"{role}/*.jwt", f"the trust chain does not hold: {error.detail}") from error
+
+
+def _anchor_keys_then(
+    parts: Mapping[str, bytes], anchor: str, pinned: Mapping[str, VerificationKey], at: datetime
+) -> Mapping[str, VerificationKey]:
+    """The anchor's keys at that time: forward and backward from what is pinned, give or take the skew."""
+    if ROLL_OVERS not in parts:
+        return pinned
+    try:
+        roll_overs = read_roll_overs(parts[ROLL_OVERS], anchor=anchor)
+    except TrustError as error:
+        raise EvidenceBroken(ROLL_OVERS, error.detail) from error
+    return anchor_keys(pinned, roll_overs, at, skew_s=SKEW_S)

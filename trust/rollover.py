@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -113,19 +113,20 @@ def read_roll_overs(
 
 
 def anchor_keys(
-    pinned: Mapping[str, VerificationKey], roll_overs: Sequence[RollOver], at: datetime
+    pinned: Mapping[str, VerificationKey], roll_overs: Sequence[RollOver], at: datetime, *, skew_s: int = 0
 ) -> Mapping[str, VerificationKey]:
     """The keys that sign for the anchor at the time `at`, by key id, as told by any key that was pinned.
 
     Trusted on entry: `pinned`. `roll_overs` are as read; when none of their keys is pinned they count for
-    nothing. A pinned key that no roll-over names stays as it is.
+    nothing. A pinned key that no roll-over names stays as it is. `skew_s`: how much earlier than its time by
+    this clock a new key counts already, where the clock that gave `at` is another's.
     """
     line = _line(roll_overs)
     if not any(key.kid in pinned for key in line):
         return MappingProxyType(dict(pinned))
     keys = {kid: key for kid, key in pinned.items() if key not in line}
     for position, key in enumerate(line):
-        began = position == 0 or roll_overs[position - 1].at <= at
+        began = position == 0 or roll_overs[position - 1].at <= at + timedelta(seconds=skew_s)
         ended = position < len(roll_overs) and roll_overs[position].old_until <= at
         if began and not ended:
             keys[key.kid] = key

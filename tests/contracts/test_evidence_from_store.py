@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from federation.evidence import Exporter, verify_evidence
+from federation.evidence import Exporter, render_report, verify_evidence
 from federation.ports import Claim
 from federation.query import Operation
 from federation.statements import StatementKind, StoredStatement
@@ -17,12 +17,16 @@ from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, Exchange, W
 from tests.support.exchanges import meta_of
 from trust.entity import read_statement
 from trust.envelope import parse
-from trust.keys import SigningKey
+from trust.keys import SigningKey, jwks_of
 
 
 async def keep_statements(rows: TrustRows, world: World, clock: FixedClock) -> None:
+    marks = {
+        StatementKind.STATUS: world.status_sequence,
+        StatementKind.ROLL_OVERS: len(world.roll_overs),
+    }
     for (iss, sub, kind), token in world.statements.items():
-        mark = 7 if kind is StatementKind.STATUS else int(read_statement(token).issued_at.timestamp())
+        mark = marks[kind] if kind in marks else int(read_statement(token).issued_at.timestamp())
         await rows.save_statement(StoredStatement(iss, sub, kind, token, mark, "", clock.at))
 
 
@@ -49,9 +53,10 @@ async def test_both_nodes_export_what_they_stored(database: Database) -> None:
     await asking.close()
     await answering.close()
 
-    # Days later every statement and key was replaced.
+    # Days later every statement and key was replaced, the anchor's too.
     clock.advance(days=40)
     world.envelope_keys[ASKING] = SigningKey.generate()
+    world.roll_over(clock.at, old_until=clock.at + timedelta(days=7))
     world.publish(clock.at)
     await keep_statements(rows, world, clock)
     exporter = Exporter(
@@ -63,7 +68,10 @@ async def test_both_nodes_export_what_they_stored(database: Database) -> None:
         entity_id=ASKING,
         anchor=ANCHOR,
     )
-    report = verify_evidence(await exporter.export(exchange.request_id), world.anchor_jwks, CODEC)
+    data = await exporter.export(exchange.request_id)
+    report = verify_evidence(data, world.anchor_jwks, CODEC)
+    first = jwks_of([world.former_anchor_keys[0].verification_key])
+    assert render_report(verify_evidence(data, first, CODEC)) == render_report(report)
     assert (report.outcome, report.log_indices) == ("answered", (0, 3))
     assert report.request.header.operation is Operation.CERTIFICATES_QUERY
     assert report.exported_at - NOON == timedelta(days=40, seconds=1)

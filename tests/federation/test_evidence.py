@@ -40,7 +40,7 @@ from tests.support.replacing import replace
 from trust.container import read_container, write_container
 from trust.envelope import parse, seal
 from trust.errors import EvidenceBroken
-from trust.evidence import ANSWER, MANIFEST, RECORDS, REQUEST, STATUS, read_manifest, seal_parts
+from trust.evidence import ANSWER, MANIFEST, RECORDS, REQUEST, ROLL_OVERS, STATUS, read_manifest, seal_parts
 from trust.keys import SigningKey, jwks_of
 from trust.status import Revocation
 
@@ -395,6 +395,122 @@ async def test_a_node_that_was_revoked_later_was_a_member_then(world: World) -> 
     world.publish(NOON, [Revocation(ANSWERING, NOON + timedelta(days=1), "later")])
     report = verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC)
     assert report.outcome == "answered"
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+async def test_a_revocation_counts_from_its_second_on(world: World, seconds: int) -> None:
+    world.publish(NOON, [Revocation(ASKING, NOON + timedelta(seconds=seconds), "退出")])
+    assert broken(world, await world.export(Exchange(world))).part == REQUEST
+    world.publish(NOON, [Revocation(ASKING, NOON + timedelta(seconds=1), "退出")])
+    assert verify_evidence(await world.export(Exchange(world)), world.anchor_jwks, CODEC).answer
+
+
+async def test_what_was_exported_before_a_revocation_and_after_it_verifies_alike(world: World) -> None:
+    exchange = Exchange(world)
+    world.clock.at = NOON + timedelta(hours=3)
+    before, archived = await world.export(exchange), dict(world.statements)
+    world.publish(NOON + timedelta(hours=1), [Revocation(ANSWERING, NOON + timedelta(hours=1), "密钥泄露")])
+    status = (ANCHOR, ANCHOR, StatementKind.STATUS)
+    world.statements = {**archived, status: world.statements[status]}
+    after = await world.export(exchange)
+    for data in (before, after):
+        assert verify_evidence(data, world.anchor_jwks, CODEC).outcome == "answered"
+
+
+# --- the anchor's key rolled over ---
+
+DAY = timedelta(days=1)
+
+
+def keys_of_the_anchor(world: World) -> list[dict[str, Any]]:
+    """Each key that the anchor had, the first one first, as a JWK set of its own."""
+    return [jwks_of([key.verification_key]) for key in (*world.former_anchor_keys, world.anchor_key)]
+
+
+async def test_it_verifies_from_any_key_the_anchor_ever_had(world: World) -> None:
+    """The exchange was in the time of the second of four keys: backward to the first, forward to the last."""
+    world.roll_over(NOON - 30 * DAY, old_until=NOON - 23 * DAY)
+    world.publish(NOON)
+    exchange = Exchange(world)
+    archived = dict(world.statements)
+    for days in (30, 60):
+        world.roll_over(NOON + days * DAY, old_until=NOON + (days + 7) * DAY)
+    roll_overs = (ANCHOR, ANCHOR, StatementKind.ROLL_OVERS)
+    world.statements = {**archived, roll_overs: world.statements[roll_overs]}
+    data = await world.export(exchange)
+    for pinned in keys_of_the_anchor(world):
+        assert verify_evidence(data, pinned, CODEC).outcome == "answered"
+    stranger = jwks_of([SigningKey.generate().verification_key])
+    assert broken(world, data, stranger).part == "exporting/*.jwt"
+
+
+async def test_in_the_overlap_either_key_signs(world: World) -> None:
+    old_statements = dict(world.statements)
+    world.roll_over(NOON - DAY, old_until=NOON + DAY)
+    roll_overs = (ANCHOR, ANCHOR, StatementKind.ROLL_OVERS)
+    document = world.statements[roll_overs]
+    world.publish(NOON)
+    for statements in (old_statements, dict(world.statements)):
+        world.statements = {**statements, roll_overs: document}
+        data = await world.export(Exchange(world))
+        for pinned in keys_of_the_anchor(world):
+            assert verify_evidence(data, pinned, CODEC).outcome == "answered"
+
+
+async def test_an_old_key_of_the_anchor_proves_nothing_after_its_end(world: World) -> None:
+    """Whoever stole it later can still sign statements, and they are not believed, not even from that key."""
+    thief = dict(world.statements)
+    world.roll_over(NOON - 9 * DAY, old_until=NOON - DAY)
+    roll_overs = (ANCHOR, ANCHOR, StatementKind.ROLL_OVERS)
+    world.statements = {**thief, roll_overs: world.statements[roll_overs]}
+    data = await world.export(Exchange(world))
+    for pinned in keys_of_the_anchor(world):
+        assert "not one of the issuer's" in broken(world, data, pinned).detail
+
+
+async def test_a_new_key_of_the_anchor_proves_nothing_before_its_time(world: World) -> None:
+    world.roll_over(NOON + DAY, old_until=NOON + 2 * DAY)
+    world.publish(NOON)
+    data = await world.export(Exchange(world))
+    for pinned in keys_of_the_anchor(world):
+        assert broken(world, data, pinned).part == "exporting/*.jwt"
+
+
+async def test_without_the_roll_overs_only_the_key_of_that_day_will_do(world: World) -> None:
+    world.roll_over(NOON - DAY, old_until=NOON)
+    world.publish(NOON)
+    del world.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS]
+    data = await world.export(Exchange(world))
+    first, second = keys_of_the_anchor(world)
+    assert verify_evidence(data, second, CODEC).outcome == "answered"
+    assert broken(world, data, first).part == "exporting/*.jwt"
+
+
+@pytest.mark.parametrize("document", [b"{}", b'["a.b.c"]', b"noise"])
+async def test_roll_overs_that_do_not_hold_are_named(world: World, document: bytes) -> None:
+    data = resealed(
+        world, await world.export(Exchange(world)), lambda parts: parts.update({ROLL_OVERS: document})
+    )
+    assert broken(world, data).part == ROLL_OVERS
+
+
+async def test_roll_overs_of_another_anchor_are_refused(world: World) -> None:
+    other = World()
+    other.roll_over(NOON - DAY, old_until=NOON)
+    document = other.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS]
+    foreign = document.encode()
+    data = resealed(
+        world, await world.export(Exchange(world)), lambda parts: parts.update({ROLL_OVERS: foreign})
+    )
+    assert verify_evidence(data, world.anchor_jwks, CODEC).outcome == "answered"  # another line: no use
+    assert broken(world, data, keys_of_the_anchor(other)[0]).part == "exporting/*.jwt"
+
+
+async def test_an_empty_list_of_roll_overs_changes_nothing(world: World) -> None:
+    world.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS] = "[]"
+    data = await world.export(Exchange(world))
+    assert read_container(data)[ROLL_OVERS] == b"[]"
+    assert verify_evidence(data, world.anchor_jwks, CODEC).outcome == "answered"
 
 
 async def test_a_status_from_before_the_exchange_says_nothing_of_what_came_after_it(world: World) -> None:

@@ -36,6 +36,7 @@ from trust.envelope import Sealed, seal
 from trust.evidence import leaf_data
 from trust.keys import SigningKey, jwks_of
 from trust.profile import node_metadata, node_pins
+from trust.rollover import build_roll_over, roll_overs_document
 from trust.status import Revocation, build_status
 
 __all__ = ["ANCHOR", "ANSWERING", "ASKING", "CODEC", "HOLDER_ID", "PAPERS", "Exchange", "World"]
@@ -64,6 +65,9 @@ class World:
         self.anchor_key, self.status_key = SigningKey.generate(), SigningKey.generate()
         self.federation_keys = {ASKING: SigningKey.generate(), ANSWERING: SigningKey.generate()}
         self.envelope_keys = {ASKING: SigningKey.generate(), ANSWERING: SigningKey.generate()}
+        self.status_sequence = 6
+        self.former_anchor_keys: list[SigningKey] = []
+        self.roll_overs: list[str] = []
         self.statements: dict[tuple[str, str, StatementKind], str] = {}
         self.publish(NOON)
 
@@ -71,8 +75,25 @@ class World:
     def anchor_jwks(self) -> dict[str, Any]:
         return jwks_of([self.anchor_key.verification_key])
 
+    def roll_over(self, at: datetime, *, old_until: datetime) -> None:
+        """Give the anchor a new key, and let the nodes learn of it; the statements stay as they are."""
+        self.former_anchor_keys.append(self.anchor_key)
+        self.anchor_key = SigningKey.generate()
+        token = build_roll_over(
+            anchor=ANCHOR,
+            number=len(self.roll_overs) + 1,
+            old=self.former_anchor_keys[-1],
+            new=self.anchor_key,
+            now=at,
+            old_until=old_until,
+            reason="yearly",
+        )
+        self.roll_overs.append(token)
+        self.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS] = roll_overs_document(self.roll_overs)
+
     def publish(self, at: datetime, revocations: Sequence[Revocation] = ()) -> None:
-        """Sign every statement anew."""
+        """Sign every statement anew, and the next status."""
+        self.status_sequence += 1
         anchor = build_entity_configuration(
             entity_id=ANCHOR,
             signer=self.anchor_key,
@@ -83,7 +104,12 @@ class World:
         for entity in PROVINCES:
             self._publish_node(entity, at)
         self.statements[ANCHOR, ANCHOR, StatementKind.STATUS] = build_status(
-            anchor=ANCHOR, sequence=7, statements={}, revocations=revocations, signer=self.status_key, now=at
+            anchor=ANCHOR,
+            sequence=self.status_sequence,
+            statements={},
+            revocations=revocations,
+            signer=self.status_key,
+            now=at,
         )
 
     def _publish_node(self, entity: str, at: datetime) -> None:

@@ -104,6 +104,14 @@ def test_one_from_the_future_counts_for_nothing_yet() -> None:
     assert _numbers(anchor_keys(_pinned(KEYS[0]), ROLL_OVERS[:1], _begins(1) - DAY)) == [0]
 
 
+def test_where_the_clock_is_anothers_a_new_key_counts_by_the_skew_earlier() -> None:
+    at = _begins(1) - timedelta(seconds=60)
+    assert _numbers(anchor_keys(_pinned(KEYS[1]), ROLL_OVERS, at, skew_s=60)) == [0, 1]
+    assert _numbers(anchor_keys(_pinned(KEYS[1]), ROLL_OVERS, at, skew_s=59)) == [0]
+    ended = _begins(1) + 7 * DAY
+    assert _numbers(anchor_keys(_pinned(KEYS[1]), ROLL_OVERS, ended, skew_s=60)) == [1]
+
+
 def test_an_unrelated_line_leaves_what_was_pinned() -> None:
     assert anchor_keys(_pinned(STRANGER), ROLL_OVERS, _begins(9)) == _pinned(STRANGER)
 
