@@ -58,7 +58,7 @@ class Signature(_message.Message):
     KEYID_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     sig: _builtins.bytes
-    """ES256: 64 bytes, r followed by s. Ed25519: 64 bytes."""
+    """ES256 and SM2 (with SM3, user id 1234567812345678): 64 bytes, r followed by s. Ed25519: 64 bytes."""
     keyid: _builtins.str
     """RFC 7638 thumbprint of the public key, base64url."""
     @_builtins.property
