@@ -6,6 +6,7 @@ from typing import ClassVar
 
 __all__ = [
     "AlgorithmUnavailable",
+    "AlgorithmUnknown",
     "BadSignature",
     "ChainBroken",
     "ChainExpired",
@@ -78,6 +79,10 @@ class KeyRejected(TrustError):
 
 class AlgorithmUnavailable(KeyRejected):
     """The key may be good, but this machine lacks what its algorithm needs; `detail` says what."""
+
+
+class AlgorithmUnknown(KeyRejected):
+    """The key is of a kind or curve that is none of ours; a later version may know it."""
 
 
 class StatementRejected(TrustError):

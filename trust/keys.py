@@ -25,7 +25,7 @@ from trust.algorithms import (
     b64url,
     load_private_pem,
 )
-from trust.errors import AlgorithmUnavailable, KeyRejected
+from trust.errors import AlgorithmUnavailable, AlgorithmUnknown, KeyRejected
 
 __all__ = [
     "Signer",
@@ -119,7 +119,7 @@ def _algorithm_for(jwk: Mapping[str, Any]) -> Algorithm:
     for algorithm in ALGORITHMS.values():
         if jwk.get("kty") == algorithm.kty and jwk.get("crv") == algorithm.crv:
             return algorithm
-    raise KeyRejected("only P-256, Ed25519 and SM2 keys are allowed")
+    raise AlgorithmUnknown("only P-256, Ed25519 and SM2 keys are allowed")
 
 
 class Signer(Protocol):
@@ -203,18 +203,20 @@ def keys_from_jwks(jwks: object) -> Mapping[str, VerificationKey]:
 def envelope_keys_from_jwks(jwks: object) -> tuple[Mapping[str, VerificationKey], tuple[str, ...]]:
     """The keys of a JWK Set that envelopes are verified with, by key id, and what was left out, in words.
 
-    Every algorithm may sign envelopes. A key whose algorithm this machine lacks is left out as long as there
-    is another. Raises KeyRejected as `keys_from_jwks`, AlgorithmUnavailable when no key is left.
+    Every algorithm may sign envelopes. A key whose algorithm this machine lacks, or this version does not know, is
+    left out as long as there is another. Raises KeyRejected as `keys_from_jwks`, AlgorithmUnavailable or
+    AlgorithmUnknown when no key is left.
     """
     keys: dict[str, VerificationKey] = {}
-    missing: AlgorithmUnavailable | None = None
+    missing: AlgorithmUnavailable | AlgorithmUnknown | None = None
     problems = []
     for entry in _entries(jwks):
         try:
             _add_once(keys, VerificationKey.from_jwk(entry))
-        except AlgorithmUnavailable as error:
+        except (AlgorithmUnavailable, AlgorithmUnknown) as error:
             missing = error
-            problems.append(f"an envelope key of {entry['crv']} is left out: {error.detail}")
+            kind = str(entry.get("crv") or entry.get("kty") if isinstance(entry, Mapping) else "no kind")
+            problems.append(f"an envelope key of {kind[:20]!a} is left out: {error.detail}")
     if missing is not None and not keys:
         raise missing
     return MappingProxyType(keys), tuple(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from trust.documents import STATUS_PATH, statement_path
 from trust.entity import configuration_url
 from trust.keys import SigningKey
 from trust.status import STATUS_TYPE
+from trust.tokens import read_token
 
 STATUS = ANCHOR + STATUS_PATH
 
@@ -244,6 +246,36 @@ async def test_a_status_by_the_wrong_key_or_expired_is_not_believed(
     country.served[STATUS] = status.encode()
     clock.advance(hours=1)
     assert "expired" in (await own.sync.refresh_once()).problems[ANCHOR]
+
+
+FUTURE_KEYS = [
+    {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"},
+    {"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"},
+    {"kty": "RSA", "n": "AQAB", "e": "AQAB", "alg": "RS256"},
+    {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"},
+    {"kty": 7, "crv": ["x"] * 100},
+]
+
+
+@pytest.mark.parametrize("jwk", FUTURE_KEYS, ids=lambda jwk: str(jwk["kty"]))
+async def test_an_envelope_key_of_an_algorithm_that_is_not_known_here_is_left_out_and_told(
+    country: Country, jwk: dict[str, Any]
+) -> None:
+    metadata = read_token(country.configuration(ZHEJIANG)).claims["metadata"]
+    for keys, known in (([jwk, *metadata["yrd_node"]["envelope_jwks"]["keys"]], True), ([jwk], False)):
+        node = metadata["yrd_node"] | {"envelope_jwks": {"keys": keys}}
+        bent = bend(
+            country.configuration(ZHEJIANG), country.keys[ZHEJIANG], metadata=metadata | {"yrd_node": node}
+        )
+        country.served[configuration_url(ZHEJIANG)] = bent.encode()
+        own = Own(country)
+        report = await own.sync.refresh_once()
+        assert report.problems.keys() == {ZHEJIANG}
+        assert "only P-256, Ed25519 and SM2" in report.problems[ZHEJIANG]
+        assert (ZHEJIANG in own.directory.current.peers) is known
+        if known:
+            keys_here = own.directory.current.peer(ZHEJIANG).envelope_keys
+            assert set(keys_here) == {country.envelope_keys[ZHEJIANG].kid}
 
 
 @pytest.mark.parametrize(

@@ -208,11 +208,12 @@ def test_a_node_with_nothing_but_sm2_is_not_known_where_there_is_no_sm2() -> Non
 
 
 def test_a_bad_key_is_refused_beside_one_that_is_left_out() -> None:
-    good, bad = jwks_of([SM2_PUBLIC])["keys"][0], {"kty": "RSA", "n": "AQ", "e": "AQAB"}
+    good, bad = jwks_of([SM2_PUBLIC])["keys"][0], _jwk(x="AAAA")
     with without_sm2():
         for keys in ([good, bad], [bad, good]):
-            with pytest.raises(KeyRejected, match="only P-256"):
+            with pytest.raises(KeyRejected) as refused:
                 envelope_keys_from_jwks({"keys": keys})
+            assert type(refused.value) is KeyRejected
         with pytest.raises(KeyRejected, match="x"):
             envelope_keys_from_jwks({"keys": [_jwk(x="AAAA"), dict(ES256_KEY.verification_key.jwk)]})
 
