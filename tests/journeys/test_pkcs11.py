@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import orjson
 import pytest
 
@@ -129,6 +130,30 @@ async def test_the_next_envelope_key_of_a_running_node_goes_into_the_token(
         assert (new["state"], last_answer_kid(config)) == ("active", new["kid"])
         for one in (answered, later):
             assert "The evidence holds" in await check_evidence(nodes, one["request_id"], tmp_path)
+
+
+async def test_access_tokens_are_signed_in_the_token_too(token: TestToken, tmp_path: Path) -> None:
+    country = await found(tmp_path)
+    config = country.asking
+    config.write_text(config.read_text("utf-8") + token.section("openid"), "utf-8")
+    async with country.running() as nodes:
+        await command("keys", "rotate", "openid", "--now", "--config", config)
+        nodes.own_clock.ahead_s += 60
+        signed_with = [key["backend"] for key in await keys_of(config, "openid") if key["state"] == "active"]
+        assert signed_with == ["pkcs11"]
+        access_token = await nodes.asking.token("another")
+        status, body = await nodes.asking.get("/v1/peers", access_token)
+        assert status == 200, body
+        credentials = aiohttp.encode_basic_auth("third", await nodes.asking.add_client("third"))
+        with token.away():
+            answer = await nodes.asking.http.post(
+                f"{nodes.asking.platform}/oauth/token",
+                data={"grant_type": "client_credentials"},
+                headers={"Authorization": credentials},
+            )
+            problem = await answer.json(content_type=None)
+            assert answer.status == 503, problem
+            assert "own.key_unavailable" in str(problem)
 
 
 @pytest.mark.xdist_group("demo")

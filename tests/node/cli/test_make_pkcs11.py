@@ -14,6 +14,7 @@ from node.control import CommandRefused
 from node.keystore import KeystoreError
 from tests.support.federation import yrd
 from tests.support.softhsm import TestToken, new_token
+from trust.errors import KeyRejected
 
 
 @pytest.fixture
@@ -45,6 +46,15 @@ def test_the_envelope_key_is_made_in_the_token(token: TestToken, tmp_path: Path)
     assert section is not None
     assert (section.module, section.token, section.pin_file) == (token.module, token.label, token.pin_file)
     assert token.pin not in done.output + (folder / "node.toml").read_text("utf-8")
+
+
+def test_an_ed25519_key_is_made_there_and_an_sm2_key_is_not(token: TestToken, tmp_path: Path) -> None:
+    made = ("init", "--province", "330000", *token.init, "--envelope-algorithm")
+    assert yrd(*made, "EdDSA", "--dir", tmp_path / "node").exit_code == 0
+    assert backends(tmp_path / "node")["envelope"] == "pkcs11"
+    with pytest.raises(KeyRejected, match="no SM2 key can be in a PKCS#11 token"):
+        yrd(*made, "SM2", "--dir", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_without_a_token_nothing_is_said_of_one(tmp_path: Path) -> None:
