@@ -22,7 +22,6 @@ from typing import Any
 
 from federation.statements import StatementKind
 from tests.support.delta import PROVINCES, ZHEJIANG, RunningDelta, found_delta
-from tests.support.federation import command
 from tests.support.load import Load
 from trust.entity import configuration_url
 from trust.identity import tls_name
@@ -75,7 +74,7 @@ async def rotate_openid_key(at: RunningDelta, load: Load) -> None:
 async def roll_anchor_over(at: RunningDelta, load: Load) -> None:
     """A new root key, signed by the old one; every node follows, and none has its configuration touched."""
     pinned = {province: path.read_bytes() for province, path in at.delta.configs.items()}
-    await command("anchor", "rotate", "--dir", at.delta.anchor, "--reason", "planned", "--again")
+    await at.anchor("rotate", "--reason", "planned", "--again")
     async with at.nodes[ZHEJIANG].http.get(configuration_url(at.delta.anchor_id)) as answer:
         new = read_token(await answer.read()).kid
     for province in PROVINCES:
@@ -90,7 +89,52 @@ async def stop_anchor(at: RunningDelta, load: Load) -> None:
     await load.more(4 * _QUERIES)
 
 
+async def rotate_federation_key(at: RunningDelta, load: Load) -> None:
+    """The key that signs what a node says of itself: published, vouched for by the anchor, then used."""
+    new = await rotate(at, ZHEJIANG, "federation")
+    configuration = at.delta.folder / "zhejiang.jwt"
+    async with at.nodes[ZHEJIANG].http.get(configuration_url(at.delta.entity(ZHEJIANG))) as answer:
+        configuration.write_bytes(await answer.read())
+    await at.anchor("update", at.delta.entity(ZHEJIANG), "--configuration", configuration)
+    await until_active(at, ZHEJIANG, "federation", new)
+    await load.more(_QUERIES)
+
+
+async def rotate_status_key(at: RunningDelta, load: Load) -> None:
+    """The anchor's online key, which its configuration names before it signs."""
+    old = await signer_of(at, ZHEJIANG, StatementKind.STATUS)
+    await at.anchor("rotate", "--status", "--lead-s", "1")
+
+    async def is_followed() -> bool:
+        await at.stop_anchor()
+        await at.start_anchor()  # it signs a status when it starts, else each minute
+        await at.refresh()
+        return old not in {await signer_of(at, province, StatementKind.STATUS) for province in PROVINCES}
+
+    await until_async(is_followed)
+    await at.anchor("rotate", "--finish", "--early")
+    await load.more(_QUERIES)
+
+
+async def replace_ca(at: RunningDelta, load: Load) -> None:
+    """The CA for mutual TLS: both are trusted, every node takes a certificate of the new one, the old one goes."""
+    await at.anchor("rotate", "--ca", "--lead-s", "1")
+    await at.refresh()
+    await load.more(_QUERIES)
+    for province in PROVINCES:
+        new = await rotate(at, province, "tls")
+        await until_active(at, province, "tls", new)
+    await load.more(_QUERIES)
+    await at.anchor("rotate", "--finish", "--early")
+    await at.refresh()
+    await load.more(_QUERIES)
+
+
 STEPS: tuple[Step, ...] = (rotate_envelope_key, renew_tls, rotate_openid_key, roll_anchor_over)
+"""What the issue names."""
+
+MORE_STEPS: tuple[Step, ...] = (rotate_federation_key, rotate_status_key, replace_ca)
+"""What changes more seldom."""
 
 
 # --- what the steps look at ---
@@ -152,15 +196,15 @@ def connections_of_others(at: RunningDelta) -> int:
     return sum(len(at.relays[other].connections) for other in OTHERS)
 
 
-async def _goes_by(at: RunningDelta, province: str, kid: str) -> bool:
-    """Whether a node has verified and stored the anchor's configuration under that key."""
+async def signer_of(at: RunningDelta, province: str, kind: StatementKind) -> str:
+    """The key of the newest document of the anchor's that a node has verified and stored."""
     anchor = at.delta.anchor_id
-    rows = await at.trust_rows(province)
-    return any(
-        read_token(row.token).kid == kid
-        for row in rows
-        if (row.iss, row.kind) == (anchor, StatementKind.CONFIGURATION)
-    )
+    rows = {row.kind: row for row in await at.trust_rows(province) if (row.iss, row.sub) == (anchor, anchor)}
+    return read_token(rows[kind].token).kid
+
+
+async def _goes_by(at: RunningDelta, province: str, kid: str) -> bool:
+    return await signer_of(at, province, StatementKind.CONFIGURATION) == kid
 
 
 # --- for longer ---
@@ -174,7 +218,7 @@ async def _go_on(seconds: float) -> int:
             load = at.load()
             async with load.running():
                 while time.monotonic() < ends and not load.failures:
-                    for step in STEPS:
+                    for step in (*STEPS, *MORE_STEPS):
                         await step(at, load)
                         print(
                             f"{step.__name__}: {load.ended} queries, {len(load.failures)} failed", flush=True

@@ -177,6 +177,10 @@ class RunningDelta:
         """It is back."""
         await self._anchor.enter_async_context(serving_anchor(self.delta.anchor))
 
+    async def anchor(self, name: str, *arguments: str | Path) -> str:
+        """A command of the anchor's operator; its output. It must succeed."""
+        return await command("anchor", name, "--dir", self.delta.anchor, *arguments)
+
     async def yrd(self, province: str, *arguments: str | Path) -> str:
         """A command of a province's operator, with its configuration; its output. It must succeed."""
         return await command(*arguments, "--config", self.delta.configs[province])
