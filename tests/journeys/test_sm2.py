@@ -20,6 +20,7 @@ from trust.evidence import ANSWER, REQUEST
 pytestmark = pytest.mark.journey
 
 AT_ONCE = 32
+PUBLISH_S = 180
 
 
 @pytest.fixture(params=[("SM2", "ES256"), ("ES256", "SM2"), ("SM2", "SM2")], ids="-asks-".join)
@@ -52,6 +53,27 @@ async def test_many_at_once_share_signatures(suites: tuple[TwoNodes, str, str]) 
     await nodes.query_until_answered()
     answers = await asyncio.gather(*(nodes.query() for _ in range(AT_ONCE)))
     assert [status for status, _ in answers] == [200] * AT_ONCE
+
+
+async def test_a_node_goes_over_to_sm2_while_it_runs(tmp_path: Path) -> None:
+    country = await found(tmp_path)
+    async with country.running() as nodes:
+        await nodes.query_until_answered()
+        rotate = ("keys", "rotate", "envelope", "--alg", "SM2", "--config", country.answering)
+        await command(*rotate)
+        for clock in nodes.clocks.values():
+            clock.ahead_s += PUBLISH_S + 1
+        await nodes.refresh()
+        body = await nodes.query_until_answered()
+        file = tmp_path / "case.zip"
+        export = ("evidence", "export", body["request_id"], "--config", country.asking, "--out", file)
+        await command(*export)
+        assert "The evidence holds" in await command(
+            "verify", file, "--anchor", country.anchor / "anchor.public.json"
+        )
+        parts = read_container(file.read_bytes())
+        assert signed_with(parts[REQUEST], country.asking) == "ES256"
+        assert signed_with(parts[ANSWER], country.answering) == "SM2"
 
 
 def signed_with(envelope: bytes, config_path: Path) -> str:
