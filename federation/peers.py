@@ -91,14 +91,22 @@ class TrustSnapshot:
         return found
 
     def peer_in(self, province: str) -> Peer:
-        """The node of a province (6 digits). Raises OwnOwnProvince or OwnUnknownProvince."""
+        """The node of a province (6 digits); one that was revoked only when no other took its place.
+
+        Raises OwnOwnProvince or OwnUnknownProvince.
+        """
         if province == self.own_province:
             raise OwnOwnProvince(
                 f"{province} is this node's own province: ask the registry directly", field="province"
             )
+        revoked = None
         for peer in self.peers.values():
             if peer.province == province:
-                return peer
+                if peer.standing != "revoked":
+                    return peer
+                revoked = peer
+        if revoked is not None:
+            return revoked
         known = ", ".join(sorted(peer.province for peer in self.peers.values())) or "none yet"
         raise OwnUnknownProvince(
             f"{province} has no node in this federation; known: {known}", field="province"

@@ -74,6 +74,8 @@ class RefreshReport:
     revoked: int
     denied: int
     problems: Mapping[str, str]
+    mirror: str = ""
+    """Where the anchor's status was had, when not from the anchor."""
 
 
 class TrustSync:
@@ -245,7 +247,9 @@ class TrustSync:
             self._mirror = base
 
     def _mirrors(self) -> list[str]:
-        return mirrors_of(self._settings, self._directory.current.peers, self._mirror_turn)
+        peers = self._directory.current.peers.values()
+        members = [peer.entity_id for peer in peers if peer.standing == "member"]
+        return mirrors_of(self._settings, members, self._mirror_turn)
 
     async def _refresh_members(self, refresh: Refresh, anchor: Anchor, status: TrustStatus) -> None:
         subjects = [subject for subject in sorted(status.digests) if subject not in status.revocations]
@@ -314,6 +318,7 @@ class TrustSync:
             revoked=sum(peer.standing == "revoked" for peer in peers),
             denied=sum(peer.standing == "denied" for peer in peers),
             problems=_joined(self._problems, problems),
+            mirror=snapshot.mirror,
         )
         self._on_refresh(report)
         return report

@@ -93,7 +93,7 @@ class TrustLog:
             None if report.status_issued_at is None else (report.at - report.status_issued_at).total_seconds()
         )
         is_old = age_s is not None and age_s > self._status_max_age_s
-        state = (report.members, report.revoked, report.denied, dict(report.problems), is_old)
+        state = (report.members, report.revoked, report.denied, dict(report.problems), is_old, report.mirror)
         if state == self._last:
             return
         self._last = state
@@ -106,4 +106,5 @@ class TrustLog:
             denied=report.denied,
             problems=dict(report.problems),
             status_is_old=is_old,
+            mirror=report.mirror,
         )

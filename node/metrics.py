@@ -106,6 +106,8 @@ class _ChainEnds(Collector):
         if snapshot.own_expires_at is not None:
             ends.add_metric([snapshot.own_province], snapshot.own_expires_at.timestamp())
         for peer in snapshot.peers.values():
+            if peer.standing == "revoked":  # another may have taken its province
+                continue
             ends.add_metric([peer.province], peer.expires_at.timestamp())
         yield ends
 

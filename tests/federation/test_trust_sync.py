@@ -12,7 +12,16 @@ import pytest
 from federation.errors import OwnStoreUnavailable, PeerChainExpired, PeerDenied, PeerRevoked
 from federation.statements import StatementKind
 from node.anchor import publish, revoke
-from tests.federation.trust_doubles import ANCHOR, ANHUI, SHANGHAI, ZHEJIANG, Country, MemoryTrustStore, Own
+from tests.federation.trust_doubles import (
+    ANCHOR,
+    ANHUI,
+    PROVINCES,
+    SHANGHAI,
+    ZHEJIANG,
+    Country,
+    MemoryTrustStore,
+    Own,
+)
 from tests.support.clock import NOON, FixedClock
 from tests.trust.federation import bend
 from trust.documents import STATUS_PATH, statement_path
@@ -111,6 +120,24 @@ async def test_a_revoked_peer_is_refused_after_the_next_refresh(
     await restarted.sync.load()
     with pytest.raises(PeerRevoked):
         restarted.directory.current.peer(ANHUI).require_standing(clock.now())
+
+
+async def test_a_node_that_takes_a_revoked_ones_province_is_the_one_that_is_asked(
+    own: Own, country: Country, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own.sync.refresh_once()
+    clock.advance(seconds=60)
+    revoke(country.directory, ANHUI, "private key lost", now=clock.now())
+    await own.sync.refresh_once()
+    assert own.directory.current.peer_in("340000").standing == "revoked"
+    successor = "https://nodes.ah.example"
+    monkeypatch.setitem(PROVINCES, successor, "340000")
+    country.enroll(successor)
+    clock.advance(seconds=60)
+    assert (await own.sync.refresh_once()).problems == {}
+    assert own.directory.current.peer_in("340000").entity_id == successor
+    with pytest.raises(PeerRevoked):
+        own.directory.current.peer(ANHUI).require_standing(clock.now())
 
 
 async def test_an_old_mirror_does_not_bring_a_revoked_peer_back(
