@@ -6,7 +6,8 @@
    8725 §3.1). Keys are of `JWS_ALGORITHMS`; one that is for envelopes only signs and verifies no token.
  - The type is always given and always compared (RFC 8725 §3.11).
  - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, and any crit too.
- - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open).
+ - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open), nor nest
+   deeper than `MAX_JSON_DEPTH`, nor hold numbers that other software cannot (RFC 8259 §6).
 
 Signing goes through `Signer`, so that a key may live in hardware.
 """
@@ -14,6 +15,7 @@ Signing goes through `Signer`, so that a key may live in hardware.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +26,19 @@ from trust.algorithms import JWS_ALGORITHMS, b64url, b64url_bytes
 from trust.errors import ForeignKey, KeyRejected, StatementRejected
 from trust.keys import Signer, VerificationKey
 
-__all__ = ["MAX_TOKEN_BYTES", "SignedClaims", "UnverifiedToken", "read_token", "sign_token", "verify_token"]
+__all__ = [
+    "MAX_JSON_DEPTH",
+    "MAX_TOKEN_BYTES",
+    "SignedClaims",
+    "UnverifiedToken",
+    "read_token",
+    "sign_token",
+    "verify_token",
+]
 
 MAX_TOKEN_BYTES = 64 * 1024
+MAX_JSON_DEPTH = 32
+"""Objects and lists within each other; whoever writes JSON again or compares it recurses as deep."""
 _REFUSED_HEADERS = ("b64", "crit", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip")
 
 
@@ -110,10 +122,31 @@ def _check_header(header: Mapping[str, Any]) -> None:
 
 
 def _read_object(part: str) -> dict[str, Any]:
-    found = _DECODER.decode(b64url_bytes(part).decode("utf-8"))
+    raw = b64url_bytes(part)
+    found = _DECODER.decode(raw.decode("utf-8"))
     if not isinstance(found, dict):
         raise ValueError("not a JSON object")
+    if not _is_surely_flat(raw):
+        _check_depth(found, MAX_JSON_DEPTH)
     return found
+
+
+def _is_surely_flat(raw: bytes) -> bool:
+    """Take away innermost pairs of brackets, at most two levels a turn: what is left nests deeper, or is text."""
+    brackets = raw.translate(None, _NO_BRACKETS)
+    for _ in range(MAX_JSON_DEPTH // 2):
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not brackets:
+            return True
+    return False
+
+
+def _check_depth(value: Mapping[str, Any] | list[Any], room: int) -> None:
+    if room == 0:
+        raise ValueError("nested too deep")
+    for inner in value.values() if isinstance(value, Mapping) else value:
+        if isinstance(inner, dict | list):
+            _check_depth(inner, room - 1)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,5 +160,26 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError("a whole number of more than 63 bits")
+    return number
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number without end")
+    return number
+
+
+_LARGEST = 2**63 - 1
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates,
+    parse_constant=_refuse_constant,
+    parse_int=_whole,
+    parse_float=_fraction,
+)
 """JSON in UTF-8 (RFC 8259 §8.1), made once: making one costs as much as reading a header."""

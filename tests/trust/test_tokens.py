@@ -119,6 +119,41 @@ def test_a_body_that_is_not_one_plain_object_is_refused(body: bytes) -> None:
         _verify(_forge({}, body=body))
 
 
+def _nested(depth: int) -> bytes:
+    """An object of that depth, objects and lists in turn."""
+    inner = b"1"
+    for level in range(depth - 1):
+        inner = b"[%b]" % inner if level % 2 else b'{"a":%b}' % inner
+    return b'{"a":%b}' % inner
+
+
+@pytest.mark.parametrize("depth", [1, 2, 31, 32])
+def test_json_nests_as_deep_as_is_allowed(depth: int) -> None:
+    _verify(_forge({}, body=_nested(depth)))
+
+
+@pytest.mark.parametrize("depth", [33, 34, 200, 900])
+def test_json_that_nests_deeper_is_refused(depth: int) -> None:
+    with pytest.raises(StatementRejected):
+        _verify(_forge({}, body=_nested(depth)))
+
+
+def test_brackets_in_text_are_no_depth() -> None:
+    body = json.dumps({"a": "[" * 100, "b": "}" * 100, "c": ["{[" * 50]}).encode()
+    _verify(_forge({}, body=body))
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-1e999", "1e999", "9" * 5000])
+def test_numbers_that_others_cannot_hold_are_refused(number: str) -> None:
+    with pytest.raises(StatementRejected):
+        _verify(_forge({}, body=b'{"a":%b}' % number.encode()))
+
+
+@pytest.mark.parametrize("number", ["9223372036854775807", "-9223372036854775807", "1e30", "0.5", "-0"])
+def test_other_numbers_are_taken(number: str) -> None:
+    _verify(_forge({}, body=b'{"a":%b}' % number.encode()))
+
+
 GOOD = _forge({})
 
 
