@@ -29,7 +29,7 @@ from federation.ports import Clock
 from node.connectors.renewal import RenewalRefused
 from node.health import Reason
 from node.keystore import Keystore, KeystoreError, Purpose
-from node.store.keys import KeyState
+from node.store.keys import KeyRow, KeyState
 from node.store.tls import TlsRow
 from node.tls import TlsRing, tls_row
 from trust.errors import TrustError
@@ -155,8 +155,8 @@ class TlsRenewal:
         next attempt takes. Cancelled: the same. A repeat is safe.
         """
         try:
-            kid = await self._next_key()
-            row = await self._fetch(kid)
+            kid, request = await self._request()
+            row = self._checked(await self._desk.renew(request), kid)
             await self._ring.store(row)
         except (RenewalRefused, TrustError, KeystoreError) as error:
             self._note("failed")
@@ -171,6 +171,30 @@ class TlsRenewal:
         self._note("renewed")
         return row.not_after
 
+    async def request(self) -> str:
+        """The signed request for the next TLS certificate, for a CA that is offline; its operator takes it for some
+        days. The chain that comes of it is for `take`. Raises RenewalFailed, OwnStoreUnavailable.
+        """
+        try:
+            return (await self._request())[1]
+        except (TrustError, KeystoreError) as error:
+            raise RenewalFailed("无法生成申请", f"the request cannot be made: {error}") from error
+
+    async def take(self, chain_pem: str) -> datetime:
+        """Use a chain that was brought here by hand, if it is for a key of this node; until when it is good.
+
+        Raises RenewalFailed with nothing changed, OwnStoreUnavailable. A repeat is safe.
+        """
+        try:
+            kid = read_leaf(chain_pem.encode()).kid
+            if all(key.kid != kid or key.state is KeyState.RETIRED for key in self._keys()):
+                raise RenewalRefused(f"{kid} is no TLS key of this node that is in use or waits")
+            row = self._checked(chain_pem, kid)
+        except (RenewalRefused, TrustError, KeystoreError, UnicodeEncodeError) as error:
+            raise RenewalFailed("TLS 证书未被采用", f"the TLS certificate is not taken: {error}") from error
+        await self._ring.store(row)
+        return self._ring.not_after()
+
     async def _is_our_turn(self, now: datetime) -> bool:
         """One replica tries in each span of time; the others find its chain with their next look."""
         turn = int(now.timestamp()) // _TURN_S
@@ -182,11 +206,15 @@ class TlsRenewal:
         return self._waiting() or (await self._keystore.generate(Purpose.TLS, activate=False)).kid
 
     def _waiting(self) -> str | None:
-        keys = [row for row in self._keystore.describe() if row.purpose == Purpose.TLS]
-        return next((row.kid for row in reversed(keys) if row.state is KeyState.PUBLISHED), None)
+        return next((row.kid for row in reversed(self._keys()) if row.state is KeyState.PUBLISHED), None)
 
-    async def _fetch(self, kid: str) -> TlsRow:
-        who, now = self._who, self._clock.now()
+    def _keys(self) -> list[KeyRow]:
+        """This node's TLS keys, oldest first."""
+        return [row for row in self._keystore.describe() if row.purpose == Purpose.TLS]
+
+    async def _request(self) -> tuple[str, str]:
+        """The id of the key that is asked for, and the request."""
+        kid, who, now = await self._next_key(), self._who, self._clock.now()
         request = await asyncio.to_thread(  # the key may be in a token that takes its time
             build_renewal_request,  # 2
             entity_id=who.entity_id,
@@ -195,13 +223,12 @@ class TlsRenewal:
             signer=self._keystore.signing_key(Purpose.FEDERATION),
             now=now,
         )
-        chain_pem = await self._desk.renew(request)
-        ca_pem = self._ring.material().ca_pem
-        self._check(chain_pem.encode(), kid, ca_pem)  # 3
-        return tls_row(chain_pem, ca_pem.decode(), self._clock.now())
+        return kid, request
 
-    def _check(self, chain: bytes, kid: str, ca_pem: bytes) -> None:
-        leaf, now = read_leaf(chain), self._clock.now()
+    def _checked(self, chain_pem: str, kid: str) -> TlsRow:  # 3
+        """The row of a chain from outside. Raises RenewalRefused, TlsIdentityRejected."""
+        chain, ca_pem, now = chain_pem.encode(), self._ring.material().ca_pem, self._clock.now()
+        leaf = read_leaf(chain)
         if leaf.entity_id != self._who.entity_id:
             raise RenewalRefused(f"the anchor gave a TLS certificate for {leaf.entity_id}")
         if leaf.kid != kid:
@@ -212,6 +239,7 @@ class TlsRenewal:
                 f"{leaf.not_after.isoformat()}; own clock {now.isoformat()}"
             )
         verify_issued_by(chain, ca_pem)
+        return tls_row(chain_pem, ca_pem.decode(), now)
 
 
 def untrusted_warner(ring: TlsRing) -> Callable[[], Sequence[Reason]]:

@@ -1,4 +1,6 @@
-"""What an operator does about the TLS key of a running node: renew it now, or take up an enrolled.json."""
+"""What an operator does about the TLS key of a running node: renew it now, by hand where the CA is offline, or take
+up an enrolled.json.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,12 @@ class TlsSteering:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name; ``keys.rotate`` stands for that of `keys`."""
-        return {"keys.rotate": self.rotate, "reload.tls": self.reload}
+        return {
+            "keys.rotate": self.rotate,
+            "reload.tls": self.reload,
+            "tls.request": self.request,
+            "tls.take": self.take,
+        }
 
     async def rotate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Rotate a key; for one of TLS also fetch its X.509 from the anchor, and use it at once."""
@@ -64,6 +71,21 @@ class TlsSteering:
             until = await self.ring.reload()
         except EnrolmentUnusable as error:
             raise CommandRefused("tls.unusable", error.zh, error.en) from None
+        return {"tls_not_after": until.isoformat()}
+
+    async def request(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A signed request for the next TLS certificate, to be carried to a CA that is offline."""
+        try:
+            return {"request": await self.renewal.request()}
+        except RenewalFailed as error:
+            raise CommandRefused("tls.no_request", error.zh, error.en) from None
+
+    async def take(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Use the chain (`tls_chain_pem`) that a CA issued on such a request."""
+        try:
+            until = await self.renewal.take(str(arguments.get("tls_chain_pem", "")))
+        except RenewalFailed as error:
+            raise CommandRefused("tls.not_taken", error.zh, error.en) from None
         return {"tls_not_after": until.isoformat()}
 
     async def _tls_keys(self) -> list[Mapping[str, Any]]:

@@ -28,6 +28,7 @@ _OWN: dict[str, tuple[str, str]] = {
     "serve": ("node.cli.serve:serve", "运行节点 / Run a node until it is told to stop"),
     "client": ("node.cli.clients:client", "平台客户端 / The platforms that may call this node"),
     "keys": ("node.cli.keys:keys", "密钥 / This node's keys: list, rotate, retire"),
+    "tls": ("node.cli.tls:tls", "TLS 证书 / The TLS certificate, where the anchor's CA is offline"),
     "status": ("node.cli.steer:status", "节点状态 / What a running node is doing"),
     "trust": ("node.cli.steer:trust", "信任 / Refresh trust, deny or allow a peer"),
     "reload": ("node.cli.steer:reload", "重新加载 / Read access rules or the dialect again"),

@@ -25,6 +25,7 @@ from tests.support.federation import (
     make_node,
     running,
     serving_anchor,
+    yrd,
 )
 from tests.support.postgres import running_postgres
 
@@ -168,3 +169,24 @@ async def test_what_one_replica_renewed_the_other_shows(tmp_path: Path) -> None:
         database = open_database(read_config(pair.zhejiang).store.url)
         assert len(await TlsRows(database).load()) == 2
         await database.close()
+
+
+async def test_where_the_ca_is_offline_request_and_answer_are_carried_by_hand(tmp_path: Path) -> None:
+    pair = await Pair.made(tmp_path)
+    async with serving_anchor(pair.anchor), pair.running() as (zhejiang, _, token):
+        before = await tls_kid(zhejiang)
+        request, issued = tmp_path / "request.jwt", tmp_path / "issued.json"
+        await command("tls", "request", "--out", request, "--config", pair.zhejiang)
+        await command("anchor", "issue", "--dir", pair.anchor, request, "--out", issued)
+        assert "TLS 证书至" in await command("tls", "take", issued, "--config", pair.zhejiang)
+        assert await tls_kid(zhejiang) != before
+        await asked(zhejiang, token)
+        bundle = json.loads(issued.read_text())
+        issued.write_text(json.dumps({**bundle, "tls_chain_pem": bundle["tls_ca_pem"]}))
+        assert (await refused("tls", "take", issued, "--config", pair.zhejiang)).code == "tls.not_taken"
+        issued.write_text("{}")
+        failed = await asyncio.to_thread(yrd, "tls", "take", issued, "--config", pair.zhejiang)
+        assert (failed.exit_code, "不是锚方签发的文件" in failed.output) == (1, True)
+    away = ("tls", "request", "--out", tmp_path / "other.jwt", "--config", pair.zhejiang)
+    failed = await asyncio.to_thread(yrd, *away)
+    assert (failed.exit_code, "没有运行中的节点" in failed.output) == (3, True)

@@ -192,3 +192,40 @@ async def test_it_is_unready_when_its_certificate_has_expired(world: World, repl
     assert told.code == "tls_expired"
     await replica.renewal.renew_now()
     assert probe() is None
+
+
+# --- where the CA is offline ---
+
+
+async def test_a_request_is_carried_out_and_its_chain_in(world: World, replica: Replica) -> None:
+    request = await replica.renewal.request()
+    assert await replica.renewal.request() != ""
+    assert [row.purpose for row in replica.keystore.describe()].count("tls") == 2
+    world.clock.advance(minutes=4)
+    chain = await world.desk.renew(request)
+    assert await replica.renewal.take(chain) == world.clock.now() + timedelta(days=90)
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+    assert await replica.renewal.take(chain) == replica.ring.not_after()
+
+
+@pytest.mark.parametrize("lie", ["ca", "entity", "key", "retired", "expired", "text", "chinese"])
+async def test_a_chain_that_is_brought_by_hand_is_checked_alike(
+    world: World, replica: Replica, lie: str
+) -> None:
+    old = replica.keystore.tls_key()
+    await replica.renewal.renew_now()
+    world.clock.advance(hours=2)
+    await replica.look()
+    key, now, before = replica.keystore.tls_key(), world.clock.now(), replica.ring.material()
+    chain = {
+        "ca": Authority().chain(key, now),
+        "entity": world.authority.chain(key, now, entity_id=OTHER),
+        "key": world.authority.chain(SigningKey.generate(), now),
+        "retired": world.authority.chain(old, now),
+        "expired": world.authority.chain(key, now - timedelta(days=100)),
+        "text": "not PEM",
+        "chinese": "\ud800",
+    }[lie]
+    with pytest.raises(RenewalFailed, match="is not taken"):
+        await replica.renewal.take(chain)
+    assert replica.ring.material() == before
