@@ -67,12 +67,18 @@ def b64url(data: bytes) -> str:
 def b64url_bytes(text: str) -> bytes:
     """The bytes of base64url text; only the one canonical spelling is taken. Raises ValueError."""
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+        raw = text.encode("ascii").translate(_TO_BASE64)
+        data = binascii.a2b_base64(raw + b"=" * (-len(raw) % 4), strict_mode=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
         raise ValueError(f"not base64url: {error}") from None
-    if b64url(data) != text:
+    over = len(raw) % 4  # characters of a last group that is not whole: some of their bits say nothing
+    if over and binascii.b2a_base64(data[1 - over :])[:over] != raw[-over:]:
         raise ValueError("not canonical base64url")
     return data
+
+
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+"""Base64url in the alphabet of base64; what is base64's alone, and padding, is in neither."""
 
 
 class Algorithm(Protocol):
