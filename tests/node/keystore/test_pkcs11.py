@@ -374,6 +374,30 @@ def test_who_lets_go_takes_the_token_from_nobody(token: TestToken, opened: Opene
     assert first.sign(MESSAGE)  # opens it again
 
 
+def test_a_token_that_the_process_is_logged_in_to_already_is_used(token: TestToken, opened: Opener) -> None:
+    source = opened(token)
+    made(source)
+    source.close()
+    elsewhere = pkcs11.lib(str(token.module)).get_token(token_label=token.label).open(user_pin=token.pin)
+    assert made(source).sign(MESSAGE)
+    source.close()
+    assert list(elsewhere.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))  # its login is left alone
+    elsewhere.close()
+
+
+def test_two_tokens_of_one_name_are_refused(token: TestToken, opened: Opener) -> None:
+    subprocess.run(
+        [
+            *("softhsm2-util", "--init-token", "--free", "--label", token.label),
+            *("--pin", "12345678", "--so-pin", "87654321"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(KeystoreError, match="MultipleTokensReturned"):
+        opened(token).generate("envelope", "ES256")
+
+
 def test_a_key_that_was_deleted_in_the_token_signs_no_more(
     token: TestToken, source: Pkcs11Source, opened: Opener
 ) -> None:
