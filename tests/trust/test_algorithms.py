@@ -91,7 +91,7 @@ def _jwk(**changes: Any) -> dict[str, Any]:
         {"x": SM2_PUBLIC.jwk["x"] + "="},
         {"x": ES256_KEY.verification_key.jwk["x"], "y": ES256_KEY.verification_key.jwk["y"], "kid": None},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_a_jwk_of_sm2_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(KeyRejected) as refused:

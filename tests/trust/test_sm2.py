@@ -244,16 +244,16 @@ _R, _S = int.from_bytes(SIGNED[:32], "big"), int.from_bytes(SIGNED[32:], "big")
 @pytest.mark.parametrize(
     ("r", "s"),
     [
-        (0, 0),
-        (0, _S),
-        (_R, 0),
-        (N, _S),
-        (_R, N),
-        (N - 1, 1),
-        (1, N - 1),
-        (2**256 - 1, 2**256 - 1),
-        (_S, _R),
-        (_R, N - _S),
+        pytest.param(0, 0, id="zeros"),
+        pytest.param(0, _S, id="r=0"),
+        pytest.param(_R, 0, id="s=0"),
+        pytest.param(N, _S, id="r=n"),
+        pytest.param(_R, N, id="s=n"),
+        pytest.param(N - 1, 1, id="r+s=n"),
+        pytest.param(1, N - 1, id="s+r=n"),
+        pytest.param(2**256 - 1, 2**256 - 1, id="all ones"),
+        pytest.param(_S, _R, id="swapped"),
+        pytest.param(_R, N - _S, id="s negated"),
     ],
 )
 def test_numbers_that_sign_nothing_are_refused(r: int, s: int) -> None:
