@@ -151,7 +151,7 @@ def _apply(
             raise ChainBroken(
                 f"{entity_type}.{parameter} does not comply with {name}: {error.detail} (§6.1.3.1)"
             ) from None
-        if as_json(after) != as_json(value):
+        if after is not value and as_json(after) != as_json(value):
             by.append(name)
         value = after
     if not by:
