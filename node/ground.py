@@ -12,7 +12,7 @@ from federation.ports import Clock
 from federation.rpc.limits import RpcLimits
 from node.config import Config
 from node.enrolled import EnrolmentFile
-from node.health import Health, KeyWatch, StoreWatch, keys_probe, trust_probe
+from node.health import Health, KeyWatch, StoreWatch, keys_probe, keys_warner, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.metrics import Metrics
@@ -54,13 +54,19 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
-    keys = keys_probe(lambda: keystore.faults)
     health = Health(
-        [trust_probe(directory, clock), tls_probe(tls, clock), keys, watch, key_watch],
+        [
+            trust_probe(directory, clock),
+            tls_probe(tls, clock),
+            keys_probe(keystore.silent),
+            watch,
+            key_watch,
+        ],
         [
             trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
             tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
             untrusted_warner(tls),
+            keys_warner(lambda: keystore.faults),
         ],
     )
     metrics = Metrics(watch, key_watch)

@@ -24,6 +24,7 @@ __all__ = [
     "StoreWatch",
     "Warner",
     "keys_probe",
+    "keys_warner",
     "trust_probe",
 ]
 
@@ -106,22 +107,37 @@ def trust_probe(directory: Directory, clock: Clock) -> Probe:
     return probe
 
 
-def keys_probe(faults: Callable[[], Mapping[str, str]]) -> Probe:
-    """Unready while a key that signs, or soon will, cannot be used by this process; another replica may.
-
-    `faults` are by key id. Meanwhile the key before it stands in, for as long as peers take it.
-    """
+def keys_probe(silent: Callable[[], Sequence[str]]) -> Probe:
+    """Unready while nothing can sign for a purpose in this process; `silent` gives such purposes."""
 
     def probe() -> Reason | None:
-        for kid in faults():
+        for purpose in silent():
             return Reason(
                 "key_unusable",
-                f"密钥 {kid} 在本进程不可用，见 yrd keys list",
-                f"key {kid} cannot be used by this process: see yrd keys list",
+                f"{purpose} 密钥在本进程不可用，见 yrd keys list",
+                f"the {purpose} key cannot be used by this process: see yrd keys list",
             )
         return None
 
     return probe
+
+
+def keys_warner(faults: Callable[[], Mapping[str, str]]) -> Warner:
+    """Warns of each key that this process could not open; `faults` are by key id. It may be one to come, or the one
+    before it still stands in, for as long as peers take it.
+    """
+
+    def warn() -> Sequence[Reason]:
+        return [
+            Reason(
+                "key_not_opened",
+                f"密钥 {kid} 在本进程无法打开，见 yrd keys list",
+                f"key {kid} cannot be opened by this process: see yrd keys list",
+            )
+            for kid in faults()
+        ]
+
+    return warn
 
 
 class StoreWatch:

@@ -154,6 +154,12 @@ class Keystore:
         """By key id, why a key that is not retired cannot be used by this process. All others work."""
         return self._ring.faults
 
+    def silent(self) -> Sequence[str]:
+        """The purposes for which nothing can sign here although a key is active."""
+        now = self._clock.now()
+        purposes = dict.fromkeys(row.purpose for row in self._ring.rows)
+        return [purpose for purpose in purposes if self._ring.view(purpose, now).fault]
+
     # --- how they change ------------------------------------------------------------------------------------
 
     async def reload(self) -> None:

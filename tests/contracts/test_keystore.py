@@ -318,10 +318,12 @@ async def test_a_key_that_a_replica_cannot_open_leaves_the_others_working(
     assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid, old.kid]  # as everywhere else
     assert stranger.signing_key(Purpose.ENVELOPE).kid == old.kid  # which peers still take
     stranger.signing_key(Purpose.FEDERATION)
+    assert stranger.silent() == []
     clock.advance(seconds=OVERLAP_S)
     with pytest.raises(KeystoreError, match=new.kid):
         stranger.signing_key(Purpose.ENVELOPE)
     assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid]
+    assert stranger.silent() == ["envelope"]
 
 
 async def test_nothing_new_is_wrapped_by_a_key_that_opens_nothing(

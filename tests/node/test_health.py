@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from federation.peers import Directory, Peer, TrustSnapshot
-from node.health import Health, KeyWatch, Stage, StoreWatch, keys_probe, trust_probe
+from node.health import Health, KeyWatch, Stage, StoreWatch, keys_probe, keys_warner, trust_probe
 from tests.support.clock import NOON, FixedClock
 from tests.support.replacing import replace
 
@@ -82,13 +82,21 @@ def test_a_key_that_cannot_be_used_makes_unready_until_it_should_be_tried() -> N
     assert health.is_ready
 
 
-def test_a_key_that_this_process_cannot_use_is_a_reason_until_it_can() -> None:
-    faults: dict[str, str] = {}
-    health = Health([keys_probe(lambda: faults)])
+def test_a_purpose_that_nothing_signs_for_is_a_reason_until_something_does() -> None:
+    silent: list[str] = []
+    health = Health([keys_probe(lambda: silent)])
     health.stage = Stage.SERVING
     assert health.is_ready
-    faults["abc"] = "the token is away"
+    silent.append("envelope")
     assert codes(health) == ["key_unusable"]
-    assert "abc" in health.reasons()[0].en
-    faults.clear()
+    assert "envelope" in health.reasons()[0].en
+    silent.clear()
     assert health.is_ready
+
+
+def test_a_key_that_cannot_be_opened_is_a_warning_and_no_reason() -> None:
+    faults = {"abc": "the token is away"}
+    health = Health([], [keys_warner(lambda: faults)])
+    health.stage = Stage.SERVING
+    assert health.is_ready
+    assert [(one.code, "abc" in one.en) for one in health.warnings()] == [("key_not_opened", True)]
