@@ -117,14 +117,18 @@ class TrustKeep:
 
     # --- taking in --------------------------------------------------------------------------------------------
 
-    async def take_of_anchor(self, rest: str, text: str, etag: str) -> None:
-        """Take one of the anchor's three documents in. Raises TrustError."""
-        take = {
-            ROLL_OVERS_PATH: self._take_roll_overs,
-            WELL_KNOWN: self._take_configuration,
-            STATUS_PATH: self._take_status,
-        }
-        await take[rest](text, etag)
+    async def take_of_anchor(self, rest: str, text: str, etag: str, *, of_mirror: bool = False) -> None:
+        """Take one of the anchor's three documents in. Raises TrustError.
+
+        A status lives for an hour, and a mirror may have nothing newer when the anchor is away for longer: of a
+        mirror one that has expired is taken too. It cannot take this node back; that it is old is told.
+        """
+        if rest == ROLL_OVERS_PATH:
+            await self._take_roll_overs(text, etag)
+        elif rest == WELL_KNOWN:
+            await self._take_configuration(text, etag)
+        else:
+            await self._take_status(text, etag, expired_too=of_mirror)
 
     async def _take_roll_overs(self, text: str, etag: str) -> None:
         offered = read_roll_overs(text, anchor=self._settings.anchor)
@@ -142,8 +146,9 @@ class TrustKeep:
         _, mark = read_anchor(text, self._settings, roll_overs, self._clock.now())
         await self._save_of_anchor(StatementKind.CONFIGURATION, text, mark, etag)
 
-    async def _take_status(self, text: str, etag: str) -> None:
-        status = read_status(text, self.anchor(), self._settings, self._clock.now())
+    async def _take_status(self, text: str, etag: str, *, expired_too: bool) -> None:
+        now = self._clock.now()
+        status = read_status(text, self.anchor(), self._settings, now, expired_too=expired_too)
         await self._save_of_anchor(StatementKind.STATUS, text, status.sequence, etag)
 
     async def take_statement(self, token: str, anchor: Anchor, subject: str, etag: str) -> None:

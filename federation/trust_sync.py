@@ -240,7 +240,7 @@ class TrustSync:
     async def _take_offer(self, base: str, rest: str, text: str) -> None:
         before = self._keep.of_anchor(rest)
         try:
-            await self._keep.take_of_anchor(rest, text, "")
+            await self._keep.take_of_anchor(rest, text, "", of_mirror=True)
         except StatementRolledBack:
             return  # a mirror may be behind
         if rest == STATUS_PATH and self._keep.of_anchor(rest) != before:

@@ -79,6 +79,36 @@ async def test_a_fresh_node_starts_from_a_mirror(country: Country, held: Documen
     assert fresh.directory.current.mirror == MIRROR
 
 
+async def test_also_when_the_anchor_has_been_away_for_longer_than_a_status_lives(
+    country: Country, clock: FixedClock, held: Document
+) -> None:
+    clock.advance(hours=20)
+    country.away.add(ANCHOR)
+    country.mirrors[MIRROR] = held
+    fresh = Own(country, mirrors=(MIRROR,))
+    report = await fresh.sync.refresh_once()
+    assert (report.members, set(report.problems)) == (2, {ANCHOR})
+    assert report.status_issued_at is not None
+    assert (report.at - report.status_issued_at).total_seconds() == 20 * 3600, "that it is old is told"
+
+
+async def test_of_several_old_words_a_fresh_node_takes_the_last(
+    country: Country, clock: FixedClock, held: Document
+) -> None:
+    clock.advance(minutes=10)
+    revoke(country.directory, ANHUI, "private key lost", now=clock.now())
+    later = Own(country)
+    await later.sync.refresh_once()
+    clock.advance(hours=20)
+    country.away.add(ANCHOR)
+    country.mirrors |= {MIRROR: held, OTHER: mirror_of(later)}
+    for mirrors in ((MIRROR, OTHER), (OTHER, MIRROR)):
+        fresh = Own(country, mirrors=mirrors)
+        assert (await fresh.sync.refresh_once()).members == 1
+        with pytest.raises(PeerRevoked):
+            fresh.directory.current.peer(ANHUI)
+
+
 async def test_a_fresh_node_follows_roll_overs_from_a_mirror(country: Country, clock: FixedClock) -> None:
     rotate_root(country.directory, now=clock.now(), reason="yearly")
     clock.advance(days=40)
