@@ -190,3 +190,37 @@ async def test_where_the_ca_is_offline_request_and_answer_are_carried_by_hand(tm
     away = ("tls", "request", "--out", tmp_path / "other.jwt", "--config", pair.zhejiang)
     failed = await asyncio.to_thread(yrd, *away)
     assert (failed.exit_code, "没有运行中的节点" in failed.output) == (3, True)
+
+
+async def test_one_ca_follows_another_and_queries_go_on(tmp_path: Path) -> None:
+    pair = await Pair.made(tmp_path)
+    configs = (pair.zhejiang, pair.shanghai)
+
+    async def follow() -> None:
+        for config in configs:
+            await command("trust", "refresh", "--config", config)
+            await command("reload", "tls", "--config", config)
+
+    async with serving_anchor(pair.anchor), pair.running() as (zhejiang, shanghai, token):
+        before = [await shown(node) for node in (zhejiang, shanghai)]
+        await command("anchor", "rotate", "--ca", "--lead-s", "0", "--dir", pair.anchor)
+        await follow()
+        await asked(zhejiang, token)
+        await command("keys", "rotate", "tls", "--config", pair.zhejiang)
+        await asked(zhejiang, token)
+        await command("keys", "rotate", "tls", "--config", pair.shanghai)
+        await asked(zhejiang, token)
+        finished = await command("anchor", "rotate", "--finish", "--early", "--dir", pair.anchor)
+        assert "旧 CA已清除" in finished
+        await follow()
+        await asked(zhejiang, token)
+        assert before != [await shown(node) for node in (zhejiang, shanghai)]
+    issuers = set()
+    for config in configs:
+        database = open_database(read_config(config).store.url)
+        newest = max((await TlsRows(database).load()).values(), key=lambda row: row.received_at)
+        issuers.add(newest.chain_pem.split("-----BEGIN")[2])
+        await database.close()
+    assert len(issuers) == 1
+    old = json.loads((pair.zhejiang.parent / "enrolled.json").read_text())["tls_ca_pem"]
+    assert issuers.isdisjoint(old.split("-----BEGIN"))
