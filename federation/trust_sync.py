@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from federation.anchor import Anchor, TrustSettings
+from federation.anchor import Anchor, Key, TrustSettings
 from federation.anchor_documents import Refresh, mirrors_of, text_of
 from federation.errors import FederationError, code_of, detail_of
 from federation.key_looks import KeyLooks
@@ -99,6 +99,7 @@ class TrustSync:
         self._keep = TrustKeep(settings, store, clock)
         self._outdated_since: dict[str, datetime] = {}
         self._problems: dict[str, str] = {}
+        self._shown: tuple[Mapping[Key, StoredStatement], Mapping[str, Denial]] = ({}, {})
         self._mirror = ""
         self._mirror_turn = 0
         self._one_at_a_time = asyncio.Lock()
@@ -121,7 +122,8 @@ class TrustSync:
         async with self._one_at_a_time:
             self._problems = {}
             await self._keep.load()
-            self._show()  # what other replicas learned, and denials, wait for no source
+            if (self._keep.rows, self._keep.denials) != self._shown:
+                self._show()  # what other replicas learned, and denials, wait for no source
             refresh = Refresh(self._source, self._settings)
             await self._refresh_from_anchor(refresh)
             if self._needs_mirrors(refresh):
@@ -301,6 +303,7 @@ class TrustSync:
             self._settings, self._keep.rows, self._keep.denials, current, self._outdated_since, now
         )
         self._directory.swap(replace(view.snapshot, mirror=self._mirror))
+        self._shown = (dict(self._keep.rows), self._keep.denials)
         return view.problems
 
     def _swap(self) -> RefreshReport:
