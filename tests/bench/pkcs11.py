@@ -1,8 +1,8 @@
 """``python -m tests.bench.pkcs11``: the envelope key in a SoftHSM token beside the one in memory, in one run.
 
 Each is measured with one signature for all that wait (batch) and with a signature each (single). The four take
-turns, so that a noisy machine is noisy for all; the ratios are what to compare. SoftHSM is a token without hardware:
-a real one takes longer for a signature, which batch signing then saves more of. ``--quick`` runs a tenth.
+turns, so that a noisy machine is noisy for all; the ratios are what to compare. SoftHSM is a token without hardware;
+what batch signing saves with one that takes longer is shown on the journal alone. ``--quick`` runs a tenth.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from statistics import median
 import uvloop
 from aiohttp import web
 
+from node.clock import SystemClock
 from node.keystore.pkcs11 import Pkcs11Source
+from node.store.database import open_database
+from node.store.journal import StoreJournal
 from simulators.population import Population
 from simulators.registry import make_registry
 from simulators.softhsm import SoftHsm, SoftHsmMissingError, SoftToken
 from tests.bench.chains import ANSWERING, NodeChain, card_holders, questions
 from tests.bench.load import closed_loop
 from tests.bench.processes import Process, ended
+from tests.support.exchanges import OPERATION, meta_of, next_request_id
 from trust.keys import Signer, SigningKey
 
 __all__ = ["run_tokens"]
@@ -37,6 +41,7 @@ _BASE_PORT = 18_600
 _SINGLE_SECTION = "\n[exchange]\nsign_batches = false\n"
 _TURNS = 3
 _LOADS = ((1, 300), (32, 2500))
+_PAUSES_MS = (0, 1, 5)
 Say = Callable[[str], None]
 
 
@@ -73,6 +78,64 @@ def _signature_us(signer: Signer, count: int) -> float:
     for number in range(count):
         signer.sign(b"%d" % number)
     return (time.perf_counter() - began) / count * 1e6
+
+
+class _Slow:
+    """A signer that takes `pause_s` more for a signature, as a token on a network does."""
+
+    def __init__(self, signer: Signer, pause_s: float) -> None:
+        self._signer = signer
+        self._pause_s = pause_s
+        self.kid, self.alg, self.verification_key = signer.kid, signer.alg, signer.verification_key
+        self.signatures = 0
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature, later."""
+        self.signatures += 1
+        time.sleep(self._pause_s)
+        return self._signer.sign(message)
+
+
+async def _journal_alone(path: Path, signer: _Slow, total: int, *, batch: bool) -> float:
+    """Requests that one journal signs and stores in a second, with 32 at a time."""
+    database = open_database(f"sqlite:///{path}")
+    journal = StoreJournal(database, lambda: signer, SystemClock(), sign_batches=batch)
+    numbers = iter(range(total))
+
+    async def store() -> None:
+        for _ in numbers:
+            await journal.store_request(meta_of(next_request_id()), OPERATION.request_type, bytes(500))
+
+    await journal.start()
+    began = time.perf_counter()
+    await asyncio.gather(*(store() for _ in range(32)))
+    seconds = time.perf_counter() - began
+    await journal.close()
+    await database.close()
+    return total / seconds
+
+
+async def _say_slow_tokens(folder: Path, token: SoftToken, share: float, say: Say) -> None:
+    """What batch signing saves as signatures take longer: the journal alone, 32 requests at a time."""
+    source = Pkcs11Source.open(token.module, token.label, token.pin_file)
+    reference, public = source.generate("bench", "ES256")
+    in_token = source.signer(reference, public.jwk, purpose="bench")
+    say(
+        f"\n{'the journal alone, 32 at a time':<34}{'batch /s':>10}{'signatures':>12}{'single /s':>11}{'× single':>10}"
+    )
+    for pause_ms in _PAUSES_MS:
+        total = int((4000 if pause_ms == 0 else 1500) * share)
+        found = {}
+        for batch in (True, False):
+            signer = _Slow(in_token, pause_ms / 1000)
+            path = folder / f"journal-{pause_ms}-{batch}.db"
+            found[batch] = await _journal_alone(path, signer, total, batch=batch), signer.signatures
+        (batched, signatures), (single, _) = found[True], found[False]
+        say(
+            f"{f'SoftHSM token and {pause_ms} ms':<34}{batched:>10.0f}{signatures / total:>12.2f}{single:>11.0f}"
+            f"{batched / single:>10.2f}"
+        )
+    source.close()
 
 
 def _say_signatures(token: SoftToken, share: float, say: Say) -> None:
@@ -156,6 +219,7 @@ async def run_tokens(folder: Path, origin: str, bodies: list[bytes], share: floa
             contenders.append(_Contender(place, way, chain))
         await asyncio.to_thread(_say_signatures, token, share, say)
         await _compare(contenders, bodies, share, say)
+        await _say_slow_tokens(folder, token, share, say)
 
 
 async def _run(share: float) -> None:
