@@ -85,7 +85,7 @@ def test_a_request_comes_back() -> None:
         (_bent(csr=create_csr(TLS_KEY, ANHUI).decode()), TlsIdentityRejected, "the CSR is for"),
         (sign_token({"iss": ZHEJIANG}, ZHEJIANG_KEY, typ=RENEWAL_TYPE), StatementRejected, "anchor"),
     ],
-    ids=lambda value: value[-12:] if isinstance(value, str) else value.__name__,
+    ids=lambda value: ("token" if len(value) > 40 else value) if isinstance(value, str) else value.__name__,
 )
 def test_what_is_refused(token: str, refusal: type[TrustError], why: str) -> None:
     with pytest.raises(refusal, match=why):

@@ -85,7 +85,7 @@ def test_only_the_entity_types_that_were_asked_for() -> None:
         ({"typ": "entity-statement+jwt"}, StatementRejected),
         ({"signer": CITY_KEY}, ForeignKey),
     ],
-    ids=str,
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else value.__name__,
 )
 def test_what_breaks_a_rule_is_refused(claims: dict[str, Any], error: type[TrustError]) -> None:
     options = {"signer": ANCHOR_KEY, "typ": RESOLVE_RESPONSE_TYPE, **claims}
