@@ -1,4 +1,4 @@
-"""The anchor is away for a month: all goes on, then refuses by its own name, and is all right again when it is back."""
+"""The anchor is away: restarts change nothing; after a month chains end, which is told; then all is right again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.delta import found_delta
 from tests.support.federation import (
     RunningNode,
     allow_all,
@@ -44,12 +45,17 @@ async def readiness(node: RunningNode) -> tuple[int, set[str], set[str]]:
     return answer.status, reasons, warnings
 
 
-async def test_without_the_anchor_all_goes_on_until_chains_expire_and_that_is_told(tmp_path: Path) -> None:
-    public, _ = await make_anchor(tmp_path / "anchor")
-    paths = [await make_node(public, tmp_path / province, province) for province in (ASKING, ANSWERING)]
+async def two_nodes(folder: Path) -> list[Path]:
+    """Shanghai's and Zhejiang's, taken in by an anchor, letting everything through."""
+    public, _ = await make_anchor(folder / "anchor")
+    paths = [await make_node(public, folder / province, province) for province in (ASKING, ANSWERING)]
     for path in paths:
         allow_all(path.with_name("access.toml"))
-    clock = ShiftedClock()
+    return paths
+
+
+async def test_without_the_anchor_all_goes_on_until_chains_expire_and_that_is_told(tmp_path: Path) -> None:
+    paths, clock = await two_nodes(tmp_path), ShiftedClock()
     async with AsyncExitStack() as stack:
         anchor = await stack.enter_async_context(AsyncExitStack())
         await anchor.enter_async_context(serving_anchor(tmp_path / "anchor", clock))
@@ -82,3 +88,27 @@ async def test_without_the_anchor_all_goes_on_until_chains_expire_and_that_is_to
         status, problem = await after(31)
         assert status == 200, problem
         assert await readiness(nodes[0]) == (200, set(), set())
+
+
+async def test_all_nodes_restart_without_the_anchor_and_answer_each_other(tmp_path: Path) -> None:
+    delta = await found_delta(tmp_path)
+    async with delta.running():
+        pass
+    async with delta.running(with_anchor=False) as at:
+        for pair in at.load().pairs:
+            status, body = await at.ask(pair)
+            assert status == 200, body
+
+
+async def test_a_node_that_restarts_all_alone_knows_whom_it_knew(tmp_path: Path) -> None:
+    """With neither anchor nor peers nor their mirrors: only the store is there."""
+    asking, answering = await two_nodes(tmp_path)
+    async with serving_anchor(tmp_path / "anchor"), running(asking, answering) as (node, _):
+        secret = await node.add_client("portal")
+        assert (await Platform(node, secret).ask())[0] == 200
+        knew = dict(node.node.asker.peers().peers)
+    async with running(asking) as (node,):
+        assert dict(node.node.asker.peers().peers) == knew
+        assert (await readiness(node))[:2] == (200, set())
+        status, problem = await Platform(node, secret).ask()
+        assert (status, problem["code"]) == (502, "peer.unreachable")

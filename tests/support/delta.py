@@ -74,6 +74,8 @@ class Delta:
     configs: Mapping[str, Path]
     registry_ports: Mapping[str, int]
     relay_ports: Mapping[str, int]
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Each platform's, from the first time that all is at work."""
 
     @property
     def anchor(self) -> Path:
@@ -95,11 +97,12 @@ class Delta:
         return read_config(self.configs[province]).node.entity_id
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[RunningDelta]:
-        """Everything at work, each node knowing the other three."""
+    async def running(self, *, with_anchor: bool = True) -> AsyncIterator[RunningDelta]:
+        """Everything at work, each node knowing the other three: from before, when there is no anchor."""
         async with AsyncExitStack() as stack:
             anchor = await stack.enter_async_context(AsyncExitStack())
-            await anchor.enter_async_context(serving_anchor(self.anchor))
+            if with_anchor:
+                await anchor.enter_async_context(serving_anchor(self.anchor))
             relays = {}
             for province, config in self.configs.items():
                 await stack.enter_async_context(serving_registry(province, self.registry_ports[province]))
@@ -123,7 +126,6 @@ class RunningDelta:
     nodes: Mapping[str, RunningNode]
     relays: Mapping[str, Relay]
     _anchor: AsyncExitStack
-    _secrets: dict[str, str] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     async def ask(self, pair: Pair) -> tuple[int, dict[str, Any]]:
@@ -136,13 +138,14 @@ class RunningDelta:
             return answer.status, await answer.json(content_type=None)
 
     async def open_platform(self, province: str) -> None:
-        """Make the province's platform a client of its node, and log it in."""
-        self._secrets[province] = await self.nodes[province].add_client(PLATFORM)
+        """Make the province's platform a client of its node, unless it is one, and log it in."""
+        if province not in self.delta.secrets:
+            self.delta.secrets[province] = await self.nodes[province].add_client(PLATFORM)
         await self.log_in(province)
 
     async def log_in(self, province: str) -> None:
         """Have a province's platform take a new access token, for all that it asks from now on."""
-        self._tokens[province] = await self.nodes[province].log_in(PLATFORM, self._secrets[province])
+        self._tokens[province] = await self.nodes[province].log_in(PLATFORM, self.delta.secrets[province])
 
     def load(self, pairs: Iterable[Pair] = ()) -> Load:
         """32 queries in flight over these pairs; all twelve without."""
