@@ -132,7 +132,7 @@ class TlsRenewal:
         now = self._clock.now()
         if not self.is_due or (self._not_before is not None and now < self._not_before):
             return False
-        if not await self._is_our_turn(now):
+        if not await self._is_our_turn(now) or not await self._is_still_due():
             return False
         try:
             until = await self.renew_now()
@@ -200,6 +200,12 @@ class TlsRenewal:
         turn = int(now.timestamp()) // _TURN_S
         until = now + timedelta(seconds=2 * _TURN_S)
         return await self._claim(f"{self._ring.shown.row.kid}/{turn}", until)
+
+    async def _is_still_due(self) -> bool:
+        """Whether nobody else has renewed since this replica last looked."""
+        await self._keystore.reload()
+        await self._ring.refresh()
+        return self.is_due
 
     async def _next_key(self) -> str:  # 1
         await self._keystore.reload()

@@ -110,6 +110,17 @@ async def test_of_two_replicas_one_renews_and_the_other_follows(world: World, re
     assert tls_states(other) == [KeyState.PASSIVE, KeyState.ACTIVE]
 
 
+async def test_one_that_has_not_looked_since_does_not_renew_again(world: World, replica: Replica) -> None:
+    other = await world.replica()
+    world.clock.advance(days=DUE_DAYS)
+    assert await replica.renewal.renew_once()
+    world.clock.advance(minutes=3)
+    assert other.renewal.is_due
+    assert not await other.renewal.renew_once()
+    assert world.desk.asked == 1
+    assert other.ring.material() == replica.ring.material()
+
+
 async def test_two_at_once_by_hand_lose_nothing(world: World, replica: Replica) -> None:
     other = await world.replica()
     await asyncio.gather(replica.renewal.renew_now(), other.renewal.renew_now())
