@@ -73,6 +73,10 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         ("http://127.0.0.1:8330", "https://user@node.example", "node.entity_id"),
         ("http://127.0.0.1:8330", "https://node.example/?x", "node.entity_id"),
         ("http://127.0.0.1:8300", "http://127.0.0.1:8330", "trust.anchor"),
+        ("[access]", 'mirrors = ["http://mirror.example"]\n[access]', "trust.mirrors"),
+        ("[access]", 'mirrors = ["https://mirror.example/"]\n[access]', "trust.mirrors"),
+        ("[access]", 'mirrors = "https://mirror.example"\n[access]', "trust.mirrors"),
+        ("[access]", 'mirrors = ["file:///etc"]\n[access]', "trust.mirrors"),
         ('policy = "access.toml"', "", "access.policy"),
         ('"kek"', '"kek"\npublish_s = 9.9\npoll_s = 5.0', "keys.publish_s"),
         ('"kek"', '"kek"\noverlap_s = 0', "keys.overlap_s"),
@@ -83,6 +87,16 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path, old: str, new: str, key: str) -> None:
     assert old in NODE_TOML
     assert key in faults_of(write_node_files(tmp_path, NODE_TOML.replace(old, new)))
+
+
+def test_mirrors_are_urls_below_which_the_anchors_documents_are(tmp_path: Path) -> None:
+    mirrors = ["https://mirror.example/anchor", "http://127.0.0.1:8090"]
+    text = NODE_TOML.replace("[access]", f"mirrors = {json.dumps(mirrors)}\n[access]")
+    assert read_config(write_node_files(tmp_path, text)).trust.mirrors == tuple(mirrors)
+
+
+def test_no_mirrors_are_needed(tmp_path: Path) -> None:
+    assert read_config(write_node_files(tmp_path)).trust.mirrors == ()
 
 
 def test_a_missing_key_is_on_the_line_of_its_table(tmp_path: Path) -> None:
