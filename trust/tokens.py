@@ -7,7 +7,8 @@
  - The type is always given and always compared (RFC 8725 §3.11).
  - A header that brings its own key or points to one (jwk, jku, x5c, x5u) is refused, and any crit too.
  - JSON objects must not name a member twice (RFC 8259 §4 leaves it open; attackers like it open), nor nest
-   deeper than `MAX_JSON_DEPTH`, nor hold numbers that other software cannot (RFC 8259 §6).
+   deeper than `MAX_JSON_DEPTH`, nor hold numbers or half characters that other software cannot (RFC 8259 §6,
+   §8.2).
 
 Signing goes through `Signer`, so that a key may live in hardware.
 """
@@ -128,6 +129,8 @@ def _read_object(part: str) -> dict[str, Any]:
         raise ValueError("not a JSON object")
     if not _is_surely_flat(raw):
         _check_depth(found, MAX_JSON_DEPTH)
+    if b"\\u" in raw:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
     return found
 
 

@@ -143,6 +143,14 @@ def test_brackets_in_text_are_no_depth() -> None:
     _verify(_forge({}, body=body))
 
 
+@pytest.mark.parametrize("text", [b"\\ud800", b"a\\uDFFFb", b"\\udc00\\ud800"])
+def test_half_a_character_is_refused(text: bytes) -> None:
+    for body in (b'{"a":"%b"}', b'{"%b":1}', b'{"a":[{"b":"%b"}]}'):
+        with pytest.raises(StatementRejected):
+            _verify(_forge({}, body=body % text))
+    _verify(_forge({}, body=b'{"a":"\\ud83d\\ude00 \\u6d59"}'))
+
+
 @pytest.mark.parametrize("number", ["9223372036854775808", "-1e999", "1e999", "9" * 5000])
 def test_numbers_that_others_cannot_hold_are_refused(number: str) -> None:
     with pytest.raises(StatementRejected):
