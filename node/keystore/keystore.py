@@ -15,23 +15,19 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Self
 
-import structlog
-
 from federation.ports import Clock
 from node.keystore import life
 from node.keystore.errors import KeystoreError
-from node.keystore.purposes import ALGORITHMS_FOR, Purpose
+from node.keystore.opener import KeyOpener
+from node.keystore.purposes import Purpose
 from node.keystore.ring import Held, Ring
-from node.keystore.sources import STORE, SignerSource, StoreSource
+from node.keystore.sources import STORE, SignerSource
 from node.keystore.wrapping import KeyEncryptionKey
 from node.store.database import Database
 from node.store.keys import KeyRow, KeyRows, KeyState
-from trust.errors import AlgorithmUnavailable, KeyRejected
 from trust.keys import Signer, SigningKey, VerificationKey, jwks_of
 
 __all__ = ["KeyPlan", "Keystore", "MayActivate", "Purpose", "RetiredKey"]
-
-_log = structlog.get_logger("yrd.keys")
 
 MayActivate = Callable[[str, str], Awaitable[bool]]
 """(purpose, key id) -> whether a key that waits to be vouched for may be used now."""
@@ -70,8 +66,9 @@ class Keystore:
         plan: KeyPlan = KeyPlan(),
     ) -> None:
         self._rows = rows
-        self._store = StoreSource(wrapping)
-        self._sources: Mapping[str, SignerSource] = {**tokens, STORE: self._store}
+        self._opener = KeyOpener(wrapping, tokens)
+        # So that rows that were read earlier never replace later ones.
+        self._one_at_a_time = asyncio.Lock()
         self._clock = clock
         self._overlap = timedelta(seconds=plan.overlap_s)
         self._ring = Ring((), self._overlap)
@@ -167,7 +164,8 @@ class Keystore:
 
         Raises OwnStoreUnavailable; the old ring stays then.
         """
-        await self._take(await self._rows.load())
+        async with self._one_at_a_time:
+            await self._take(await self._rows.load())
 
     async def advance(self, may_activate: MayActivate | None = None) -> None:
         """Take the rows as they are now and write what has become due; a repeat, here or elsewhere, is safe.
@@ -197,19 +195,14 @@ class Keystore:
         OwnStoreUnavailable; then there is no new key.
         """
         backend = self.plan.homes.get(purpose, STORE)
-        source = self._source(backend)
-        if backend == STORE:
-            self._check_wrapping()
-            reference, public = source.generate(purpose, alg)
-        else:
-            reference, public = await asyncio.to_thread(source.generate, purpose, alg)
+        reference, public = await self._opener.make(purpose, alg, backend=backend, beside=self._ring)
         row = self._new_row(purpose, public, reference, backend)
         return await self._add(row, public, activate=activate, activates_at=activates_at, alone=alone)
 
     async def add(self, purpose: str, key: SigningKey, *, activate: bool = True) -> VerificationKey:
         """Store a key that was made elsewhere, as `generate` does."""
         public = key.verification_key
-        row = self._new_row(purpose, public, self._store.wrap(purpose, key), STORE)
+        row = self._new_row(purpose, public, self._opener.wrap(purpose, key), STORE)
         return await self._add(row, public, activate=activate)
 
     async def activate(self, kid: str) -> None:
@@ -260,67 +253,15 @@ class Keystore:
             due = life.as_of(rows, now, self._overlap)
             return life.as_of(decide(due), now, self._overlap)
 
-        await self._take(await self._rows.change(settle))
+        async with self._one_at_a_time:
+            await self._take(await self._rows.change(settle))
 
     # --- what is in memory ----------------------------------------------------------------------------------
 
     async def _take(self, rows: Sequence[KeyRow]) -> None:
-        before = self._ring
-        held, altered = [], {}
-        for row in rows:
-            known = before.held.get(row.kid)
-            try:
-                held.append(await self._hold(row, known))
-            except KeystoreError as error:
-                altered[row.kid] = str(error)
-                held += [known] if known else []
-        self._ring = Ring(held, self._overlap, altered)
-        for kid, fault in self.faults.items():
-            if kid not in before.faults:
-                _log.error("keys.unusable", kid=kid, fault=fault)
-
-    async def _hold(self, row: KeyRow, known: Held | None) -> Held:
-        """A retired key is never opened: it signs no more, and its token may be gone.
-
-        Raises KeystoreError when the public part was altered.
-        """
-        public = known.key if known else _public(row)
-        if row.state is KeyState.RETIRED:
-            return Held(row, public, None)
-        if known and known.signer and _place(known.row) == _place(row):
-            return Held(row, public, known.signer)
-        try:
-            return Held(row, public, await self._open(row))
-        except KeystoreError as error:
-            return Held(row, public, None, str(error))
-
-    def _check_wrapping(self) -> None:
-        """Nothing new is wrapped by a key that opens nothing of what is there. Raises KeystoreError."""
-        wrapped = [
-            one
-            for one in self._ring.held.values()
-            if one.row.backend == STORE and one.row.state is not KeyState.RETIRED
-        ]
-        if wrapped and all(one.fault for one in wrapped):
-            raise KeystoreError(wrapped[0].fault)
-
-    async def _open(self, row: KeyRow) -> Signer:
-        source = self._source(row.backend, row)
-        if row.backend == STORE:
-            return source.signer(row.wrapped, row.public_jwk, purpose=row.purpose)
-        return await asyncio.to_thread(source.signer, row.wrapped, row.public_jwk, purpose=row.purpose)
-
-    def _source(self, backend: str, row: KeyRow | None = None) -> SignerSource:
-        source = self._sources.get(backend)
-        if source is None:
-            which = f"key {row.kid} ({row.purpose}) is" if row else "keys of this purpose are"
-            raise KeystoreError(f"{which} in {backend}, and the configuration has no [keys.{backend}]")
-        return source
+        self._ring = await self._opener.ring(rows, self._ring, self._overlap)
 
     def _new_row(self, purpose: str, public: VerificationKey, reference: bytes, backend: str) -> KeyRow:
-        allowed = ALGORITHMS_FOR.get(purpose)
-        if allowed is not None and public.alg not in allowed:
-            raise KeyRejected(f"a {purpose} key is {' or '.join(allowed)}, not {public.alg}")
         return KeyRow(
             kid=public.kid,
             purpose=str(purpose),
@@ -342,22 +283,5 @@ class Keystore:
         return f"Keystore({len(self._ring.held)} keys)"
 
 
-def _place(row: KeyRow) -> tuple[str, str, bytes]:
-    return row.purpose, row.backend, row.wrapped
-
-
 def _waits_for_vouching(row: KeyRow) -> bool:
     return row.purpose == Purpose.FEDERATION and row.state is KeyState.PUBLISHED and row.activates_at is None
-
-
-def _public(row: KeyRow) -> VerificationKey:
-    """The public key of a row. Raises KeystoreError for a row that was altered, and without its algorithm."""
-    try:
-        key = VerificationKey.from_jwk(row.public_jwk)
-    except AlgorithmUnavailable as error:
-        raise KeystoreError(f"key {row.kid} ({row.purpose}) cannot be used: {error.detail}") from None
-    except KeyRejected as error:
-        raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) was altered: {error.detail}") from None
-    if key.kid != row.kid:
-        raise KeystoreError(f"the row of key {row.kid} ({row.purpose}) holds another key: it was altered")
-    return key

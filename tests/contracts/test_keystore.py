@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -365,6 +366,24 @@ async def test_keys_of_another_source(database: Database, clock: FixedClock) -> 
         await Keystore.open(database, WRAPPING, clock, {"pkcs11": source}, plan)
 
 
+async def test_a_slow_look_never_hides_what_came_after_it(database: Database, clock: FixedClock) -> None:
+    source = RowlessSource()
+    plan = KeyPlan(homes={Purpose.ENVELOPE: "pkcs11"})
+    one, two = [await Keystore.open(database, WRAPPING, clock, {"pkcs11": source}, plan) for _ in range(2)]
+    await two.generate(Purpose.ENVELOPE)
+    source.open_gate.clear()
+    source.is_asked.clear()
+    looking = asyncio.create_task(one.reload())
+    while not source.is_asked.is_set():  # noqa: ASYNC110 - from a thread
+        await asyncio.sleep(0)
+    making = asyncio.create_task(one.generate(Purpose.OPENID))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    source.open_gate.set()
+    await looking
+    assert (await making).kid in one.verification_keys(Purpose.OPENID)
+
+
 async def test_a_retired_key_is_not_looked_for(database: Database, clock: FixedClock) -> None:
     source = RowlessSource()
     plan = KeyPlan(homes={Purpose.ENVELOPE: "pkcs11"}, overlap_s=1)
@@ -408,6 +427,8 @@ class RowlessSource:
 
     def __init__(self) -> None:
         self.keys: dict[bytes, SigningKey] = {}
+        self.open_gate, self.is_asked = threading.Event(), threading.Event()
+        self.open_gate.set()
 
     def generate(self, purpose: str, alg: str) -> tuple[bytes, VerificationKey]:
         """A key under a name of its own."""
@@ -417,7 +438,9 @@ class RowlessSource:
         return reference, key.verification_key
 
     def signer(self, reference: bytes, public_jwk: Mapping[str, Any], *, purpose: str) -> SigningKey:
-        """The key of that name."""
+        """The key of that name, as soon as the gate is open."""
+        self.is_asked.set()
+        assert self.open_gate.wait(60)
         if reference not in self.keys:
             raise KeystoreError(f"key {public_jwk['kid']} ({purpose}) is gone from the token")
         return self.keys[reference]
