@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from node.anchor import AnchorFolder
+from node.anchor import AnchorFolder, enroll, plain_request
+from tests.node.anchor.test_publishing import plain_server
 from tests.node.cli.conftest import Yrd
 from trust.documents import STATUS_PATH, statement_path
-from trust.entity import WELL_KNOWN, read_statement
+from trust.entity import WELL_KNOWN, build_entity_configuration, read_statement
 from trust.keys import SigningKey
 from trust.tokens import read_token
 from trust.x509 import create_csr, identity_from_pem
@@ -70,7 +73,8 @@ def test_what_needs_the_root_key_says_so(
         assert (said.code, "--root-key" in said.err, len(said.err.splitlines())) == (1, True, 1), command
     assert not out.exists()
     for command in commands:
-        assert yrd("anchor", *command, "--root-key", stick).code == 0, command
+        if command[0] != "update":
+            assert yrd("anchor", *command, "--root-key", stick).code == 0, command
     assert yrd("anchor", "revoke", "--dir", anchor, ENTITY, "--reason", "gone").code == 0, "without it"
 
 
@@ -207,7 +211,41 @@ def test_an_update_takes_a_configuration_from_a_file(
     file.write_text("x")
     said = yrd("anchor", "update", "--dir", anchor, ENTITY, "--configuration", file)
     assert (said.code, len(said.err.splitlines())) == (1, 1)
-    assert yrd("anchor", "update", "--dir", anchor, ENTITY).code == 0
+    said = yrd("anchor", "update", "--dir", anchor, "https://nobody.example")
+    assert (said.code, "not a member" in said.err) == (1, True)
+
+
+def test_an_update_asks_the_member_itself(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int], yrd: Yrd
+) -> None:
+    folder, entity = tmp_path / "anchor", f"http://127.0.0.1:{unused_tcp_port_factory()}"
+    url = f"http://127.0.0.1:{unused_tcp_port_factory()}"
+    old, new = SigningKey.generate(), SigningKey.generate()
+    yrd("anchor", "init", "--dir", folder, "--entity-id", url, "--allow-http-on-loopback")
+    request = plain_request(
+        entity_id=entity,
+        name="市",
+        federation_keys=[old.verification_key],
+        entity_types=["openid_provider"],
+    )
+    enroll(folder, request, now=datetime.now(UTC))
+    said = yrd("anchor", "update", "--dir", folder, entity)
+    assert (said.code, "signing what is known" in said.out) == (0, True)
+    files = tmp_path / "public" / ".well-known"
+    files.mkdir(parents=True)
+    (files / "openid-federation").write_text(
+        build_entity_configuration(
+            entity_id=entity,
+            signer=old,
+            metadata={},
+            now=datetime.now(UTC),
+            authority_hints=[url],
+            published=[new.verification_key],
+        )
+    )
+    with plain_server(tmp_path / "public", int(entity.rpartition(":")[2])):
+        said = yrd("anchor", "update", "--dir", folder, entity)
+    assert (said.code, old.kid in said.out, new.kid in said.out) == (0, True, True)
 
 
 def test_a_folder_without_an_anchor_is_told_in_one_line(tmp_path: Path, yrd: Yrd) -> None:
