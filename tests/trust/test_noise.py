@@ -47,11 +47,10 @@ _LEAVES = (
     | st.text(max_size=6)
     | st.sampled_from([ANCHOR, ZHEJIANG, "yrd_node", "federation_entity", ".example", "value", "ES256"])
 )
-_NAMES = st.sampled_from(
-    "yrd_node openid_provider province envelope_jwks keys kty crv x y kid scope value add default one_of "
-    "subset_of superset_of essential exp revoked sub max_path_length naming_constraints permitted excluded "
-    "allowed_entity_types at".split()
-)
+_POLICY = ["value", "add", "default", "one_of", "subset_of", "superset_of", "essential", "scope", "province"]
+_LIMITS = ["max_path_length", "naming_constraints", "permitted", "excluded", "allowed_entity_types"]
+_KEYS = ["keys", "kty", "crv", "x", "y", "kid", "exp", "revoked", "sub", "at", "envelope_jwks"]
+_NAMES = st.sampled_from([*_POLICY, *_LIMITS, *_KEYS, "yrd_node", "openid_provider"])
 noise = st.recursive(
     _LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),
