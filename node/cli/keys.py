@@ -168,13 +168,16 @@ def retire(kid: str, reason: str, replace: bool, force: bool, config_path: Path)
 def protect(config_path: Path) -> None:
     """为密钥文件加口令 / Protect the key file by a passphrase.
 
-    口令取自 [keys] passphrase_file 或环境变量 YRD_KEY_PASSPHRASE。
-    The passphrase is in the file that [keys] passphrase_file names, or in YRD_KEY_PASSPHRASE.
+    口令取自 [keys] passphrase_file 或环境变量 YRD_KEY_PASSPHRASE；设 keys.pkcs11.protect_key_file 则由令牌计算。
+    The passphrase is in the file that [keys] passphrase_file names, or in YRD_KEY_PASSPHRASE; with
+    keys.pkcs11.protect_key_file the token computes it.
     """
-    from node.keystore.key_file import protect_key_file, read_passphrase
+    from node.keystore.configured import key_file_passphrase
+    from node.keystore.key_file import protect_key_file
 
     section = read_config(config_path, check_files=False).keys
-    protect_key_file(section.key_encryption_key, lambda: read_passphrase(section.passphrase_file))
+    with key_file_passphrase(section, make=True) as passphrase:
+        protect_key_file(section.key_encryption_key, passphrase)
     say(f"{section.key_encryption_key} 已加口令", "without the passphrase no key of this node can be used")
 
 
@@ -182,10 +185,12 @@ def protect(config_path: Path) -> None:
 @config_option
 def unprotect(config_path: Path) -> None:
     """去掉密钥文件的口令 / Take the passphrase off the key file."""
-    from node.keystore.key_file import read_passphrase, unprotect_key_file
+    from node.keystore.configured import key_file_passphrase
+    from node.keystore.key_file import unprotect_key_file
 
     section = read_config(config_path, check_files=False).keys
-    unprotect_key_file(section.key_encryption_key, lambda: read_passphrase(section.passphrase_file))
+    with key_file_passphrase(section) as passphrase:
+        unprotect_key_file(section.key_encryption_key, passphrase)
     say(f"{section.key_encryption_key} 已去掉口令", "it is plain again, of mode 0600")
 
 

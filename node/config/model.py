@@ -158,15 +158,15 @@ class Pkcs11Section(Section):
     """[keys.pkcs11]: a token that makes and holds the keys of `purposes`.
 
     `token` is its label; the PIN is in `pin_file` (mode 0600) or in the environment, YRD_PKCS11_PIN. TLS keys are
-    always in the store.
+    always in the store. With `protect_key_file` the token also computes the passphrase of the file of the
+    key-encryption key.
     """
 
     module: FilePath
     token: Annotated[str, Field(min_length=1, max_length=32)]
     pin_file: FilePath | None = None
-    purposes: Annotated[
-        list[Literal["federation", "envelope", "openid", "log", "witness"]], Field(min_length=1)
-    ] = ["envelope"]
+    purposes: list[Literal["federation", "envelope", "openid", "log", "witness"]] = ["envelope"]
+    protect_key_file: bool = False
 
 
 class KeysSection(Section):

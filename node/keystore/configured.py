@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from federation.ports import Clock
 from node.config.model import KeysSection
-from node.keystore.key_file import read_passphrase
+from node.keystore.key_file import Passphrase, read_passphrase
 from node.keystore.keystore import KeyPlan, Keystore
 from node.keystore.sources import PKCS11
 from node.keystore.wrapping import KeyEncryptionKey
@@ -19,7 +19,7 @@ from node.store.keys import KeyRows
 if TYPE_CHECKING:
     from node.keystore.pkcs11 import Pkcs11Source
 
-__all__ = ["key_plan", "opened_keystore"]
+__all__ = ["key_file_passphrase", "key_plan", "opened_keystore"]
 
 
 def key_plan(section: KeysSection) -> KeyPlan:
@@ -38,12 +38,10 @@ async def opened_keystore(
     Unless it must be `whole`, keys that cannot be opened are its `faults`: so can a key be replaced whose token was
     lost. Raises KeystoreError: the key-encryption key cannot be used or, of a whole one, a key; OwnStoreUnavailable.
     """
-    wrapping = KeyEncryptionKey.load(
-        section.key_encryption_key, lambda: read_passphrase(section.passphrase_file)
-    )
     token = _token(section)
     tokens: Mapping[str, Pkcs11Source] = {PKCS11: token} if token else {}
     try:
+        wrapping = KeyEncryptionKey.load(section.key_encryption_key, _passphrase(section, token))
         if whole:
             keystore = await Keystore.open(database, wrapping, clock, tokens, key_plan(section))
         else:
@@ -53,6 +51,26 @@ async def opened_keystore(
     finally:
         if token:
             await asyncio.to_thread(token.close)
+
+
+@contextmanager
+def key_file_passphrase(section: KeysSection, *, make: bool = False) -> Iterator[Passphrase]:
+    """What gives the passphrase of the key-encryption key's file: the token, a file or the environment.
+
+    `make` has a token make its part of it when it has none yet.
+    """
+    token = _token(section)
+    try:
+        yield _passphrase(section, token, make=make)
+    finally:
+        if token:
+            token.close()
+
+
+def _passphrase(section: KeysSection, token: Pkcs11Source | None, *, make: bool = False) -> Passphrase:
+    if token and section.pkcs11 and section.pkcs11.protect_key_file:
+        return lambda: token.passphrase(make=make)
+    return lambda: read_passphrase(section.passphrase_file)
 
 
 def _token(section: KeysSection) -> Pkcs11Source | None:

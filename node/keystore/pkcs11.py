@@ -26,6 +26,7 @@ from pkcs11.exceptions import AttributeTypeInvalid, MultipleObjectsReturned, NoS
 
 from federation.errors import OwnKeyUnavailable
 from node.keystore.errors import KeystoreError
+from node.keystore.pkcs11_secret import token_passphrase
 from node.keystore.pkcs11_session import Connection, TokenSession
 from node.keystore.secret_file import read_secret_file
 from trust.errors import BadSignature, KeyRejected, SignatureForm
@@ -151,6 +152,13 @@ class Pkcs11Source:
         signer = TokenSigner(self._session, bytes(reference), key, purpose)
         signer.prove()
         return signer
+
+    def passphrase(self, *, make: bool = False) -> str:
+        """What protects the file of the key-encryption key; `make` makes it where there is none yet.
+
+        Raises KeystoreError.
+        """
+        return token_passphrase(self._session, make=make)
 
     def close(self) -> None:
         """Let go of the token; a signer that is used after this opens it again."""

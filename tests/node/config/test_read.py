@@ -177,7 +177,7 @@ def test_a_pin_or_passphrase_that_others_may_read_is_refused(tmp_path: Path, nam
     assert list(faults_of(path)) == [key]
 
 
-@pytest.mark.parametrize("purposes", ['["tls"]', "[]", '["envelope", "status"]'])
+@pytest.mark.parametrize("purposes", ['["tls"]', '"envelope"', '["envelope", "status"]'])
 def test_what_cannot_be_in_a_token_is_refused(tmp_path: Path, purposes: str) -> None:
     path = with_token(tmp_path)
     path.write_text(path.read_text("utf-8") + f"purposes = {purposes}\n", "utf-8")
