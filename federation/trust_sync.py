@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from federation.errors import FederationError, code_of, detail_of
 from federation.key_looks import KeyLooks
 from federation.peers import Directory
 from federation.ports import Clock
+from federation.refresh_report import RefreshReport, added, joined, report_of
 from federation.statements import (
     Denial,
     StatementMissing,
@@ -59,23 +60,6 @@ _STATUS_EVERY_S = 60
 """How often an anchor signs its status."""
 _OLD_AFTER = 2
 """After so many refreshes or signings without a newer status mirrors are asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshReport:
-    """What came of one refresh. `problems` are by entity id, in words for the operator."""
-
-    at: datetime
-    sequence: int
-    status_issued_at: datetime | None
-    expires_at: datetime | None
-    """When the first chain of a member, or this node's own, ends."""
-    members: int
-    revoked: int
-    denied: int
-    problems: Mapping[str, str]
-    mirror: str = ""
-    """Where the anchor's status was had, when not from the anchor."""
 
 
 class TrustSync:
@@ -307,22 +291,8 @@ class TrustSync:
         return view.problems
 
     def _swap(self) -> RefreshReport:
-        problems = self._show()
-        snapshot = self._directory.current
-        peers = snapshot.peers.values()
-        ends = [peer.expires_at for peer in peers if peer.standing == "member"]
-        own_end = [snapshot.own_expires_at] if snapshot.own_expires_at is not None else []
-        report = RefreshReport(
-            at=self._clock.now(),
-            sequence=snapshot.sequence,
-            status_issued_at=snapshot.refreshed_at,
-            expires_at=min([*ends, *own_end], default=None),
-            members=len(ends),
-            revoked=sum(peer.standing == "revoked" for peer in peers),
-            denied=sum(peer.standing == "denied" for peer in peers),
-            problems=_joined(self._problems, problems),
-            mirror=snapshot.mirror,
-        )
+        problems = joined(self._problems, self._show())
+        report = report_of(self._directory.current, self._clock.now(), problems)
         self._on_refresh(report)
         return report
 
@@ -337,30 +307,8 @@ class TrustSync:
         return None
 
     def _note(self, subject: str, problem: str) -> None:
-        self._problems[subject] = _added(self._problems.get(subject, ""), problem)
+        self._problems[subject] = added(self._problems.get(subject, ""), problem)
 
     def _report_failure(self, error: Exception) -> None:
-        current = self._directory.current
-        self._on_refresh(
-            RefreshReport(
-                at=self._clock.now(),
-                sequence=current.sequence,
-                status_issued_at=current.refreshed_at,
-                expires_at=None,
-                members=len(current.peers),
-                revoked=0,
-                denied=0,
-                problems={self._settings.own_entity: f"{code_of(error)}: {detail_of(error)}"},
-            )
-        )
-
-
-def _joined(fetching: Mapping[str, str], believing: Mapping[str, str]) -> dict[str, str]:
-    """Why something could not be had, and what follows from it, in one line for each entity."""
-    subjects = sorted(fetching.keys() | believing.keys())
-    return {subject: _added(fetching.get(subject, ""), believing.get(subject, "")) for subject in subjects}
-
-
-def _added(known: str, problem: str) -> str:
-    """Both, each once."""
-    return known if problem in known else f"{known}; {problem}" if known else problem
+        problems = {self._settings.own_entity: f"{code_of(error)}: {detail_of(error)}"}
+        self._on_refresh(report_of(self._directory.current, self._clock.now(), problems))
