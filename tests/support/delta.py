@@ -155,10 +155,6 @@ class RunningDelta:
         """A province's node as another knows it now."""
         return self.nodes[by].node.asker.peers().peer_in(province)
 
-    def sequence(self, province: str) -> int:
-        """The number of the trust status that a node goes by."""
-        return self.nodes[province].node.asker.peers().sequence
-
     async def trust_rows(self, province: str) -> Sequence[StoredStatement]:
         """What a node has verified and stored of the federation."""
         database = await asyncio.to_thread(open_database, read_config(self.delta.configs[province]).store.url)
