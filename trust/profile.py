@@ -133,9 +133,9 @@ def node_pins(
         }
     )
     for parameter in _PROVIDER_ALGORITHMS:
-        policy["openid_provider"][parameter] = {"subset_of": list(JWS_ALGORITHMS)}
+        policy["openid_provider"][parameter] = {"subset_of": sorted(JWS_ALGORITHMS)}
     policy["openid_relying_party"] = {
-        parameter: {"one_of": list(JWS_ALGORITHMS)} for parameter in _CLIENT_ALGORITHMS
+        parameter: {"one_of": sorted(JWS_ALGORITHMS)} for parameter in _CLIENT_ALGORITHMS
     }
     return policy
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.trust.federation import (
     ANHUI,
+    FACTS,
     ZHEJIANG,
     ZHEJIANG_KEY,
     anchor_configuration,
@@ -17,7 +18,7 @@ from tests.trust.federation import (
     statement,
 )
 from trust.errors import StatementRejected
-from trust.profile import read_node
+from trust.profile import node_pins, read_node
 from trust.tokens import read_token
 
 
@@ -67,3 +68,12 @@ def test_an_endpoint_elsewhere_makes_no_node(kind: str, parameters: dict[str, An
 )
 def test_own_endpoints_and_pages_for_people_are_fine(kind: str, parameters: dict[str, Any]) -> None:
     assert read_node(resolve(_claiming(kind, parameters))).entity_id == ZHEJIANG
+
+
+def test_a_policy_is_the_same_words_each_time() -> None:
+    """The anchor signs anew what says something else than before: an order that changes would be that."""
+    policy = node_pins(entity_id=ZHEJIANG, **FACTS[ZHEJIANG])
+    for parameters in policy.values():
+        for operators in parameters.values():
+            for operand in operators.values():
+                assert not isinstance(operand, list) or operand == sorted(operand)
