@@ -10,8 +10,8 @@ Files of `dialects/<province>/`:
   carries; a row for a kind replaces the ``*`` row of the same element. `local` is a dotted path; a segment
   ``name|json`` holds JSON in a string. Rows with a `group` describe the rows of the list that this group is.
 - ``maps/<name>.csv``: one row per claim: source, source_label, relation, target, valid_from, valid_to,
-  direction, preferred_reverse, note, source_of_claim. `relation` says what the target is to the source;
-  ``none`` says that there is no target.
+  direction, preferred_reverse, note, source_of_claim, author, reviewer. `relation` says what the target is to
+  the source; ``none`` says that there is no target. Author and reviewer are roles or bodies, never a person.
 
 Every fault is reported, not only the first. The digest of a dialect is SHA-256 over its files in the order of
 their names, each as length, name, length, bytes (lengths are 8 bytes, big endian).
@@ -56,6 +56,8 @@ MAP_COLUMNS = (
     "preferred_reverse",
     "note",
     "source_of_claim",
+    "author",
+    "reviewer",
 )
 EVERY_CERTIFICATE = "*"
 _RELATIONS = {r.word: r for r in (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)}
@@ -66,7 +68,11 @@ _MAP_KEYS = {"list", "column"}
 
 @dataclass(frozen=True, slots=True)
 class MapRow:
-    """One claim of a code map. `relation` is None where there is no target; validity is ISO 8601 or empty."""
+    """One claim of a code map. `relation` is None where there is no target; validity is ISO 8601 or empty.
+
+    `label`, `note` (what is lost), `source_of_claim`, `author` and `reviewer` are for people and exports; no
+    translation depends on them.
+    """
 
     source: str
     relation: Relation | None
@@ -76,6 +82,11 @@ class MapRow:
     direction: str
     preferred: bool
     where: str
+    label: str = ""
+    note: str = ""
+    source_of_claim: str = ""
+    author: str = ""
+    reviewer: str = ""
 
     @property
     def reads(self) -> bool:
@@ -240,7 +251,8 @@ def _read_maps(
 def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: list[str]) -> list[MapRow]:
     """The rows that follow from the shared list itself: its column holds the local codes."""
     column = about.get("column", "")
-    rows = lists.lists[about["list"]].rows
+    code_list = lists.lists[about["list"]]
+    rows = code_list.rows
     if not column:
         return []
     if any(column not in row for row in rows.values()):
@@ -248,7 +260,20 @@ def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: 
         return []
     where = f"[maps.{name}] column {column}"
     return [
-        MapRow(row[column], Relation.EXACT, code, "", "", "both", preferred=False, where=f"{where}, {code}")
+        MapRow(
+            row[column],
+            Relation.EXACT,
+            code,
+            "",
+            "",
+            "both",
+            preferred=False,
+            where=f"{where}, {code}",
+            label=code_list.label(code),
+            source_of_claim=code_list.source,
+            author="yrd",
+            reviewer="yrd",
+        )
         for code, row in rows.items()
         if row[column]
     ]
@@ -272,6 +297,11 @@ def _read_claims(path: Path, name: str, optional: bool, faults: list[str]) -> li
                 direction=row["direction"],
                 preferred=row["preferred_reverse"] == "yes",
                 where=where,
+                label=row["source_label"],
+                note=row["note"],
+                source_of_claim=row["source_of_claim"],
+                author=row["author"],
+                reviewer=row["reviewer"],
             )
         )
     return claims
@@ -292,8 +322,7 @@ def _claim_faults(row: Mapping[str, str]) -> list[str]:
     faults.extend(
         f"{name} {row[name]!r} is not a day" for name in ("valid_from", "valid_to") if not _is_day(row[name])
     )
-    if not row["source_of_claim"]:
-        faults.append("source_of_claim is empty")
+    faults.extend(f"{name} is empty" for name in ("source_of_claim", "author", "reviewer") if not row[name])
     return faults
 
 

@@ -75,20 +75,22 @@ REFUSED: list[tuple[Change, str]] = [
     (lambda d: (d / SEX).unlink(), "sex.csv"),
     (added("maps/shoes.csv", "a"), "not named in [maps]"),
     (replaced(SEX, "source_of_claim", "claimed_by"), "the columns must be"),
-    (added(SEX, "X,,exact,7,,,both,,,me"), "7 is not in the list sex"),
-    (added(SEX, "X,,similar,1,,,both,,,me"), "relation 'similar'"),
-    (added(SEX, "X,,none,1,,,both,,,me"), "a row has a target, or the relation none"),
-    (added(SEX, "X,,exact,,,,both,,,me"), "a row has a target, or the relation none"),
-    (added(SEX, "X,,exact,1,,,sideways,,,me"), "direction 'sideways'"),
-    (added(SEX, "X,,exact,1,2020-13-01,,to_shared,,,me"), "is not a day"),
-    (added(SEX, "X,,exact,1,2021-01-01,2020-01-01,to_shared,,,me"), "valid_from is after valid_to"),
-    (added(SEX, "X,,exact,1,,,to_shared,,,"), "source_of_claim is empty"),
-    (added(SEX, ",,exact,1,,,to_shared,,,me"), "source is empty"),
-    (added(SEX, "M,,exact,2,,,to_shared,,,me"), "M already leads elsewhere"),
-    (added(SEX, "X,,exact,1,,,both,,,me"), "two ways back and none is preferred"),
-    (added(SEX, "X,,exact,1,,,to_shared,yes,,me"), "preferred_reverse on a row"),
-    (added(SEX, "X,,exact,1,,,both,maybe,,me"), "preferred_reverse is yes or empty"),
-    (added("maps/ethnic.csv", "59,,exact,97,,,both,yes,,me"), "two preferred ways back"),
+    (added(SEX, "X,,exact,7,,,both,,,me,yrd,yrd"), "7 is not in the list sex"),
+    (added(SEX, "X,,similar,1,,,both,,,me,yrd,yrd"), "relation 'similar'"),
+    (added(SEX, "X,,none,1,,,both,,,me,yrd,yrd"), "a row has a target, or the relation none"),
+    (added(SEX, "X,,exact,,,,both,,,me,yrd,yrd"), "a row has a target, or the relation none"),
+    (added(SEX, "X,,exact,1,,,sideways,,,me,yrd,yrd"), "direction 'sideways'"),
+    (added(SEX, "X,,exact,1,2020-13-01,,to_shared,,,me,yrd,yrd"), "is not a day"),
+    (added(SEX, "X,,exact,1,2021-01-01,2020-01-01,to_shared,,,me,yrd,yrd"), "valid_from is after valid_to"),
+    (added(SEX, "X,,exact,1,,,to_shared,,,,yrd,yrd"), "source_of_claim is empty"),
+    (added(SEX, "X,,exact,1,,,to_shared,,,me,,yrd"), "author is empty"),
+    (added(SEX, "X,,exact,1,,,to_shared,,,me,yrd,"), "reviewer is empty"),
+    (added(SEX, ",,exact,1,,,to_shared,,,me,yrd,yrd"), "source is empty"),
+    (added(SEX, "M,,exact,2,,,to_shared,,,me,yrd,yrd"), "M already leads elsewhere"),
+    (added(SEX, "X,,exact,1,,,both,,,me,yrd,yrd"), "two ways back and none is preferred"),
+    (added(SEX, "X,,exact,1,,,to_shared,yes,,me,yrd,yrd"), "preferred_reverse on a row"),
+    (added(SEX, "X,,exact,1,,,both,maybe,,me,yrd,yrd"), "preferred_reverse is yes or empty"),
+    (added("maps/ethnic.csv", "59,,exact,97,,,both,yes,,me,yrd,yrd"), "two preferred ways back"),
     (added(FIELDS, "员工证,,a,姓名,text,,,,"), "is no certificate type"),
     (added(FIELDS, "居民身份证,,a,血型,text,,,,"), "no shared element '血型'"),
     (added(FIELDS, "居民身份证,,a,学历,code,map=shoes,,,"), "a map of dialect.toml"),
@@ -120,7 +122,7 @@ def test_bad_data_is_refused(directory: Path, change: Change, fault: str) -> Non
 
 
 def test_all_faults_are_told_at_once_with_their_lines(directory: Path) -> None:
-    added(SEX, "X,,exact,7,,,both,,,me")(directory)
+    added(SEX, "X,,exact,7,,,both,,,me,yrd,yrd")(directory)
     added(FIELDS, "居民身份证,,a,血型,text,,,,")(directory)
     with pytest.raises(RuleSetFaults) as refused:
         load_dialect("320000", directory)
