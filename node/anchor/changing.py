@@ -29,10 +29,14 @@ __all__ = [
 
 
 def active_name(folder: AnchorFolder, purpose: str, now: datetime) -> str:
-    """The name of the key that signs now: `purpose`, or the next one once its time has come."""
-    change = folder.changes().get(purpose)
-    begun = change is not None and now.timestamp() >= change["from"]
-    return f"{purpose}.next" if begun and folder.has_key(f"{purpose}.next") else purpose
+    """The name of the key that signs now: `purpose`, or the next one once its time has come, or when it is the
+    only one that is left.
+    """
+    following, change = f"{purpose}.next", folder.changes().get(purpose)
+    if change is None or not folder.has_key(following):
+        return purpose
+    begun = now.timestamp() >= change["from"]
+    return following if begun or not folder.has_key(purpose) else purpose
 
 
 def active_key(folder: AnchorFolder, purpose: str, now: datetime) -> SigningKey:
@@ -42,8 +46,8 @@ def active_key(folder: AnchorFolder, purpose: str, now: datetime) -> SigningKey:
 
 def status_keys(folder: AnchorFolder, now: datetime) -> list[VerificationKey]:
     """The status keys that the configuration of `now` names: the active one first."""
-    names = ["status", *(["status.next"] if folder.has_key("status.next") else [])]
     active = active_name(folder, "status", now)
+    names = [name for name in ("status", "status.next") if name == active or folder.has_key(name)]
     return [folder.key(name).verification_key for name in sorted(names, key=lambda name: name != active)]
 
 

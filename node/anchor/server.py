@@ -20,6 +20,7 @@ from aiohttp import web
 
 from federation.ports import Clock
 from federation.statements import StatementSource
+from node.anchor.changing import active_key
 from node.anchor.folder import ROOT, AnchorFolder, Member
 from node.anchor.listing import QueryRefused, list_entities, list_page
 from node.anchor.member import AnchorRefused
@@ -181,7 +182,7 @@ def anchor_app(directory: Path, clock: Clock, *, source: StatementSource | None 
     folder = AnchorFolder(directory)
     desk = _Desk(folder, clock)
     if not desk.facts.is_authority:
-        folder.key("status")
+        active_key(folder, "status", clock.now())
     base = urlsplit(desk.facts.entity_id).path
     app = web.Application(middlewares=[_with_errors], client_max_size=RENEWAL_MAX_BYTES)
     for path, handler in desk.handlers().items():

@@ -9,6 +9,7 @@ import pytest
 
 from node.anchor import (
     AnchorRefused,
+    anchor_app,
     anchor_jwks,
     enroll,
     enrolment_request,
@@ -185,6 +186,24 @@ async def test_the_status_key_changes_after_every_node_could_see_it(
     assert finish(anchor.directory, now=from_at, early=True) == ["status"]
     assert not anchor.folder.has_key("status.next")
     assert anchor.folder.key("status").kid == new.kid
+    anchor.clock.advance(seconds=60)
+    assert await looking.refresh() == {}
+    assert looking.standings == {node.entity_id: "member"}
+
+
+async def test_a_status_key_that_is_lost_is_replaced_at_once(
+    anchor: Served, unused_tcp_port_factory: PortFactory
+) -> None:
+    node = await anchor.node(unused_tcp_port_factory())
+    looking = Looking(anchor)
+    assert await looking.refresh() == {}
+    anchor.folder.remove_key("status")
+    anchor.clock.advance(seconds=60)
+    assert await anchor.error("/federation/status") == (503, "temporarily_unavailable")
+    rotate_status(anchor.directory, now=anchor.clock.now())
+    assert await looking.refresh() == {}, "although its time has not come: there is no other"
+    anchor_app(anchor.directory, anchor.clock)
+    assert finish(anchor.directory, now=anchor.clock.now() + timedelta(hours=1), early=True) == ["status"]
     anchor.clock.advance(seconds=60)
     assert await looking.refresh() == {}
     assert looking.standings == {node.entity_id: "member"}
