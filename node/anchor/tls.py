@@ -75,15 +75,16 @@ def renew(directory: Path, token: bytes, *, now: datetime, days: int = DEFAULT_D
     last, the CA offline.
     """
     folder = AnchorFolder(directory)
+    members = folder.members()
+    try:  # before the folder is held: strangers must not keep the operator's commands waiting
+        request = read_renewal_request(
+            token, anchor=folder.facts().entity_id, now=now, keys_of=lambda who: _keys(members.get(who))
+        )
+    except TrustError as error:
+        raise RenewalRefused(400, "invalid_request", error.detail) from error
     with folder.changing():
-        members = folder.members()
-        try:
-            request = read_renewal_request(
-                token, anchor=folder.facts().entity_id, now=now, keys_of=lambda who: _keys(members.get(who))
-            )
-        except TrustError as error:
-            raise RenewalRefused(400, "invalid_request", error.detail) from error
-        member = members[request.entity_id]
+        member = folder.members()[request.entity_id]
+        _keys(member)  # it may have been revoked meanwhile
         wait_s = _APART_S - (int(now.timestamp()) - member.tls_issued_at)
         if 0 < wait_s <= _APART_S:
             raise RenewalRefused(

@@ -137,6 +137,7 @@ class MemberWatch:
                 max_bytes=MAX_TOKEN_BYTES,
                 timeout_s=_TIMEOUT_S,
             )
+            seen = self._folder.seen(member.entity_id)  # a command may have seen more meanwhile
             found = {**seen, "problem": ""}
             if fetched.body is not None:
                 found = seen_now(member, seen, fetched.body, self._clock.now(), fetched.etag)
