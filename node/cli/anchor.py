@@ -100,6 +100,10 @@ def init(
             root_path=root_key,
         )
     write_public(directory)
+    _say_made(directory, superior, replaces, root_key)
+
+
+def _say_made(directory: Path, superior: str, replaces: Path | None, root_key: Path | None) -> None:
     where = root_key or directory / "keys" / "federation.pem"
     say(f"锚已成立：{directory}，根密钥 {where}", "the anchor is there; keep its root key offline")
     if superior:
