@@ -106,7 +106,8 @@ def build_view(
             _require_current(settings, rows, status, subject, outdated_since, now)
         except (TrustError, KeyError) as error:
             chains.pop(subject, None)
-            problems[subject] = _why(error, "its statements have not been fetched yet")
+            if subject not in status.revocations:  # whoever is revoked need not be proven any more
+                problems[subject] = _why(error, "its statements have not been fetched yet")
         else:
             problems |= _of_chain(chains[subject], now)
     own = chains.pop(settings.own_entity, None)

@@ -15,7 +15,9 @@ from node.anchor import (
     enrolment_request,
     finish,
     init_anchor,
+    plain_request,
     publish,
+    revoke,
     rotate_ca,
     rotate_root,
     rotate_status,
@@ -62,6 +64,29 @@ async def test_nodes_follow_the_root_key_without_touching_their_configuration(
     late = Looking(anchor)
     assert await late.refresh() == {}, "who pins the new key alone finds the same"
     assert late.standings == looking.standings
+
+
+async def test_who_was_revoked_before_stays_revoked_and_is_no_problem(
+    anchor: Served, unused_tcp_port_factory: PortFactory
+) -> None:
+    """No new key signs a statement about it, and of a city no node ever has one."""
+    node = await anchor.node(unused_tcp_port_factory())
+    city = plain_request(
+        entity_id="https://city.example",
+        name="市",
+        federation_keys=[SigningKey.generate().verification_key],
+        entity_types=["openid_provider"],
+    )
+    enroll(anchor.directory, city, now=NOON)
+    looking = Looking(anchor)
+    assert await looking.refresh() == {}
+    for entity_id in (node.entity_id, "https://city.example"):
+        revoke(anchor.directory, entity_id, "gone", now=NOON)
+    rotate_root(anchor.directory, now=NOON, reason="scheduled", overlap=timedelta())
+    anchor.clock.advance(seconds=60)
+    assert await looking.refresh() == {}
+    assert looking.directory.current.revoked == {node.entity_id: "gone", "https://city.example": "gone"}
+    assert looking.standings.get(node.entity_id) in (None, "revoked")
 
 
 async def test_both_keys_count_until_the_old_one_ends(anchor: Served) -> None:
