@@ -21,8 +21,8 @@ _UNKNOWN_CODE = "Z9"
 _CODED = ("证照状态", "性别", "事项类型")
 """The elements that get a code no dialect knows, when that fault is on."""
 
-_TRUST_LEVEL = Element("可信等级", "A")
-"""Only Jiangsu's registry says how far a certificate is to be trusted."""
+_ONLY_IN_JIANGSU = (Element("可信等级", "A"), Element("行政区划", "", relation=Relation.INVALID))
+"""Only Jiangsu's registry says how far a certificate is to be trusted; its division is there, and empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,12 @@ class Records:
         return self._dialect.code_to_shared(parameter, value).value if value else ""
 
     def _paper(self, paper: Paper, unknown_code: bool) -> Mapping[str, Any]:
-        extra = (_TRUST_LEVEL,) if self._dialect.province == "320000" else ()
+        extra = _ONLY_IN_JIANGSU if self._dialect.province == "320000" else ()
         return self._render(paper.certificate_type, (*paper.elements, *extra), unknown_code)
 
     def _item(self, entry: ServiceEntry, unknown_code: bool) -> Mapping[str, Any]:
-        return self._render(SERVICE_ITEM, entry.elements, unknown_code)
+        extra = _only_in_anhui(entry) if self._dialect.province == "340000" else ()
+        return self._render(SERVICE_ITEM, (*entry.elements, *extra), unknown_code)
 
     def _render(self, kind: str, elements: Sequence[Element], unknown_code: bool) -> Mapping[str, Any]:
         if unknown_code:
@@ -97,6 +98,15 @@ class Records:
                 for element in elements
             ]
         return self._dialect.render_local(kind, elements)
+
+
+def _only_in_anhui(entry: ServiceEntry) -> tuple[Element, ...]:
+    """What the item code says already; Anhui's items say it again, with their version."""
+    return (
+        Element("事项版本", "1"),
+        Element("基本编码", entry.item_code[19:31]),
+        Element("实施机构代码", entry.item_code[:18]),
+    )
 
 
 def open_records(province: str, population: Population) -> Records:

@@ -52,7 +52,7 @@ ANHUI = Shape(
             "/ahzwfw/api/license/queryLicense",
             _read(
                 {
-                    "holder_id_type": "param.certKeyType",
+                    "holder_id_type": "param.userPageType",
                     "holder_id": "param.certKey",
                     "certificate_type": "param.licenseTypeCode",
                 },

@@ -24,13 +24,14 @@ LOSSY: dict[str, dict[str, set[str]]] = {
     "310000": {},
     "320000": {
         "marital": {"21", "23"},
-        "education": set(LISTS.get("education").rows) - {"10", "20", "30", "40", "60", "70", "80"},
+        "education": set(LISTS.get("education").rows) - {"10", "20", "30", "70", "80"},
+        "ethnic": {"56"},
         "holder_id_type": set(LISTS.get("holder_id_type").rows)
         - {"001", "099", "111", "411", "412", "413", "414", "511", "516", "999"},
     },
     "330000": {},
     "340000": {
-        "education": {"63"},
+        "education": {"63", "80"},
         "holder_id_type": set(LISTS.get("holder_id_type").rows)
         - {"001", "099", "111", "414", "511", "516", "999"},
     },

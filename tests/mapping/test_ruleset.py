@@ -107,7 +107,9 @@ REFUSED: list[tuple[Change, str]] = [
     (added(FIELDS, "居民身份证,,oid,证照标识,identifier,,,,"), "证照标识 must be told in one way"),
     (added(FIELDS, "居民身份证,家庭成员,a,姓名,text,,,,"), "no list field for the group"),
     (
-        replaced(FIELDS, "居民身份证,,data_fields|json.nation,民族,code,map=ethnic,,,\n", ""),
+        replaced(
+            FIELDS, "居民身份证,,data_fields|json.nation,民族", "居民户口簿,,data_fields|json.nation,民族"
+        ),
         "居民身份证 does not cover 民族",
     ),
 ]
