@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from federation.statements import StatementKind, StoredStatement
 from trust.chain import verify_statement
@@ -125,8 +126,13 @@ def check_continued(
     if len(offered) < len(known):
         raise StatementRolledBack(f"the roll-overs end at {len(offered)}, after number {len(known)} was seen")
     for before, now in zip(known, offered, strict=False):
-        if before.token != now.token:
+        if _signed_part(before) != _signed_part(now):
             raise StatementRolledBack(f"roll-over {before.number} is another than the one seen first")
+
+
+def _signed_part(roll_over: RollOver) -> str:
+    """What was said: an ECDSA signature has a second spelling, which anyone can make and which verifies too."""
+    return roll_over.token.rpartition(".")[0]
 
 
 def read_anchor(
@@ -147,7 +153,7 @@ def read_anchor(
     anchor = Anchor(
         token=statement.token.text,
         root_keys=roots,
-        keys=statement.keys,
+        keys=_counting(statement.keys, roots, roll_overs),
         status_keys=keys_from_jwks(metadata.get(ANCHOR_TYPE, {}).get("status_jwks")),
         fetch_endpoint=fetch_endpoint,
         issued_at=statement.issued_at,
@@ -155,6 +161,14 @@ def read_anchor(
         tls_ca_pem=_authorities(metadata.get(ANCHOR_TYPE, {})),
     )
     return anchor, int(statement.issued_at.timestamp())
+
+
+def _counting(
+    named: Mapping[str, VerificationKey], roots: Mapping[str, VerificationKey], roll_overs: Sequence[RollOver]
+) -> Mapping[str, VerificationKey]:
+    """Without former root keys whose time is over: a configuration that names one may live on after that."""
+    of_line = {key.kid for change in roll_overs for key in (change.old, change.new)}
+    return MappingProxyType({kid: key for kid, key in named.items() if kid in roots or kid not in of_line})
 
 
 def _fetch_endpoint(federation: Mapping[str, object], anchor: str) -> str:

@@ -82,7 +82,8 @@ class TrustStore(Protocol):
     async def drop_statement(self, statement: StoredStatement) -> None:
         """Remove the row of (iss, sub, kind) with its mark, if it still is this very one.
 
-        Only for a row from the future: a clock was wrong when it was taken in.
+        Only for a row whose mark binds nobody: from the future, as a clock was wrong when it was taken in; of an
+        anchor that was replaced; signed with a status key that was taken back.
         """
         ...
 

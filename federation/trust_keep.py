@@ -2,7 +2,7 @@
 
 Nothing gets in here that does not hold from the pinned keys at the time it comes, wherever it comes from. A
 document from the future is refused before it can set a mark; a mark that was set while this node's own clock
-was ahead gives way (`anchor.is_ahead`).
+was ahead gives way (`anchor.is_ahead`), and so does that of a status whose key the root key has taken back.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from federation.statements import Denial, StatementKind, StoredStatement, TrustS
 from federation.trust_view import prove_member
 from trust.chain import verify_statement
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
-from trust.entity import WELL_KNOWN, read_statement
+from trust.entity import WELL_KNOWN, check_issued, read_statement
 from trust.errors import StatementRejected
 from trust.rollover import read_roll_overs, roll_overs_document
 from trust.status import TrustStatus
+from trust.tokens import read_token
 
 __all__ = ["ANCHOR_PATHS", "TrustKeep"]
 
@@ -134,11 +135,15 @@ class TrustKeep:
         offered = read_roll_overs(text, anchor=self._settings.anchor)
         known, row = stored_roll_overs(self._settings, self.rows), self.of_anchor(ROLL_OVERS_PATH)
         check_continued(known, offered, self._settings.anchor_keys)
+        new = offered[len(known) :]
+        for (
+            one
+        ) in new:  # like any statement of the future it must set no mark: the number would be gone for good
+            check_issued(one.at, self._clock.now(), f"roll-over {one.number}", self._settings.skew_s)
         if row is not None and not known:  # of an anchor that was replaced: its numbers bind nobody
-            await self._store.drop_statement(row)
-            del self.rows[(row.iss, row.sub, row.kind)]
+            await self._drop(row)
         if offered:
-            document = roll_overs_document(one.token for one in offered)
+            document = roll_overs_document(one.token for one in (*known, *new))
             await self._save_of_anchor(StatementKind.ROLL_OVERS, document, len(offered), etag)
 
     async def _take_configuration(self, text: str, etag: str) -> None:
@@ -147,8 +152,11 @@ class TrustKeep:
         await self._save_of_anchor(StatementKind.CONFIGURATION, text, mark, etag)
 
     async def _take_status(self, text: str, etag: str, *, expired_too: bool) -> None:
-        now = self._clock.now()
-        status = read_status(text, self.anchor(), self._settings, now, expired_too=expired_too)
+        anchor, row = self.anchor(), self.of_anchor(STATUS_PATH)
+        status = read_status(text, anchor, self._settings, self._clock.now(), expired_too=expired_too)
+        if row is not None and read_token(row.token).kid not in anchor.status_keys:
+            # The root key has taken that key back: whoever stole it may have set the highest of all numbers.
+            await self._drop(row)
         await self._save_of_anchor(StatementKind.STATUS, text, status.sequence, etag)
 
     async def take_statement(self, token: str, anchor: Anchor, subject: str, etag: str) -> None:
@@ -184,8 +192,7 @@ class TrustKeep:
             raise StatementRejected(f"the {kind.value} served for {sub} is that of {iss}")
         row = self.rows.get((iss, sub, kind))
         if row is not None and self._is_ahead(row):
-            await self._store.drop_statement(row)
-            del self.rows[(iss, sub, kind)]
+            await self._drop(row)
             row = None
         seen_at = row.seen_at if row is not None and row.token == token else self._clock.now()
         statement = StoredStatement(iss, sub, kind, token, mark, etag, seen_at)
@@ -194,6 +201,10 @@ class TrustKeep:
             return
         await self._store.save_statement(statement)
         self._hold(statement)
+
+    async def _drop(self, row: StoredStatement) -> None:
+        await self._store.drop_statement(row)
+        del self.rows[(row.iss, row.sub, row.kind)]
 
     def _is_ahead(self, row: StoredStatement) -> bool:
         return is_ahead(row, self._clock.now(), self._settings.skew_s)

@@ -9,7 +9,7 @@ import pytest
 
 from federation.errors import PeerChainExpired, PeerRevoked
 from federation.statements import StatementKind, StoredStatement
-from node.anchor import revoke
+from node.anchor import finish, revoke, rotate_status
 from tests.federation.trust_doubles import ANCHOR, ANHUI, SHANGHAI, ZHEJIANG, Country, MemoryTrustStore, Own
 from tests.support.clock import NOON, FixedClock
 from tests.trust.federation import bend
@@ -51,6 +51,23 @@ async def test_another_status_under_the_same_number_is_refused(own: Own, country
     report = await own.sync.refresh_once()
     assert "another than the one seen first" in report.problems[ANCHOR]
     assert report.members == 2
+
+
+async def test_the_number_of_a_stolen_status_key_goes_with_the_key(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """Its thief signed the highest of all numbers; while the key counts, nothing goes back."""
+    last = bend(country.status(), country.folder.key("status"), typ=STATUS_TYPE, sequence=2**53 - 1)
+    country.served[STATUS] = last.encode()
+    await own.sync.refresh_once()
+    country.served.clear()
+    assert "after 9007199254740991 was seen" in (await own.sync.refresh_once()).problems[ANCHOR]
+    rotate_status(country.directory, now=clock.now(), lead_s=0)
+    clock.advance(seconds=1)
+    finish(country.directory, now=clock.now(), early=True)
+    revoke(country.directory, ANHUI, "left", now=clock.now())
+    report = await own.sync.refresh_once()
+    assert (report.problems, report.members, report.revoked) == ({}, 1, 1)
 
 
 async def test_another_configuration_of_the_same_second_is_taken(own: Own, country: Country) -> None:

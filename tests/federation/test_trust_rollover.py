@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from federation.statements import StatementKind
@@ -12,14 +14,18 @@ from node.anchor import rotate_root
 from tests.federation.trust_doubles import ANCHOR, ANHUI, ZHEJIANG, Country, Own
 from tests.support.clock import FixedClock
 from tests.trust.federation import bend
-from trust.documents import ROLL_OVERS_PATH, statement_path
-from trust.entity import configuration_url
-from trust.keys import SigningKey
+from trust.algorithms import b64url, b64url_bytes
+from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
+from trust.entity import configuration_url, read_statement, statement_digest
+from trust.keys import SigningKey, jwks_of
 from trust.rollover import build_roll_over, roll_overs_document
+from trust.status import STATUS_TYPE
 
 ROLL_OVERS = ANCHOR + ROLL_OVERS_PATH
 ROW = (ANCHOR, ANCHOR, StatementKind.ROLL_OVERS)
 OVERLAP = timedelta(days=7)
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""FIPS 186-4 §D.1.2.3."""
 
 
 @pytest.fixture
@@ -39,6 +45,14 @@ def own(country: Country) -> Own:
 
 def rotate(country: Country) -> None:
     rotate_root(country.directory, now=country.clock.now(), reason="yearly", overlap=OVERLAP)
+
+
+def respelled(token: str) -> str:
+    """The same token with the other ES256 signature that verifies."""
+    message, _, signature = token.rpartition(".")
+    raw = b64url_bytes(signature)
+    other = P256_ORDER - int.from_bytes(raw[32:], "big")
+    return f"{message}.{b64url(raw[:32] + other.to_bytes(32, 'big'))}"
 
 
 def roll_over(country: Country, old: SigningKey, new: SigningKey, number: int = 1) -> str:
@@ -97,6 +111,68 @@ async def test_the_old_key_signs_no_more_when_its_time_is_over(
     country.served[configuration_url(ANCHOR)] = bend(country.folder.configuration(), old).encode()
     report = await own.sync.refresh_once()
     assert "not one of the issuer's" in report.problems[ANCHOR]
+
+
+async def test_nor_statements_although_a_configuration_that_lives_on_still_names_it(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """Its thief besides has the online status key: then only the time of the root key stands in the way."""
+    old = country.folder.key("federation")
+    rotate(country)
+    await own.sync.refresh_once()
+    clock.advance(days=8)
+    assert old.kid in read_statement(country.folder.configuration()).keys
+    thief = SigningKey.generate()
+    forged = bend(country.statement(ZHEJIANG), old, jwks=jwks_of([thief.verification_key]))
+    digests = {one: statement_digest(country.statement(one)) for one in country.keys}
+    status_key = country.folder.key("status")
+    told = bend(
+        country.status(),
+        status_key,
+        typ=STATUS_TYPE,
+        statements={**digests, ZHEJIANG: statement_digest(forged)},
+    )
+    country.served[ANCHOR + STATUS_PATH] = told.encode()
+    country.served[ANCHOR + statement_path(ZHEJIANG)] = forged.encode()
+    report = await own.sync.refresh_once()
+    assert "not one of the issuer's" in report.problems[ZHEJIANG]
+    assert own.store.rows[(ANCHOR, ZHEJIANG, StatementKind.SUBORDINATE)].token == country.statement(ZHEJIANG)
+
+
+async def test_a_second_spelling_of_a_signature_takes_no_number_from_the_anchor(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """For every ECDSA signature r, s there is r, n - s: any mirror can make it, and it verifies."""
+    rotate(country)
+    (token,) = orjson.loads(country.folder.roll_overs())
+    country.served[ROLL_OVERS] = roll_overs_document([respelled(token)]).encode()
+    assert (await own.sync.refresh_once()).problems == {}
+    country.served.clear()
+    assert (await own.sync.refresh_once()).problems == {}
+    clock.advance(days=8)
+    rotate(country)
+    assert (await own.sync.refresh_once()).problems == {}
+    assert own.store.rows[ROW].mark == 2
+
+
+async def test_a_roll_over_from_the_future_takes_no_number(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """The anchor's clock was a year ahead; it goes back to its copy of before, and changes its key again."""
+    await own.sync.refresh_once()
+    before = shutil.copytree(country.directory, country.directory.with_name("copy"))
+    clock.advance(days=365)
+    rotate(country)
+    clock.advance(days=-365)
+    report = await own.sync.refresh_once()
+    assert "roll-over 1 is from the future" in report.problems[ANCHOR]
+    assert ROW not in own.store.rows
+    shutil.rmtree(country.directory)
+    before.rename(country.directory)
+    clock.advance(minutes=5)
+    rotate(country)
+    assert (await own.sync.refresh_once()).problems == {}
+    assert own.store.rows[ROW].mark == 1
 
 
 async def test_another_roll_over_under_a_known_number_is_refused(own: Own, country: Country) -> None:
