@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.converters import Converter, is_encodable, text_of
+from mapping.conversion import Converter, text_of
 from mapping.element import Element, Relation
 from mapping.ruleset import FieldRule
+from mapping.texts import is_strange
 
 __all__ = ["KindReader", "compile_reader", "unknown_name"]
 
@@ -141,7 +142,7 @@ def _plain_reader(name: str, converter: Converter) -> _Read:
     """For values that are carried as they are: value and original are one text."""
 
     def read_plain(raw: Any) -> Element:
-        if type(raw) is str and (raw.isascii() or is_encodable(raw)):
+        if type(raw) is str and (raw.isascii() or is_strange(raw) is None):
             return Element(name, raw, raw, Relation.EXACT, "")
         value, relation = converter.read(raw, "")
         return Element(name, value, value, relation, "")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.converters import Converter
+from mapping.conversion import Converter
 from mapping.element import Element, Relation
 from mapping.reading import unknown_name
 from mapping.ruleset import FieldRule

@@ -138,7 +138,7 @@ def test_a_time_of_day_is_lost_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["2020-02-30", "2020-13-01", "2020/1-2", "20201", "昨天", "长期", 1577894400000, True, 3.5, []]
+    "raw", ["2020-02-30", "2020-13-01", "2020/1-2", "20201", "昨天", "长期", 157789440000, True, 3.5, []]
 )
 def test_what_is_no_date_is_invalid(raw: Any) -> None:
     value, relation = make("date", "date").read(raw, "")

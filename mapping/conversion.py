@@ -1,0 +1,115 @@
+"""What every converter is: a pair of `read` local → shared and `write` shared → local, and any value as text.
+
+Both are total: whatever comes in, something comes out, with its relation. INVALID and UNMAPPED carry the
+original as text. A local value is any JSON value, a shared value always text. Each converter says where its
+two directions are opposites and where something is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from mapping.codelists import Divisions
+from mapping.element import Relation
+from mapping.errors import MappingError
+from mapping.notes import Note
+
+__all__ = [
+    "Converter",
+    "Read",
+    "Reading",
+    "Settings",
+    "Write",
+    "Writing",
+    "is_encodable",
+    "is_untellable",
+    "text_of",
+]
+
+Reading = tuple[str, Relation]
+"""A shared value and how it relates to the local one."""
+Writing = tuple[Any, Relation]
+"""A local JSON value and how it relates to the shared one."""
+
+_NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
+_NO_WRITINGS: Mapping[str, Writing] = MappingProxyType({})
+_UNTELLABLE = "(a value that JSON cannot hold)"
+
+
+class Read(Protocol):
+    """Local → shared: the value, the day it was written on (ISO 8601, empty when not known), who asks why."""
+
+    def __call__(self, raw: Any, on: str, note: Note | None = None, /) -> Reading:
+        """The shared value of a local one; never raises."""
+        ...
+
+
+class Write(Protocol):
+    """Shared → local, as `Read`."""
+
+    def __call__(self, value: str, on: str, note: Note | None = None, /) -> Writing:
+        """The local value of a shared one; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """`table` is ``name@version``, or empty when values are carried as they are.
+
+    `known` and `written` have the readings and writings that do not depend on the day, for converters that
+    have finitely many.
+    """
+
+    table: str
+    read: Read
+    write: Write
+    known: Mapping[str, Reading] = field(default_factory=lambda: _NO_READINGS)
+    written: Mapping[str, Writing] = field(default_factory=lambda: _NO_WRITINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a converter is built from: a rule's parameters, its element's type, the dialect's version."""
+
+    parameters: Mapping[str, str]
+    element_type: str
+    version: str
+    divisions: Divisions
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """A parameter that is one of few; the first is the default. Raises MappingError."""
+        value = self.parameters.get(name, allowed[0])
+        if value not in allowed:
+            raise MappingError(f"parameter {name} is {value!r}; expected one of {', '.join(allowed)}")
+        return value
+
+
+def is_encodable(text: str) -> bool:
+    """Whether the text is UTF-8 at all; JSON can smuggle in halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text_of(raw: Any) -> str:
+    """Any JSON value as text that can be sent: strings as they are, numbers in digits, the rest as JSON."""
+    if type(raw) is str:
+        return raw if raw.isascii() or is_encodable(raw) else raw.encode("utf-8", "backslashreplace").decode()
+    if raw is None:
+        return ""
+    try:
+        text = str(raw) if type(raw) is int else json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        return _UNTELLABLE
+    return text if is_encodable(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_untellable(text: str) -> bool:
+    """Whether `text_of` could not say what the value was."""
+    return text is _UNTELLABLE
