@@ -38,6 +38,8 @@ _MOST_NAME = 60
 _MUST_BE_PINNED = frozenset(
     {(NODE_TYPE, "province"), (NODE_TYPE, "grpc_endpoint"), ("openid_provider", "issuer")}
 )
+_LOGIN_ALGORITHM = "ES256"
+"""What a node signs with for off-the-shelf OpenID software (design §5), whatever its envelopes are signed with."""
 _PROVIDER_ALGORITHMS = (
     "id_token_signing_alg_values_supported",
     "userinfo_signing_alg_values_supported",
@@ -96,8 +98,16 @@ def node_metadata(
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
         "federation_entity": {"organization_name": name},
-        "openid_provider": {"issuer": entity_id, "client_registration_types_supported": ["automatic"]},
-        "openid_relying_party": {"client_name": name, "client_registration_types": ["automatic"]},
+        "openid_provider": {
+            "issuer": entity_id,
+            "client_registration_types_supported": ["automatic"],
+            **{parameter: [_LOGIN_ALGORITHM] for parameter in _PROVIDER_ALGORITHMS},
+        },
+        "openid_relying_party": {
+            "client_name": name,
+            "client_registration_types": ["automatic"],
+            **dict.fromkeys(_CLIENT_ALGORITHMS, _LOGIN_ALGORITHM),
+        },
         NODE_TYPE: {
             "province": province,
             "name": name,
