@@ -40,9 +40,13 @@ class Resolver:
 
     def resolve(self, query: MultiMapping[str]) -> str:
         """The response, a token. Raises QueryRefused, AnchorRefused."""
-        subject, types = self._read(query)
+        subject, asked = self._read(query)
         chain = self._chain(subject)
-        kept_as = (subject, *sorted(types), *(statement_digest(token) for token in chain))
+        # Only types that it has: else a stranger could have something new signed with every request.
+        types = (
+            None if asked is None else sorted(asked & read_own(chain[0]).claims.get("metadata", {}).keys())
+        )
+        kept_as = (subject, str(types), *(statement_digest(token) for token in chain))
         now = self._clock.now()
         signed_at, token = self._kept.get(kept_as, (0.0, ""))
         if not token or not 0 <= now.timestamp() - signed_at < _KEPT_S:
@@ -52,7 +56,8 @@ class Resolver:
             self._kept[kept_as] = (now.timestamp(), token)
         return token
 
-    def _read(self, query: MultiMapping[str]) -> tuple[str, list[str]]:
+    def _read(self, query: MultiMapping[str]) -> tuple[str, set[str] | None]:
+        """Who is asked for, and which entity types; None: all."""
         unknown = sorted(set(query) - _PARAMETERS)
         if unknown:
             raise QueryRefused("unsupported_parameter", f"not supported here: {', '.join(unknown)[:100]}")
@@ -63,7 +68,7 @@ class Resolver:
             raise QueryRefused(
                 "invalid_trust_anchor", f"only {self._anchor} is a trust anchor here", status=404
             )
-        return subjects[0], query.getall("entity_type", [])
+        return subjects[0], set(query.getall("entity_type")) if "entity_type" in query else None
 
     def _chain(self, subject: str) -> list[str]:
         member = self._folder.members().get(subject)
@@ -80,13 +85,13 @@ class Resolver:
             )
         return [configuration, member.statement, self._folder.configuration()]
 
-    def _sign(self, chain: Sequence[str], types: Sequence[str]) -> str:
-        now = self._clock.now()
+    def _sign(self, chain: Sequence[str], types: Sequence[str] | None) -> str:
+        now, root = self._clock.now(), root_key(self._folder)
         try:
             entity = resolve_chain(
                 chain,
                 anchor=self._anchor,
-                anchor_keys=read_own(chain[-1]).keys,
+                anchor_keys={root.kid: root.verification_key},
                 now=now,
                 allow_http_on_loopback=self._folder.facts().allow_http_on_loopback,
             )
@@ -96,7 +101,7 @@ class Resolver:
             issuer=self._anchor,
             entity=entity,
             trust_chain=chain,
-            signer=root_key(self._folder),
+            signer=root,
             now=now,
-            entity_types=types or None,
+            entity_types=types,
         )

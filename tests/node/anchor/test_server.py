@@ -226,6 +226,18 @@ async def test_resolve_answers_from_what_was_seen_of_members(
     assert set(verify_resolve_response(part, **options).metadata) == {"openid_provider"}  # type: ignore[arg-type]
 
 
+async def test_what_a_stranger_makes_up_is_not_signed_for(
+    anchor: Served, unused_tcp_port_factory: PortFactory
+) -> None:
+    node = await anchor.node(unused_tcp_port_factory())
+    await anchor.watch().refresh_once()
+    path = f"/federation/resolve?sub={node.entity_id}&trust_anchor={anchor.url}"
+    first = await anchor.text(path + "&entity_type=made_up")
+    assert read_token(first).claims["metadata"] == {}
+    anchor.clock.advance(seconds=30)
+    assert await anchor.text(path + "&entity_type=another&entity_type=made_up") == first, "signed once"
+
+
 async def test_resolve_refuses_what_it_cannot_prove(
     anchor: Served, unused_tcp_port_factory: PortFactory
 ) -> None:
