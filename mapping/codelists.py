@@ -1,33 +1,34 @@
 """The shared words as data: code lists, elements, certificate types, and divisions by code and date.
 
-Everything is read once from the tables in `codelists/` and never changes afterwards. A division code is not a
-key: the same six digits have named different places (320705 was 海州区 in 1981 and 新浦区 in 1990), so it is
-looked up with the date it was written on. The history is known from published snapshots; between two
-snapshots a change can have happened on any day, and then both names are given and none is picked.
+Everything is read once from the tables in `codelists/` and never changes afterwards. A row of a list may have
+days from and to which it is valid; where it has none, it is valid as long as the list. What a division code
+meant on a day and what became of it is in `CodeLists.divisions` (see `mapping.divisions`); the lists `division`
+and `township` have the table of today.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 import tomllib
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
+from mapping.division_facts import read_divisions
+from mapping.divisions import Divisions
 from mapping.errors import UnknownList
+from mapping.tables import read_columns, read_rows
 
 __all__ = [
     "SERVICE_ITEM",
     "CertificateKind",
     "CodeList",
     "CodeLists",
-    "DivisionName",
+    "CodeRow",
     "Divisions",
     "ElementRule",
     "code_lists",
@@ -43,27 +44,103 @@ _SERVICE_ITEM_ELEMENTS = (
     "申请材料[材料名称 材料形式 份数 必要性 可用电子证照] 办理地点[地点 办公时间] 收费项目[项目 标准 依据]"
 )
 _HERE = Path(__file__).parent / "codelists"
-_OPEN = 999912
+_VALID_FROM, _VALID_TO = "valid_from", "valid_to"
 _ELEMENT_WORD = re.compile(r"([^\s\[\]]+)(?:\[([^\[\]]*)\])?")
 
 
-@dataclass(frozen=True, slots=True)
-class CodeList:
-    """One list: its rows by code, each a mapping of column to text."""
+class CodeRow(NamedTuple):
+    """One row of a list: its days of validity, both included, are None where the list sets no bound."""
 
-    name: str
-    version: str
-    source: str
-    label_column: str
-    rows: Mapping[str, Mapping[str, str]]
+    code: str
+    label: str
+    valid_from: date | None
+    valid_to: date | None
+    cells: Mapping[str, str]
+
+    def holds_on(self, on: date) -> bool:
+        """Whether the row is valid on a day."""
+        return (self.valid_from or date.min) <= on <= (self.valid_to or date.max)
+
+
+class CodeList:
+    """One list: name, version, source, and its rows by code."""
+
+    __slots__ = ("_cells", "_columns", "_label", "_validity", "label_column", "name", "source", "version")
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        source: str,
+        columns: tuple[str, ...],
+        cells: Mapping[str, tuple[str, ...]],
+        label_column: str,
+        validity: Mapping[str, tuple[date | None, date | None]],
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.source = source
+        self.label_column = label_column
+        self._columns = columns
+        self._cells = cells
+        self._label = columns.index(label_column)
+        self._validity = validity
+
+    def with_validity(self, validity: Mapping[str, tuple[date | None, date | None]]) -> CodeList:
+        """The same list with other days of validity."""
+        return CodeList(
+            self.name, self.version, self.source, self._columns, self._cells, self.label_column, validity
+        )
 
     def __contains__(self, code: object) -> bool:
-        return code in self.rows
+        return code in self._cells
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def rows(self) -> Mapping[str, Mapping[str, str]]:
+        """The rows by code, each a mapping of column to text."""
+        return _Rows(self._columns, self._cells)
 
     def label(self, code: str) -> str:
         """The label of a code, or an empty text when the list has no such code."""
-        row = self.rows.get(code)
-        return row[self.label_column] if row else ""
+        row = self._cells.get(code)
+        return row[self._label] if row else ""
+
+    def at(self, code: str, on: date) -> CodeRow | None:
+        """The row of a code if it is valid on a day, else None."""
+        cells = self._cells.get(code)
+        if cells is None:
+            return None
+        bounds = self._validity.get(code, (None, None))
+        row = CodeRow(code, cells[self._label], *bounds, dict(zip(self._columns, cells, strict=True)))
+        return row if row.holds_on(on) else None
+
+
+class _Rows(Mapping[str, Mapping[str, str]]):
+    """Rows kept as tuples, seen as mappings."""
+
+    __slots__ = ("_cells", "_columns")
+
+    def __init__(self, columns: tuple[str, ...], cells: Mapping[str, tuple[str, ...]]) -> None:
+        self._columns = columns
+        self._cells = cells
+
+    def __getitem__(self, code: str) -> Mapping[str, str]:
+        return dict(zip(self._columns, self._cells[code], strict=True))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __contains__(self, code: object) -> bool:
+        return code in self._cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,50 +172,6 @@ class CertificateKind:
 
 
 @dataclass(frozen=True, slots=True)
-class DivisionName:
-    """A name that a code carried; first and last snapshot that held it, year and month as in ``198012``."""
-
-    code: str
-    name: str
-    first_seen: int
-    last_seen: int
-
-
-class Divisions:
-    """Which names a division code had, and when."""
-
-    def __init__(self, names: Mapping[str, tuple[DivisionName, ...]]) -> None:
-        self._names = names
-        self._snapshots = sorted(
-            {m for rows in names.values() for n in rows for m in (n.first_seen, n.last_seen)}
-        )
-
-    def __contains__(self, code: object) -> bool:
-        return code in self._names
-
-    def history(self, code: str) -> tuple[DivisionName, ...]:
-        """Every name of the code, oldest first; empty when the code was never used."""
-        return self._names.get(code, ())
-
-    def at(self, code: str, on: date) -> tuple[DivisionName, ...]:
-        """The names that the code may have carried on a day: none, one, or several if nothing decides."""
-        month = on.year * 100 + on.month
-        rows = self.history(code)
-        seen = tuple(n for n in rows if n.first_seen <= month <= n.last_seen)
-        return seen or tuple(n for n in rows if self._earliest(n) <= month <= self._latest(n))
-
-    def _earliest(self, name: DivisionName) -> int:
-        """The snapshot before the first that held the name: it began after it."""
-        at = bisect_left(self._snapshots, name.first_seen)
-        return self._snapshots[at - 1] if at else name.first_seen
-
-    def _latest(self, name: DivisionName) -> int:
-        """The snapshot after the last that held the name: it ended before it, or has not ended yet."""
-        at = bisect_right(self._snapshots, name.last_seen)
-        return self._snapshots[at] if at < len(self._snapshots) else _OPEN
-
-
-@dataclass(frozen=True, slots=True)
 class CodeLists:
     """All shared words of one version."""
 
@@ -155,6 +188,8 @@ class CodeLists:
             raise UnknownList(f"there is no code list {name}")
         return found
 
+    list = get
+
 
 @cache
 def code_lists() -> CodeLists:
@@ -167,6 +202,9 @@ def load_code_lists(directory: Path) -> CodeLists:
     described = tomllib.loads((directory / "lists.toml").read_text("utf-8"))
     version = str(described["version"])
     lists = {name: _read_list(directory, name, version, about) for name, about in described["lists"].items()}
+    township = lists["township"]
+    divisions = read_divisions(directory, {code: township.label(code) for code in township})
+    lists["division"] = _since(lists["division"], divisions)
     elements = {
         row["name"]: ElementRule(row["name"], row["type"], row["common"] == "yes", row["source"])
         for row in read_rows(directory / "elements.csv")
@@ -176,31 +214,32 @@ def load_code_lists(directory: Path) -> CodeLists:
         lists=MappingProxyType(lists),
         elements=MappingProxyType(elements),
         kinds=MappingProxyType(_kinds(lists["certificate_type"], elements)),
-        divisions=_read_divisions(directory / "division_history.csv"),
+        divisions=divisions,
     )
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table with a header, cells stripped. Raises OSError, csv.Error or UnicodeError."""
-    with path.open(encoding="utf-8", newline="") as table:
-        return [
-            {str(name): (cell or "").strip() for name, cell in row.items() if name is not None}
-            for row in csv.DictReader(table)
-        ]
-
-
 def _read_list(directory: Path, name: str, version: str, about: Mapping[str, Any]) -> CodeList:
-    column = about.get("code", "code")
-    rows = {row[column]: MappingProxyType(row) for row in read_rows(directory / about["file"])}
-    return CodeList(name, version, about["source"], about.get("label", "name"), MappingProxyType(rows))
+    columns, rows = read_columns(directory / about["file"])
+    code = columns.index(about.get("code", "code"))
+    cells = {row[code]: row for row in rows}
+    if len(cells) != len(rows):
+        raise ValueError(f"the code list {name} has a code twice")
+    validity = {row[code]: _bounds(columns, row) for row in rows} if _VALID_FROM in columns else {}
+    return CodeList(name, version, about["source"], columns, cells, about.get("label", "name"), validity)
 
 
-def _read_divisions(path: Path) -> Divisions:
-    names: dict[str, list[DivisionName]] = {}
-    for row in read_rows(path):
-        name = DivisionName(row["code"], row["name"], int(row["first_seen"]), int(row["last_seen"]))
-        names.setdefault(name.code, []).append(name)
-    return Divisions({code: tuple(sorted(rows, key=lambda n: n.first_seen)) for code, rows in names.items()})
+def _bounds(columns: tuple[str, ...], row: tuple[str, ...]) -> tuple[date | None, date | None]:
+    first, last = (row[columns.index(name)] for name in (_VALID_FROM, _VALID_TO))
+    return (date.fromisoformat(first) if first else None, date.fromisoformat(last) if last else None)
+
+
+def _since(current: CodeList, divisions: Divisions) -> CodeList:
+    """The list of today's divisions, each valid from the first day that its history allows."""
+    validity: dict[str, tuple[date | None, date | None]] = {}
+    for code in current:
+        name = divisions.history(code)[-1]
+        validity[code] = (None if name.begins.earliest == date.min else name.begins.earliest, None)
+    return current.with_validity(validity)
 
 
 def _kinds(types: CodeList, elements: Mapping[str, ElementRule]) -> dict[str, CertificateKind]:

@@ -1,46 +1,18 @@
-"""The shared lists, and divisions by code and date. Expected names are written down from public records."""
+"""The shared lists. Expected labels are written down from the standards' public lists."""
 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from mapping.codelists import SERVICE_ITEM, code_lists
+from mapping.codelists import SERVICE_ITEM, code_lists, load_code_lists
 from mapping.errors import UnknownList
 from mapping.identifiers import check_certificate_type, check_uscc
 
 LISTS = code_lists()
-
-
-@pytest.mark.parametrize(
-    ("code", "on", "names"),
-    [
-        ("320705", date(1981, 6, 1), ["海州区"]),
-        ("320705", date(1990, 6, 1), ["新浦区"]),
-        ("320705", date(1985, 1, 1), []),
-        ("330103", date(2019, 1, 1), ["下城区"]),
-        ("330104", date(2010, 1, 1), ["江干区"]),
-        ("341400", date(2005, 1, 1), ["巢湖市"]),
-        ("310101", date(2026, 11, 1), ["黄浦区"]),
-        ("310102", date(1990, 1, 1), ["南市区"]),
-        ("310102", date(2020, 1, 1), []),
-        ("999999", date(2020, 1, 1), []),
-    ],
-)
-def test_a_division_code_means_what_it_meant_on_the_day(code: str, on: date, names: list[str]) -> None:
-    assert [name.name for name in LISTS.divisions.at(code, on)] == names
-
-
-def test_between_two_snapshots_both_names_are_possible_and_none_is_picked() -> None:
-    # 下城区 was last seen in April 2019 and gone in September 2026; there is no snapshot between.
-    assert [name.name for name in LISTS.divisions.at("330103", date(2022, 1, 1))] == ["下城区"]
-    assert [name.name for name in LISTS.divisions.at("330103", date(2026, 10, 1))] == []
-
-
-def test_the_history_of_a_code_is_told_oldest_first() -> None:
-    names = [name.name for name in LISTS.divisions.history("320705")]
-    assert names == ["海州区", "新浦区"]
+SHIPPED = Path(__file__).parents[2] / "mapping" / "codelists"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +30,10 @@ def test_the_history_of_a_code_is_told_oldest_first() -> None:
         ("country", "CHN", "中国"),
         ("township", "310101013", "外滩街道"),
         ("division", "340800", "安庆市"),
+        ("review_level", "5", "非常满意"),
+        ("review_level", "1", "非常不满意"),
+        ("service_item_type", "01", "行政许可"),
+        ("certificate_state", "01", "有效"),
     ],
 )
 def test_lists_hold_what_the_standards_say(name: str, code: str, label: str) -> None:
@@ -68,6 +44,45 @@ def test_lists_hold_what_the_standards_say(name: str, code: str, label: str) -> 
 def test_an_unknown_list_is_refused() -> None:
     with pytest.raises(UnknownList):
         LISTS.get("shoe_size")
+
+
+def test_every_list_says_its_name_version_and_source() -> None:
+    for name, found in LISTS.lists.items():
+        assert LISTS.list(name) is found
+        assert (found.name, found.version) == (name, LISTS.version)
+        assert found.source
+        assert len(found) == len(found.rows)
+        assert all(found.label(code) for code in found)
+
+
+def test_a_row_is_valid_from_day_to_day(tmp_path: Path) -> None:
+    for table in SHIPPED.iterdir():
+        (tmp_path / table.name).write_bytes(table.read_bytes())
+    (tmp_path / "sex.csv").write_text(
+        "code,name,valid_from,valid_to\n1,男性,,\n2,女性,2003-12-01,2020-01-31\n", encoding="utf-8"
+    )
+    sex = load_code_lists(tmp_path).list("sex")
+    assert sex.at("1", date(1900, 1, 1)) == ("1", "男性", None, None, sex.rows["1"])
+    assert sex.at("2", date(2003, 11, 30)) is None
+    assert sex.at("2", date(2003, 12, 1)) is not None
+    assert sex.at("2", date(2020, 1, 31)) is not None
+    assert sex.at("2", date(2020, 2, 1)) is None
+    assert sex.at("3", date(2020, 2, 1)) is None
+
+
+def test_a_code_twice_in_a_list_is_refused(tmp_path: Path) -> None:
+    for table in SHIPPED.iterdir():
+        (tmp_path / table.name).write_bytes(table.read_bytes())
+    (tmp_path / "sex.csv").write_text("code,name\n1,男性\n1,女性\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="sex"):
+        load_code_lists(tmp_path)
+
+
+def test_todays_divisions_are_valid_since_they_are() -> None:
+    divisions = LISTS.list("division")
+    assert divisions.at("330114", date(2020, 12, 31)) is None
+    assert divisions.at("330114", date(2022, 1, 1)) is not None
+    assert divisions.at("310101", date(1970, 1, 1)) is not None
 
 
 def test_codes_that_are_not_there_have_no_label() -> None:
