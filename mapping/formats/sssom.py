@@ -199,7 +199,7 @@ def _read_header(lines: Iterable[str]) -> dict[str, str]:
     """The texts at the top level of the header."""
     header = {}
     for line in lines:
-        name, colon, value = line[1:].rstrip("\n").partition(": ")
+        name, colon, value = line[1:].removeprefix(" ").strip("\n").partition(": ")
         if colon and not name.startswith((" ", "-")):
             value = value.strip()
             header[name] = str(json.loads(value)) if value.startswith('"') else value.strip("'")
