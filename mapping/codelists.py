@@ -65,7 +65,7 @@ class CodeRow(NamedTuple):
 class CodeList:
     """One list: name, version, source, and its rows by code."""
 
-    __slots__ = ("_cells", "_columns", "_label", "_validity", "label_column", "name", "source", "version")
+    __slots__ = ("_cells", "_columns", "_labels", "_validity", "label_columns", "name", "source", "version")
 
     def __init__(
         self,
@@ -74,22 +74,22 @@ class CodeList:
         source: str,
         columns: tuple[str, ...],
         cells: Mapping[str, tuple[str, ...]],
-        label_column: str,
+        label_columns: tuple[str, ...],
         validity: Mapping[str, tuple[date | None, date | None]],
     ) -> None:
         self.name = name
         self.version = version
         self.source = source
-        self.label_column = label_column
+        self.label_columns = label_columns
         self._columns = columns
         self._cells = cells
-        self._label = columns.index(label_column)
+        self._labels = tuple(map(columns.index, label_columns))
         self._validity = validity
 
     def with_validity(self, validity: Mapping[str, tuple[date | None, date | None]]) -> CodeList:
         """The same list with other days of validity."""
         return CodeList(
-            self.name, self.version, self.source, self._columns, self._cells, self.label_column, validity
+            self.name, self.version, self.source, self._columns, self._cells, self.label_columns, validity
         )
 
     def __contains__(self, code: object) -> bool:
@@ -107,9 +107,9 @@ class CodeList:
         return _Rows(self._columns, self._cells)
 
     def label(self, code: str) -> str:
-        """The label of a code, or an empty text when the list has no such code."""
-        row = self._cells.get(code)
-        return row[self._label] if row else ""
+        """The label of a code from the first column that has one; empty when the list has no such code."""
+        row = self._cells.get(code, ())
+        return next((row[place] for place in self._labels if row and row[place]), "")
 
     def at(self, code: str, on: date) -> CodeRow | None:
         """The row of a code if it is valid on a day, else None."""
@@ -117,7 +117,7 @@ class CodeList:
         if cells is None:
             return None
         bounds = self._validity.get(code, (None, None))
-        row = CodeRow(code, cells[self._label], *bounds, dict(zip(self._columns, cells, strict=True)))
+        row = CodeRow(code, self.label(code), *bounds, dict(zip(self._columns, cells, strict=True)))
         return row if row.holds_on(on) else None
 
 
@@ -224,8 +224,10 @@ def _read_list(directory: Path, name: str, version: str, about: Mapping[str, Any
     cells = {row[code]: row for row in rows}
     if len(cells) != len(rows):
         raise ValueError(f"the code list {name} has a code twice")
+    label = about.get("label", "name")
+    labels = (label,) if isinstance(label, str) else tuple(label)
     validity = {row[code]: _bounds(columns, row) for row in rows} if _VALID_FROM in columns else {}
-    return CodeList(name, version, about["source"], columns, cells, about.get("label", "name"), validity)
+    return CodeList(name, version, about["source"], columns, cells, labels, validity)
 
 
 def _bounds(columns: tuple[str, ...], row: tuple[str, ...]) -> tuple[date | None, date | None]:
