@@ -25,12 +25,22 @@ __all__ = [
 ]
 
 
+_MOST_DETAIL = 1000
+
+
 class TrustError(Exception):
-    """Something was not believed. `detail` says what, in words that may be shown to anyone."""
+    """Something was not believed. `detail` says what, in words that may be shown to anyone.
+
+    It may quote what was not believed, so whatever would steer a terminal, or fill a log, is taken out.
+    """
 
     code: ClassVar[str] = "internal"
 
     def __init__(self, detail: str = "") -> None:
+        if len(detail) > _MOST_DETAIL:
+            detail = detail[: _MOST_DETAIL - 1] + "…"
+        if not detail.isprintable():
+            detail = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in detail)
         super().__init__(detail)
         self.detail = detail
 

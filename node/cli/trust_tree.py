@@ -11,8 +11,19 @@ from node.trust_words import PURPOSES, STANDINGS, STATEMENTS, change_in_words, m
 __all__ = ["draw_tree"]
 
 
+_MOST_LINE = 1000
+
+
 def draw_tree(picture: TrustPicture) -> Iterator[str]:
-    """The lines of the tree, Chinese first."""
+    """The lines of the tree, Chinese first. What a member says of itself neither steers the terminal nor makes a
+    line of its own.
+    """
+    for line in _lines(picture):
+        short = line if len(line) <= _MOST_LINE else line[: _MOST_LINE - 1] + "…"
+        yield "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
+
+
+def _lines(picture: TrustPicture) -> Iterator[str]:
     yield from _branch(picture.anchor, picture.at, head="", body="│  " if picture.members else "   ")
     yield f"{'│' if picture.members else ' '}  {_status(picture)}"
     for number, member in enumerate(picture.members, start=1):

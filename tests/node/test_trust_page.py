@@ -99,6 +99,15 @@ def test_what_a_peer_says_cannot_become_markup() -> None:
     assert "<script>x</script>" in page.text
 
 
+def test_nor_can_it_steer_a_terminal_or_add_a_line() -> None:
+    said = Change(
+        "openid_provider", "scope\x1b[2J", "a\n└─ 上海市节点  [成员 member]", "b" * 5000, ("value",)
+    )
+    lines = list(draw_tree(replace(PICTURE, members=(replace(MEMBER, reason="\r\x9b", policy=(said,)),))))
+    assert len(lines) == len(list(draw_tree(replace(PICTURE, members=(replace(MEMBER, reason="x"),)))))
+    assert all(line.isprintable() and len(line) <= 1000 for line in lines)
+
+
 def test_a_node_that_knows_nothing_has_a_picture_too() -> None:
     empty = TrustPicture(
         NOON, Branch("https://anchor.example", Standing.ANCHOR, problem="away"), 0, None, None, ()
