@@ -5,8 +5,8 @@ One refresh, in this order (design §5); every document is a plain file (`trust.
  1. the anchor's roll-overs, from the pinned keys on: which keys sign for it now
  2. its entity configuration, under those keys
  3. its trust status, under the keys that the configuration delegates: who belongs, with which statement, who
-    is revoked. When the anchor is away or its status is old, mirrors are asked for 1 to 3: the highest
-    sequence that holds wins
+    is revoked, which counts from here on. When the anchor is away or its status is old, mirrors are asked for
+    1 to 3: the highest sequence that holds wins
  4. of each subject the subordinate statement, when the status names another than the stored one; it must be
     the one that the status names, so it may come from anywhere
  5. of each subject its own entity configuration, from itself
@@ -44,7 +44,7 @@ from federation.statements import (
 )
 from federation.trust_keep import ANCHOR_PATHS, TrustKeep
 from federation.trust_picture import TrustPicture, draw_picture
-from federation.trust_view import build_view
+from federation.trust_view import build_view, with_revocations
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH
 from trust.entity import WELL_KNOWN, statement_digest
 from trust.errors import StatementRolledBack, TrustError
@@ -117,6 +117,8 @@ class TrustSync:
             except TrustError as error:
                 self._note(self._settings.anchor, error.detail)
             else:
+                # At once: a member that takes its time below must not put a revocation off.
+                self._directory.swap(with_revocations(self._directory.current, status))
                 await self._refresh_members(refresh, anchor, status)
             return self._swap()
 

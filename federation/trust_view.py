@@ -31,6 +31,7 @@ __all__ = [
     "build_view",
     "chain_of",
     "prove_member",
+    "with_revocations",
 ]
 
 WARN_LEFT = 0.25
@@ -124,12 +125,25 @@ def build_view(
         peers=MappingProxyType(peers),
         refreshed_at=status.issued_at,
         sequence=status.sequence,
-        revoked=MappingProxyType({one.sub: one.reason for one in status.revocations.values()}),
+        revoked=_told(status),
         own_expires_at=own.node.expires_at if own else None,
         own_warn_at=own.warn_at if own else None,
         tls_ca_pem=anchor.tls_ca_pem,
     )
     return View(snapshot, MappingProxyType(problems))
+
+
+def with_revocations(snapshot: TrustSnapshot, status: TrustStatus) -> TrustSnapshot:
+    """The same picture, in which those whom a newer status revokes are revoked."""
+    peers = {
+        entity_id: _with_standing(peer, status.revocations, {}) if entity_id in status.revocations else peer
+        for entity_id, peer in snapshot.peers.items()
+    }
+    return replace(snapshot, peers=MappingProxyType(peers), revoked=_told(status))
+
+
+def _told(status: TrustStatus) -> Mapping[str, str]:
+    return MappingProxyType({one.sub: one.reason for one in status.revocations.values()})
 
 
 def chain_of(settings: TrustSettings, rows: Rows, anchor: Anchor, subject: str, now: datetime) -> Chain:

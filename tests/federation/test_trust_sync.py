@@ -48,6 +48,22 @@ def own(country: Country) -> Own:
     return Own(country)
 
 
+async def test_a_member_that_lets_everyone_wait_puts_off_no_revocation(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """Members are asked for their configurations in the same refresh, and may take their time."""
+    await own.sync.refresh_once()
+    revoke(country.directory, ANHUI, "left", now=clock.now())
+    slow = country.hang(ZHEJIANG)
+    refresh = slow.during(own.sync.refresh_once())
+    await slow.reached.wait()
+    with pytest.raises(PeerRevoked, match="left"):
+        own.directory.current.peer(ANHUI).require_standing(clock.now())
+    own.directory.current.peer(ZHEJIANG).require_standing(clock.now())
+    slow.go_on.set()
+    assert (await refresh).revoked == 1
+
+
 async def test_a_refresh_finds_the_peers(own: Own, country: Country) -> None:
     report = await own.sync.refresh_once()
     assert report.problems == {}
