@@ -51,7 +51,7 @@ from trust.errors import StatementRolledBack, TrustError
 from trust.rollover import MAX_DOCUMENT_BYTES
 from trust.status import TrustStatus
 
-__all__ = ["RefreshReport", "TrustSettings", "TrustSync"]
+__all__ = ["RefreshReport", "TrustSettings", "TrustSync", "pause_s"]
 
 Found = TypeVar("Found")
 
@@ -60,6 +60,13 @@ _STATUS_EVERY_S = 60
 """How often an anchor signs its status."""
 _OLD_AFTER = 2
 """After so many refreshes or signings without a newer status mirrors are asked."""
+
+
+def pause_s(interval_s: float, took_s: float) -> float:
+    """How long to wait after a refresh that took so long: what slow members take must not come on top, nor leave
+    no pause at all.
+    """
+    return max(interval_s - took_s, interval_s / 2)
 
 
 class TrustSync:
@@ -123,14 +130,16 @@ class TrustSync:
             return self._swap()
 
     async def run(self, interval_s: float) -> None:
-        """Refresh every `interval_s` and when one is asked for. Only cancelling ends it."""
+        """Refresh every `interval_s`, however long one takes, and when one is asked for. Only cancelling ends it."""
+        loop = asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             try:
                 await self.refresh_once()
             except Exception as error:  # the loop must outlive whatever one refresh meets
                 self._report_failure(error)
             try:
-                await asyncio.wait_for(self._wanted.wait(), interval_s)
+                await asyncio.wait_for(self._wanted.wait(), pause_s(interval_s, loop.time() - began_s))
             except TimeoutError:
                 continue
             self._wanted.clear()

@@ -11,6 +11,7 @@ import pytest
 
 from federation.errors import OwnStoreUnavailable, PeerChainExpired, PeerDenied, PeerRevoked
 from federation.statements import StatementKind
+from federation.trust_sync import pause_s
 from node.anchor import publish, revoke
 from tests.federation.trust_doubles import (
     ANCHOR,
@@ -388,6 +389,10 @@ async def test_the_loop_outlives_errors_and_wakes_when_asked(country: Country, c
     loop.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loop
+
+
+def test_what_a_refresh_takes_does_not_come_on_top_of_the_interval() -> None:
+    assert [pause_s(60, took_s) for took_s in (0, 5, 29, 30, 60, 600)] == [60, 55, 31, 30, 30, 30]
 
 
 async def test_requests_for_a_refresh_are_rate_limited(own: Own, clock: FixedClock) -> None:
