@@ -142,7 +142,13 @@ def request(directory: Path, out: Path) -> None:
 @dir_option
 @click.argument("request", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="输出 / Where to")
-@click.option("--days", default=90, show_default=True, help="TLS 证书天数 / Life of the TLS certificate")
+@click.option(
+    "--days",
+    default=90,
+    show_default=True,
+    type=click.IntRange(1, 90),
+    help="TLS 证书天数 / Life of the TLS certificate",
+)
 @click.option(
     "--permit",
     "permitted",

@@ -100,7 +100,13 @@ def _rotate_root(
 @dir_option
 @click.argument("request", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @out_file_option
-@click.option("--days", default=90, show_default=True, help="天数 / Life of the TLS certificate")
+@click.option(
+    "--days",
+    default=90,
+    show_default=True,
+    type=click.IntRange(1, 90),
+    help="天数 / Life of the TLS certificate",
+)
 def issue(directory: Path, request: Path, out: Path, days: int) -> None:
     """为节点签发 TLS 证书（CA 离线时用）。
 

@@ -92,6 +92,16 @@ def test_publish_lays_out_a_folder_and_warns_of_what_ends(
     assert yrd("anchor", "publish", "--dir", anchor, "--days", "400").code == 2
 
 
+@pytest.mark.parametrize("days", ["0", "-1", "91"])
+def test_no_tls_certificate_outlives_what_a_change_of_the_ca_allows_for(
+    anchor: Path, node: Path, stick: Path, tmp_path: Path, yrd: Yrd, days: str
+) -> None:
+    request, out = node.parent / "enrolment.json", tmp_path / "again.json"
+    for command in (("enroll", "--root-key", stick), ("issue",)):
+        assert yrd("anchor", *command, "--dir", anchor, request, "--out", out, "--days", days).code == 2
+    assert not out.exists()
+
+
 def test_the_status_is_kept_without_the_root_key(
     anchor: Path, node: Path, stick: Path, tmp_path: Path, yrd: Yrd
 ) -> None:
