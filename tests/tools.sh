@@ -8,6 +8,8 @@ PYTHON=.venv/bin/python
 [ -x "$PYTHON" ] || PYTHON=python3
 
 has_softhsm2() { command -v softhsm2-util >/dev/null; }
+has_curl() { command -v curl >/dev/null; }
+has_sqlite3() { command -v sqlite3 >/dev/null; }
 has_openssl() { command -v openssl >/dev/null; }
 has_libcrypto() { "$PYTHON" -c 'import ctypes; ctypes.CDLL("libcrypto.so.3")' 2>/dev/null; }
 has_node() { command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
@@ -15,7 +17,7 @@ has_npm() { command -v npm >/dev/null; }
 
 needed() {
   case $1 in
-    test) echo softhsm2 openssl libcrypto ;;
+    test) echo softhsm2 openssl libcrypto curl sqlite3 ;;
     interop) echo node npm ;;
     *) echo "tests/tools.sh: test or interop, not $1" >&2; exit 2 ;;
   esac
@@ -25,6 +27,8 @@ packages() {
   case $1 in
     softhsm2) echo softhsm2 ;;
     openssl) echo openssl ;;
+    curl) echo curl ;;
+    sqlite3) echo sqlite3 ;;
     libcrypto) apt-cache show libssl3t64 >/dev/null 2>&1 && echo libssl3t64 || echo libssl3 ;;
     node) echo nodejs ;;
     npm) echo npm ;;
@@ -35,6 +39,8 @@ describe() {
   case $1 in
     softhsm2) echo "softhsm2-util, a PKCS#11 token in software (on Debian: apt install softhsm2)" ;;
     openssl) echo "the openssl command (on Debian: apt install openssl)" ;;
+    curl) echo "the curl command (on Debian: apt install curl)" ;;
+    sqlite3) echo "the sqlite3 command (on Debian: apt install sqlite3)" ;;
     libcrypto) echo "libcrypto.so.3 of OpenSSL 3 (on Debian: apt install libssl3, or libssl3t64)" ;;
     node) echo "Node.js 20 or newer (on Debian 13: apt install nodejs; before, from nodejs.org), found: $(node --version 2>/dev/null || echo none)" ;;
     npm) echo "npm (on Debian: apt install npm)" ;;
