@@ -44,7 +44,7 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "characters of the private use area; what they stand for is not guessed",
         ),
         "gb18030": ("按 GB 18030-2022 改用标准字符", "given the standard characters of GB 18030-2022"),
-        "dot": ("间隔号统一为 ·", "a look-alike of the middle dot became ·"),
+        "dot": ("间隔号统一为 ·", "look-alikes of the middle dot replaced"),
         "half_width": ("全角转半角", "full width became half width"),
         "full_width": ("括号转全角", "brackets became full width"),
         # dates
@@ -54,8 +54,11 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "daylight": ("中国夏令时的零点", "midnight of China's daylight saving time"),
         "time_lost": ("时刻不保留", "the time of day is lost"),
         "long_term": ("长期", "without an end"),
-        "no_long_term": ("此字段没有“长期”的写法", "the field has no word for 长期"),
-        "like_long_term": ("与“长期”的写法无法区分", "cannot be told from the word for 长期"),
+        "no_long_term": ("此字段没有“长期”的写法", "the field has no word for it"),
+        "like_long_term": (
+            "与“长期”的写法无法区分",
+            "cannot be told from the word for a date without an end",
+        ),
         "no_day": ("不是日期", "no day"),
         # numbers
         "number": ("数", "a number"),

@@ -1,36 +1,92 @@
-"""Compiles the rules of one kind of document into what reads it: local document → shared elements."""
+"""Compiles the rules of one kind of document into what reads it: local document → shared elements.
+
+Fields that simply hold a value are read in one flat loop over the keys of their object. What needs more than its
+own field comes after them: a value of a certain day, several fields that are one value, a part of a field, a
+second place of an element.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from mapping.conversion import Converter, text_of
 from mapping.element import Element, Relation
-from mapping.ruleset import FieldRule
+from mapping.notes import Note
+from mapping.ruleset import TODAY, FieldRule
+from mapping.shapes import Shape, decoded, shape_of
 from mapping.texts import is_strange
 
-__all__ = ["KindReader", "compile_reader", "unknown_name"]
+__all__ = ["KindReader", "Watch", "compile_reader", "day_of", "unknown_name"]
 
 KindReader = Callable[[Mapping[str, Any]], tuple[Element, ...]]
+_Elements = list[Element]
 _Read = Callable[[Any], Element]
+_ReadOn = Callable[[Any, str, _Elements], Element | None]
+_ReadGroup = Callable[[Any, str, _Elements], Element]
+_Level = Callable[[Any, _Elements, Sequence[Element]], None]
 _Field = tuple[str, _Read, Element | None]  # key, reader, what a missing value becomes
-_Dated = tuple[str, Callable[[Any, str], Element], Element | None, str]  # … and the element that has the day
+_CARRIED = (Relation.UNMAPPED, Relation.INVALID)
 
-_decode = json.JSONDecoder(parse_float=str).decode  # a number in a string keeps its digits
+
+class Watch(Protocol):
+    """Sees each value as it is translated. `begin` gives the note for the steps, `end` takes what came out."""
+
+    def begin(self, rule: FieldRule, raw: Any) -> Note:
+        """A rule starts on a value."""
+        ...
+
+    def end(self, element: Element) -> None:
+        """The rule that began last is done."""
+        ...
+
+
+class _Late(NamedTuple):
+    """A field that is read after the others."""
+
+    fetch: Callable[[Mapping[str, Any]], Any]
+    read: _ReadOn
+    missing: Element | None
+    on: str
+    second: str
+    """The path of a second place for an element; empty for the first."""
+
+    @property
+    def turn(self) -> tuple[bool, bool]:
+        """Days are read before what is of them, first places before second ones."""
+        return bool(self.second), bool(self.on)
+
+
+_Pending = tuple[Mapping[str, Any], _Late]
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is known about one object of the document."""
+
+    path: str = ""
+    fields: list[_Field] = field(default_factory=list)
+    late: list[_Late] = field(default_factory=list)
+    children: list[tuple[str, bool, _Node]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    known: frozenset[str] = frozenset()
 
 
 def compile_reader(
-    rules: Sequence[FieldRule], build: Callable[[FieldRule], Converter], *, strict: bool = True
+    rules: Sequence[FieldRule],
+    build: Callable[[FieldRule], Converter],
+    *,
+    today: str = "",
+    strict: bool = True,
+    watch: Watch | None = None,
 ) -> KindReader:
     """The reader of a kind. Unless `strict`, fields without a rule are passed over."""
-    read = _compile_level("", rules, build, strict)
+    read = _Compiler(rules, build, today, strict, watch).level("")
 
     def read_document(document: Mapping[str, Any]) -> tuple[Element, ...]:
-        found: list[Element] = []
-        read(document, found)
+        found: _Elements = []
+        read(document, found, ())
         return tuple(found)
 
     return read_document
@@ -41,31 +97,58 @@ def unknown_name(name: str, known: Mapping[str, object]) -> str:
     return f"unmapped:{name}" if name in known else name
 
 
-@dataclass(slots=True)
-class _Node:
-    """What is known about one object of the document."""
+def day_of(name: str, today: str, *levels: Sequence[Element]) -> str:
+    """The day that a rule's `on` names: of the innermost level that has it; empty when there is none."""
+    if not name or name == TODAY:
+        return today if name else ""
+    for elements in levels:
+        for element in elements:
+            if element.name == name and element.relation not in _CARRIED:
+                return element.value
+    return ""
 
-    path: str = ""
-    fields: list[_Field] = field(default_factory=list)
-    dated: list[_Dated] = field(default_factory=list)
-    children: list[tuple[str, bool, _Node]] = field(default_factory=list)
-    known: frozenset[str] = frozenset()
 
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    rules: Sequence[FieldRule]
+    build: Callable[[FieldRule], Converter]
+    today: str
+    strict: bool
+    watch: Watch | None
 
-def _compile_level(
-    group: str, rules: Sequence[FieldRule], build: Callable[[FieldRule], Converter], strict: bool
-) -> Callable[[Any, list[Element]], None]:
-    root = _Node()
-    level = [rule for rule in rules if rule.group == group]
-    shared = {rule.element: None for rule in level}
-    for rule in level:
-        *parents, leaf = rule.local.split(".")
-        node = root
-        for segment in parents:
-            node = _child(node, segment)
-        _place(node, leaf, rule, rules, build, strict)
-    _close(root)
-    return _walker(root, shared, strict)
+    def level(self, group: str) -> _Level:
+        """What reads the document itself, or one row of a group."""
+        root = _Node()
+        rules = [rule for rule in self.rules if rule.group == group]
+        shared = {rule.element: None for rule in rules}
+        first: dict[str, FieldRule] = {}
+        for rule in rules:
+            node = root
+            for segment in rule.parents:
+                node = _child(node, segment)
+            node.keys.extend(rule.keys)
+            again = first.setdefault(rule.element, rule) is not rule
+            self._place(node, rule, again=again)
+        _close(root)
+        return _walker(root, shared, self.strict, self.today)
+
+    def _place(self, node: _Node, rule: FieldRule, *, again: bool) -> None:
+        shape, missing = shape_of(rule), None if again else _missing(rule)
+        second = rule.local if again else ""
+        if rule.converter == "group":
+            rows = self.level(rule.element)
+            read_group = _group_reader(rule, rows, self.watch)
+            if again or any(inner.on for inner in self.rules if inner.group):
+                node.late.append(_Late(shape.fetch, read_group, missing, TODAY, second))
+            else:
+                node.fields.append((rule.keys[0], _undated(read_group), missing))
+            return
+        converter = self.build(rule)
+        if again or rule.on or self.watch or not shape.is_plain:
+            read = _shaped_reader(rule, shape, converter, self.watch)
+            node.late.append(_Late(shape.fetch, read, missing, rule.on, second))
+        else:
+            node.fields.append((rule.keys[0], _reader(rule.element, converter), missing))
 
 
 def _child(node: _Node, segment: str) -> _Node:
@@ -78,28 +161,8 @@ def _child(node: _Node, segment: str) -> _Node:
     return child
 
 
-def _place(
-    node: _Node,
-    leaf: str,
-    rule: FieldRule,
-    rules: Sequence[FieldRule],
-    build: Callable[[FieldRule], Converter],
-    strict: bool,
-) -> None:
-    key = leaf.removesuffix("|json")
-    missing = _missing(rule)
-    if rule.converter == "group":
-        rows = _compile_level(rule.element, rules, build, strict)
-        node.fields.append((key, _group_reader(rule.element, rows), missing))
-    elif "on" in rule.parameters:
-        node.dated.append((key, _dated_reader(rule.element, build(rule)), missing, rule.parameters["on"]))
-    else:
-        node.fields.append((key, _reader(rule.element, build(rule)), missing))
-
-
 def _close(node: _Node) -> None:
-    keys = [key for key, *_ in node.fields] + [key for key, *_ in node.dated]
-    node.known = frozenset(keys + [key for key, *_ in node.children])
+    node.known = frozenset(node.keys + [key for key, *_ in node.children])
     for _, _, child in node.children:
         _close(child)
 
@@ -145,90 +208,146 @@ def _plain_reader(name: str, converter: Converter) -> _Read:
         if type(raw) is str and (raw.isascii() or is_strange(raw) is None):
             return Element(name, raw, raw, Relation.EXACT, "")
         value, relation = converter.read(raw, "")
-        return Element(name, value, value, relation, "")
+        return Element(name, value, text_of(raw), relation, "")
 
     return read_plain
 
 
-def _dated_reader(name: str, converter: Converter) -> Callable[[Any, str], Element]:
-    def read_value(raw: Any, on: str) -> Element:
-        value, relation = converter.read(raw, on)
-        return Element(name, value, text_of(raw), relation, converter.table)
+def _shaped_reader(rule: FieldRule, shape: Shape, converter: Converter, watch: Watch | None) -> _ReadOn:
+    """For any shape, any day, and for whoever asks why."""
+    name, plain = rule.element, shape.is_plain
+
+    def read_value(raw: Any, on: str, _outer: _Elements) -> Element | None:
+        note = watch.begin(rule, raw) if watch else None
+        taken = raw if plain else shape.take(raw, note)
+        if taken == "" and not plain:
+            return None
+        original = text_of(raw)
+        value, relation = (original, Relation.INVALID) if taken is None else converter.read(taken, on, note)
+        if relation in _CARRIED and not plain:
+            value = original
+        element = Element(name, value, original, relation, converter.table)
+        if watch:
+            watch.end(element)
+        return element
 
     return read_value
 
 
-def _group_reader(name: str, read_row: Callable[[Any, list[Element]], None]) -> _Read:
-    def read_group(raw: Any) -> Element:
-        rows = _decoded(raw)
+def _undated(read_group: _ReadGroup) -> _Read:
+    return lambda raw: read_group(raw, "", [])
+
+
+def _group_reader(rule: FieldRule, read_row: _Level, watch: Watch | None) -> _ReadGroup:
+    name = rule.element
+
+    def read_group(raw: Any, _on: str, outer: _Elements) -> Element:
+        note = watch.begin(rule, raw) if watch else None
+        rows = decoded(raw)
         if not isinstance(rows, list):
             text = text_of(raw)
-            return Element(name, text, text, Relation.INVALID, "")
+            if note:
+                note("not_a_list", text)
+            return _ended(Element(name, text, text, Relation.INVALID, ""), watch)
+        if note:
+            note("group", str(len(rows)))
         groups = []
         for row in rows:
-            found: list[Element] = []
-            read_row(row, found)
+            found: _Elements = []
+            read_row(row, found, outer)
             groups.append(tuple(found))
-        return Element(name, "", "", Relation.EXACT, "", tuple(groups))
+        return _ended(Element(name, "", "", Relation.EXACT, "", tuple(groups)), watch)
 
     return read_group
 
 
-def _decoded(raw: Any) -> Any:
-    """JSON in a string, parsed; anything else, and what cannot be parsed, as it is."""
-    if type(raw) is not str:
-        return raw
-    try:
-        return _decode(raw)
-    except (ValueError, RecursionError):
-        return raw
+def _ended(element: Element, watch: Watch | None) -> Element:
+    if watch:
+        watch.end(element)
+    return element
 
 
 # --- one object -----------------------------------------------------------------------------------
 
 
-def _walker(root: _Node, shared: Mapping[str, object], strict: bool) -> Callable[[Any, list[Element]], None]:
-    def walk(node: _Node, document: Any, found: list[Element]) -> None:
+def _walker(root: _Node, shared: Mapping[str, object], strict: bool, today: str) -> _Level:
+    def walk(node: _Node, document: Any, found: _Elements, late: list[_Pending]) -> None:
         if not isinstance(document, dict | Mapping):
-            if document is not None:
-                text = text_of(document)
-                found.append(
-                    Element(unknown_name(node.path.rstrip(".") or "?", shared), text, text, Relation.INVALID)
-                )
-            document = {}
+            document = _not_an_object(node, document, shared, found)
         get = document.get
-        for key, read, missing in node.fields:
-            raw = get(key)
-            if raw is not None and raw != "":
-                found.append(read(raw))
-            elif missing is not None:
-                found.append(missing)
+        _read_fields(node.fields, get, found)
         for key, is_json, child in node.children:
             raw = get(key)
-            walk(child, (_decoded(raw) if is_json else raw) if raw != "" else None, found)
-        if node.dated:
-            _read_dated(node, document, found)
+            walk(child, (decoded(raw) if is_json else raw) if raw != "" else None, found, late)
+        if node.late:
+            late.extend([(document, entry) for entry in node.late])
         if strict and not document.keys() <= node.known:
             _read_unknown(node, document, shared, found)
 
-    def walk_root(document: Any, found: list[Element]) -> None:
-        walk(root, document, found)
+    def walk_root(document: Any, found: _Elements, outer: Sequence[Element]) -> None:
+        late: list[_Pending] = []
+        walk(root, document, found, late)
+        if len(late) > 1:
+            late.sort(key=_turn)
+        for inner, entry in late:
+            _read_late(inner, entry, found, outer, today)
 
     return walk_root
 
 
-def _read_dated(node: _Node, document: Mapping[str, Any], found: list[Element]) -> None:
-    for key, read, missing, on in node.dated:
-        raw = document.get(key)
+def _read_fields(fields: list[_Field], get: Callable[[str], Any], found: _Elements) -> None:
+    for key, read, missing in fields:
+        raw = get(key)
         if raw is not None and raw != "":
-            days = [e.value for e in found if e.name == on and e.relation is not Relation.INVALID]
-            found.append(read(raw, days[0] if days else ""))
+            found.append(read(raw))
         elif missing is not None:
             found.append(missing)
 
 
+def _not_an_object(
+    node: _Node, document: Any, shared: Mapping[str, object], found: _Elements
+) -> Mapping[str, Any]:
+    """Something else where an object should be is carried; the object's own fields are missing then."""
+    if document is not None:
+        text = text_of(document)
+        name = unknown_name(node.path.rstrip(".") or "?", shared)
+        found.append(Element(name, text, text, Relation.INVALID))
+    return {}
+
+
+def _turn(entry: _Pending) -> tuple[bool, bool]:
+    return entry[1].turn
+
+
+def _read_late(
+    document: Mapping[str, Any], entry: _Late, found: _Elements, outer: Sequence[Element], today: str
+) -> None:
+    raw = entry.fetch(document)
+    if raw is None:
+        element = entry.missing
+    else:
+        levels = [*found, *outer]
+        element = entry.read(raw, day_of(entry.on, today, levels), levels) or entry.missing
+    if element is None:
+        return
+    if entry.second:
+        _read_again(element, entry.second, found)
+    else:
+        found.append(element)
+
+
+def _read_again(element: Element, path: str, found: _Elements) -> None:
+    """A second place for an element: used when the first was empty, and told when the two differ."""
+    first = next((known for known in found if known.name == element.name), None)
+    if first is None:
+        found.append(element)
+    elif (first.value, first.groups) != (element.value, element.groups):
+        text = element.original or element.value
+        found.append(Element(f"unmapped:{path}", text, text, Relation.UNMAPPED, "", element.groups))
+
+
 def _read_unknown(
-    node: _Node, document: Mapping[str, Any], shared: Mapping[str, object], found: list[Element]
+    node: _Node, document: Mapping[str, Any], shared: Mapping[str, object], found: _Elements
 ) -> None:
     for key, raw in document.items():
         if key not in node.known:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,18 @@ from typing import Any
 from mapping.codelists import SERVICE_ITEM, CodeLists, read_rows
 from mapping.element import Relation
 
-__all__ = ["CodeMap", "FieldRule", "MapRow", "ParameterRule", "RuleSet", "digest_of", "read_rule_set"]
+__all__ = [
+    "RULE_PARAMETERS",
+    "TODAY",
+    "WAYS",
+    "CodeMap",
+    "FieldRule",
+    "MapRow",
+    "ParameterRule",
+    "RuleSet",
+    "digest_of",
+    "read_rule_set",
+]
 
 FIELD_COLUMNS = (
     "kind",
@@ -60,10 +72,16 @@ MAP_COLUMNS = (
     "reviewer",
 )
 EVERY_CERTIFICATE = "*"
+TODAY = "today"
+"""As `on`: the day that the shared tables are of."""
+WAYS = ("both", "to_shared", "mirror")
+RULE_PARAMETERS = frozenset({"on", "way", "join", "part", "split", "list"})
+"""Parameters of a rule itself, whatever its converter."""
 _RELATIONS = {r.word: r for r in (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)}
 _DIRECTIONS = ("both", "to_shared", "to_local")
 _TOP_KEYS = {"province", "name", "version", "codelists", "maps", "parameters"}
 _MAP_KEYS = {"list", "column"}
+_PARAMETER = re.compile(r"(?:'[^']*'|[^;'])+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +151,35 @@ class FieldRule:
     where: str
 
     @property
+    def parents(self) -> tuple[str, ...]:
+        """The segments of the path in front of the last."""
+        return tuple(self.local.split(".")[:-1])
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The fields in the last segment of the path; several are joined."""
+        return tuple(self.local.rsplit(".", 1)[-1].removesuffix("|json").split("+"))
+
+    @property
     def leaf(self) -> str:
-        """The local field's own name: the last segment of its path."""
-        return self.local.rsplit(".", 1)[-1].removesuffix("|json")
+        """The local field's own name: the last segment of its path, with the part that it is, ``period[1]``."""
+        part = self.parameters.get("part", "").partition("/")[0]
+        return "+".join(self.keys) + (f"[{part}]" if part else "")
+
+    @property
+    def on(self) -> str:
+        """The element with the day that the value was written on, ``today``, or an empty text."""
+        return self.parameters.get("on", "")
+
+    @property
+    def way(self) -> str:
+        """``both``, ``to_shared`` (never written) or ``mirror`` (written by another rule; compared)."""
+        return self.parameters.get("way", WAYS[0])
+
+    @property
+    def conversion(self) -> Mapping[str, str]:
+        """The parameters that are the converter's own."""
+        return {name: value for name, value in self.parameters.items() if name not in RULE_PARAMETERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,13 +419,14 @@ def _field_rule(row: Mapping[str, str], kind: str, where: str, faults: list[str]
 
 
 def _parse_parameters(text: str, where: str, faults: list[str]) -> dict[str, str]:
-    """``map=sex; on=颁发日期`` as a mapping."""
+    """``map=sex; on=颁发日期; join=' '`` as a mapping."""
     parameters: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
+    for part in filter(None, (part.strip() for part in _PARAMETER.findall(text))):
         name, sign, value = (piece.strip() for piece in part.partition("="))
+        quoted = len(value) >= 2 and value[0] == value[-1] == "'"
         if not sign or not name or not value or name in parameters:
             faults.append(f"{where}: parameter {part!r} is not name=value, once")
-        parameters[name] = value
+        parameters[name] = value[1:-1] if quoted else value
     return parameters
 
 

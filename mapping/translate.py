@@ -27,10 +27,44 @@ from mapping.ruleset import FieldRule, RuleSet
 from mapping.validate import load_rule_set
 from mapping.writing import KindWriter, compile_writer
 
-__all__ = ["Dialect", "compile_dialect", "load_dialect"]
+__all__ = ["ConverterBuilder", "Dialect", "compile_dialect", "load_dialect"]
 
 _DIALECTS = Path(__file__).parent / "dialects"
 _TYPE, _ID = "证照类型代码", "证照标识"
+
+
+class ConverterBuilder:
+    """Builds each converter once per (converter, parameters, element type). `today`: the day of the tables."""
+
+    def __init__(self, rules: RuleSet, lists: CodeLists) -> None:
+        self._rules = rules
+        self._lists = lists
+        self._built: dict[tuple[str, tuple[tuple[str, str], ...], str], Converter] = {}
+        self.today = lists.divisions.today.isoformat()
+
+    def field(self, rule: FieldRule) -> Converter:
+        """The converter of a field."""
+        return self._build(rule.converter, rule.conversion, self._lists.elements[rule.element].type)
+
+    def parameters(self) -> dict[str, Converter]:
+        """The converters of the request parameters."""
+        return {
+            name: self._build(rule.converter, rule.parameters, rule.element_type)
+            for name, rule in self._rules.parameters.items()
+        }
+
+    def _build(self, name: str, parameters: Mapping[str, str], element_type: str) -> Converter:
+        key = (name, tuple(sorted(parameters.items())), element_type)
+        if key not in self._built:
+            self._built[key] = self._new(name, parameters, element_type)
+        return self._built[key]
+
+    def _new(self, name: str, parameters: Mapping[str, str], element_type: str) -> Converter:
+        if name == "code":
+            return build_code_converter(self._rules.maps[parameters["map"]], self._rules.version)
+        return build_converter(
+            name, Settings(parameters, element_type, self._rules.version, self._lists.divisions)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +77,9 @@ class Dialect:
     digest: bytes
     certificate_types: tuple[tuple[str, str, tuple[str, ...]], ...]
     """Shared code, shared name and shared element names of every certificate type that the dialect covers."""
+    rules: RuleSet
+    """The data that it was compiled from, for whoever asks why."""
+    builder: ConverterBuilder
     _readers: Mapping[str, KindReader]
     _writers: Mapping[str, KindWriter]
     _parameters: Mapping[str, Converter]
@@ -140,9 +177,14 @@ def load_dialect(province: str, directory: Path | None = None) -> Dialect:
 
 def compile_dialect(rules: RuleSet, lists: CodeLists) -> Dialect:
     """A checked rule set as closures."""
-    build = _Builder(rules, lists)
-    readers = {kind: compile_reader(fields, build.field) for kind, fields in rules.fields.items()}
-    writers = {kind: compile_writer(fields, build.field) for kind, fields in rules.fields.items()}
+    build = ConverterBuilder(rules, lists)
+    today = build.today
+    readers = {
+        kind: compile_reader(fields, build.field, today=today) for kind, fields in rules.fields.items()
+    }
+    writers = {
+        kind: compile_writer(fields, build.field, today=today) for kind, fields in rules.fields.items()
+    }
     certificates = tuple(
         kind for code, kind in lists.kinds.items() if code in readers and code != SERVICE_ITEM
     )
@@ -154,6 +196,8 @@ def compile_dialect(rules: RuleSet, lists: CodeLists) -> Dialect:
         version=f"{rules.province}@{rules.version}",
         digest=rules.digest,
         certificate_types=tuple((kind.code, kind.name, kind.elements) for kind in certificates),
+        rules=rules,
+        builder=build,
         _readers=MappingProxyType(readers),
         _writers=MappingProxyType(writers),
         _parameters=MappingProxyType(build.parameters()),
@@ -161,38 +205,7 @@ def compile_dialect(rules: RuleSet, lists: CodeLists) -> Dialect:
     )
 
 
-class _Builder:
-    """Builds each converter once per (converter, parameters, element type)."""
-
-    def __init__(self, rules: RuleSet, lists: CodeLists) -> None:
-        self._rules = rules
-        self._lists = lists
-        self._built: dict[tuple[str, tuple[tuple[str, str], ...], str], Converter] = {}
-
-    def field(self, rule: FieldRule) -> Converter:
-        return self._build(rule.converter, rule.parameters, self._lists.elements[rule.element].type)
-
-    def parameters(self) -> dict[str, Converter]:
-        return {
-            name: self._build(rule.converter, rule.parameters, rule.element_type)
-            for name, rule in self._rules.parameters.items()
-        }
-
-    def _build(self, name: str, parameters: Mapping[str, str], element_type: str) -> Converter:
-        key = (name, tuple(sorted(parameters.items())), element_type)
-        if key not in self._built:
-            self._built[key] = self._new(name, parameters, element_type)
-        return self._built[key]
-
-    def _new(self, name: str, parameters: Mapping[str, str], element_type: str) -> Converter:
-        if name == "code":
-            return build_code_converter(self._rules.maps[parameters["map"]], self._rules.version)
-        return build_converter(
-            name, Settings(parameters, element_type, self._rules.version, self._lists.divisions)
-        )
-
-
-def _finder(rule: FieldRule, build: _Builder) -> Callable[[Mapping[str, Any]], Element | None]:
+def _finder(rule: FieldRule, build: ConverterBuilder) -> Callable[[Mapping[str, Any]], Element | None]:
     """Reads one element out of a document without reading the rest."""
     reader = compile_reader((rule,), build.field, strict=False)
 

@@ -22,7 +22,7 @@ from mapping.ruleset import CodeMap, FieldRule, MapRow, RuleSet, read_rule_set
 
 __all__ = ["load_rule_set", "rule_set_faults"]
 
-_CODE_PARAMETERS = {"map", "on"}
+_CODE_PARAMETERS = {"map"}
 
 
 def load_rule_set(directory: Path, lists: CodeLists) -> RuleSet:
@@ -118,7 +118,7 @@ def _field_faults(
     if not all(segment.removesuffix("|json") for segment in rule.local.split(".")):
         yield f"{rule.where}: the local path {rule.local!r} has an empty segment"
     yield from _converter_faults(
-        rule.where, rule.converter, dict(rule.parameters), element.type, rules, lists
+        rule.where, rule.converter, dict(rule.conversion), element.type, rules, lists
     )
     on = rule.parameters.get("on")
     if on and not any(other.element == on and other.converter == "date" for other in fields):

@@ -7,27 +7,36 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.conversion import Converter
+from mapping.conversion import Converter, text_of
 from mapping.element import Element, Relation
-from mapping.reading import unknown_name
+from mapping.notes import Note
+from mapping.reading import Watch, day_of, unknown_name
 from mapping.ruleset import FieldRule
+from mapping.shapes import Shape, shape_of
 
 __all__ = ["KindWriter", "compile_writer"]
 
 _CARRIED = (Relation.UNMAPPED, Relation.INVALID)
+_EXACT = Relation.EXACT
+_Elements = Sequence[Element]
+_NOWHERE = object()
 
 
 @dataclass(frozen=True, slots=True)
 class _FieldWriter:
     """One field: its own name, where it stands, how a value is written; `rows` when it is a list.
 
-    `made` has the elements of codes that mean the same on every day; they are made once.
+    `made` has the elements of codes that mean the same on every day; they are made once. `shape` is None where
+    the value simply is what the field holds.
     """
 
+    rule: FieldRule
     leaf: str
-    path: tuple[tuple[str, bool], ...]
+    parents: tuple[tuple[str, bool], ...]
+    key: str
     converter: Converter | None
     on: str
+    shape: Shape | None
     rows: KindWriter | None = None
     made: Mapping[str, Element] = field(default_factory=dict)
 
@@ -40,6 +49,8 @@ class KindWriter:
     by_leaf: Mapping[str, str] = field(default_factory=dict)
     top: Mapping[str, None] = field(default_factory=dict)
     """The keys that the rules use at the top of the document."""
+    today: str = ""
+    watch: Watch | None = None
 
     def local_name(self, element: str) -> str:
         """The local name of a shared element, or the element's own name."""
@@ -50,81 +61,144 @@ class KindWriter:
         """The shared name of a local field, or the field's own name."""
         return self.by_leaf.get(leaf, leaf)
 
-    def translate(self, elements: Sequence[Element]) -> tuple[Element, ...]:
-        """Local elements, in the order of the shared ones."""
-        translate = self._translate
-        return tuple([translate(element, elements) for element in elements])
+    def translate(self, elements: _Elements, outer: _Elements = ()) -> tuple[Element, ...]:
+        """Local elements, one for each of the shared ones and in their order."""
+        find, other = self.by_element.get, self._translate
+        found = []
+        for element in elements:
+            writer = find(element.name)
+            made = writer.made.get(element.value) if writer is not None else None
+            if made is not None and element.relation not in _CARRIED:
+                found.append(made)
+            else:
+                found.append(other(writer, element, elements, outer))
+        return tuple(found)
 
-    def render(self, elements: Sequence[Element]) -> dict[str, Any]:
+    def render(self, elements: _Elements, outer: _Elements = ()) -> dict[str, Any]:
         """The local document. Of several elements of one name the last one stays."""
-        document: dict[str, Any] = {}
-        strings: dict[tuple[str, ...], tuple[dict[str, Any], str]] = {}
+        page = _Page({}, {}, {})
+        mirrors = []
         for element in elements:
             writer = self.by_element.get(element.name)
             if writer is None:
-                document[unknown_name(element.name, self.top)] = _carried_raw(element)
+                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
+            elif writer.rule.way == "mirror":
+                mirrors.append((writer, element))
             else:
-                _put(document, writer.path, self._raw(writer, element, elements), strings)
-        for parent, key in _deepest_first(strings):
-            parent[key] = json.dumps(parent[key], ensure_ascii=False, separators=(",", ":"))
-        return document
+                self._put(page, writer, element, self._raw(writer, element, elements, outer))
+        for writer, element in mirrors:
+            raw = self._raw(writer, element, elements, outer)
+            if page.holds(writer.parents, writer.key, _NOWHERE) is _NOWHERE:
+                self._put(page, writer, element, raw)
+            elif page.holds(writer.parents, writer.key, _NOWHERE) != raw:
+                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
+        page.close()
+        return page.document
 
-    def _translate(self, element: Element, elements: Sequence[Element]) -> Element:
-        writer = self.by_element.get(element.name)
+    def _translate(
+        self, writer: _FieldWriter | None, element: Element, elements: _Elements, outer: _Elements
+    ) -> Element:
         if writer is None:
             name = unknown_name(element.name, self.by_leaf)
             return Element(name, element.value, element.value, Relation.UNMAPPED, "", element.groups)
+        note = self.watch.begin(writer.rule, element.value) if self.watch else None
+        made = self._written(writer, element, elements, outer, note)
+        if self.watch:
+            self.watch.end(made)
+        return made
+
+    def _written(
+        self,
+        writer: _FieldWriter,
+        element: Element,
+        elements: _Elements,
+        outer: _Elements,
+        note: Note | None,
+    ) -> Element:
+        value, leaf = element.value, writer.leaf
         if element.relation in _CARRIED:
-            return Element(
-                writer.leaf, element.value, element.value, element.relation, element.table, element.groups
-            )
+            if note:
+                note("carried", element.relation.word)
+            return Element(leaf, value, value, element.relation, element.table, element.groups)
         if writer.rows is not None:
-            return self._translate_group(writer, writer.rows, element)
+            if note:
+                note("group", str(len(element.groups)))
+            relation = Relation.INVALID if value else _EXACT
+            groups = tuple([writer.rows.translate(row, (*elements, *outer)) for row in element.groups])
+            return Element(leaf, value, value, relation, "", groups)
         converter = writer.converter
         if converter is None or element.groups:
-            return Element(writer.leaf, element.value, element.value, Relation.INVALID, "", element.groups)
-        value = element.value
-        made = writer.made.get(value)
-        if made is not None:
-            return made
-        raw, relation = converter.write(value, _day(elements, writer.on) if writer.on else "")
-        return Element(writer.leaf, raw if type(raw) is str else str(raw), value, relation, converter.table)
+            return Element(leaf, value, value, Relation.INVALID, "", element.groups)
+        day = day_of(writer.on, self.today, elements, outer) if writer.on else ""
+        raw, relation = converter.write(value, day, note)
+        text = raw if type(raw) is str else str(raw)
+        if writer.shape is not None:
+            relation = max(relation, writer.shape.fits(text, note))
+        return Element(leaf, text, value, relation, converter.table)
 
-    def _translate_group(self, writer: _FieldWriter, rows: KindWriter, element: Element) -> Element:
-        relation = Relation.INVALID if element.value else Relation.EXACT
-        groups = tuple(rows.translate(row) for row in element.groups)
-        return Element(writer.leaf, element.value, element.value, relation, "", groups)
-
-    def _raw(self, writer: _FieldWriter, element: Element, elements: Sequence[Element]) -> Any:
+    def _raw(self, writer: _FieldWriter, element: Element, elements: _Elements, outer: _Elements) -> Any:
         if writer.rows is not None and not element.value:
-            return [writer.rows.render(row) for row in element.groups]
+            return [writer.rows.render(row, (*elements, *outer)) for row in element.groups]
         if writer.converter is None or element.relation in _CARRIED or element.groups:
             return _carried_raw(element)
-        return writer.converter.write(element.value, _day(elements, writer.on))[0]
+        return writer.converter.write(element.value, day_of(writer.on, self.today, elements, outer))[0]
+
+    def _put(self, page: _Page, writer: _FieldWriter, element: Element, raw: Any) -> None:
+        shape = writer.shape
+        if shape is None:
+            page.put(writer.parents, writer.key, raw)
+        elif shape.parts:
+            if shape.holds_part(text_of(raw)):
+                page.put_part(writer.parents, shape, text_of(raw))
+            else:
+                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
+        else:
+            if shape.is_json:
+                page.strings[*[name for name, _ in writer.parents], writer.key] = None
+            for key, piece in shape.put(raw).items():
+                page.put(writer.parents, key, piece)
 
 
 def compile_writer(
-    rules: Sequence[FieldRule], build: Callable[[FieldRule], Converter], group: str = ""
+    rules: Sequence[FieldRule],
+    build: Callable[[FieldRule], Converter],
+    group: str = "",
+    *,
+    today: str = "",
+    watch: Watch | None = None,
 ) -> KindWriter:
     """The writer of a kind, or of the rows of a group."""
-    by_element = {}
+    by_element: dict[str, _FieldWriter] = {}
+    by_leaf: dict[str, str] = {}
     for rule in rules:
         if rule.group != group:
             continue
+        by_leaf.setdefault(rule.leaf, rule.element)
+        if rule.way == "to_shared":
+            continue
+        rows = compile_writer(rules, build, rule.element, today=today, watch=watch)
         is_group = rule.converter == "group"
-        converter = None if is_group else build(rule)
-        by_element[rule.element] = _FieldWriter(
-            leaf=rule.leaf,
-            path=tuple(
-                (part.removesuffix("|json"), part.endswith("|json")) for part in rule.local.split(".")
-            ),
-            converter=converter,
-            on=rule.parameters.get("on", ""),
-            rows=compile_writer(rules, build, rule.element) if is_group else None,
-            made=_made(rule.leaf, converter),
+        by_element[rule.element] = _writer(
+            rule, None if is_group else build(rule), rows if is_group else None
         )
-    by_leaf = {writer.leaf: name for name, writer in by_element.items()}
-    return KindWriter(by_element, by_leaf, {writer.path[0][0]: None for writer in by_element.values()})
+    top = {rule.local.split(".")[0] for rule in rules if rule.group == group}
+    keys = {key.removesuffix("|json") for segment in top for key in segment.split("+")}
+    return KindWriter(by_element, by_leaf, dict.fromkeys(sorted(keys)), today, watch)
+
+
+def _writer(rule: FieldRule, converter: Converter | None, rows: KindWriter | None) -> _FieldWriter:
+    shape = shape_of(rule)
+    return _FieldWriter(
+        rule=rule,
+        leaf=rule.leaf,
+        parents=tuple((part.removesuffix("|json"), part.endswith("|json")) for part in rule.parents),
+        key=rule.keys[0],
+        converter=converter,
+        on=rule.on,
+        shape=None if shape.is_plain else shape,
+        rows=rows,
+        made=_made(rule.leaf, converter) if shape.is_plain else {},
+    )
 
 
 def _made(leaf: str, converter: Converter | None) -> Mapping[str, Element]:
@@ -136,40 +210,62 @@ def _made(leaf: str, converter: Converter | None) -> Mapping[str, Element]:
     }
 
 
-def _day(elements: Sequence[Element], name: str) -> str:
-    return (
-        next((e.value for e in elements if e.name == name and e.relation not in _CARRIED), "") if name else ""
-    )
-
-
 def _carried_raw(element: Element) -> Any:
     if not element.groups:
         return element.value
     return [{inner.name: _carried_raw(inner) for inner in row} for row in element.groups]
 
 
-def _put(
-    document: dict[str, Any],
-    path: tuple[tuple[str, bool], ...],
-    raw: Any,
-    strings: dict[tuple[str, ...], tuple[dict[str, Any], str]],
-) -> None:
-    """Set a value at a path; remember which objects on the way become JSON strings in the end."""
-    node = document
-    for depth, (key, is_json) in enumerate(path):
-        if is_json:
-            strings[tuple(name for name, _ in path[: depth + 1])] = (node, key)
-        if depth == len(path) - 1:
-            node[key] = raw
-        else:
+# --- the document ---------------------------------------------------------------------------------
+
+_Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A document in the making: which objects become JSON strings in the end, and fields that come in parts."""
+
+    document: dict[str, Any]
+    strings: dict[_Path, None]
+    parts: dict[_Path, tuple[Shape, dict[int, str]]]
+
+    def put(self, parents: tuple[tuple[str, bool], ...], key: str, raw: Any) -> None:
+        """Set a value at a path."""
+        self._inner(parents)[key] = raw
+
+    def holds(self, parents: tuple[tuple[str, bool], ...], key: str, nothing: object) -> Any:
+        """What stands at a path."""
+        return self._inner(parents).get(key, nothing)
+
+    def put_part(self, parents: tuple[tuple[str, bool], ...], shape: Shape, text: str) -> None:
+        """Keep one part of a value until all are there."""
+        self._inner(parents)
+        path = (*[name for name, _ in parents], shape.keys[0])
+        self.parts.setdefault(path, (shape, {}))[1][shape.part] = text
+
+    def close(self) -> None:
+        """Join parts, and make strings of the objects that are JSON in a string: inner ones first."""
+        for path, (shape, found) in self.parts.items():
+            pieces = [found.get(number, "") for number in range(1, shape.parts + 1)]
+            self._at(path[:-1])[path[-1]] = shape.split.join(pieces)
+        for path in sorted(self.strings, key=len, reverse=True):
+            parent = self._at(path[:-1])
+            if path[-1] in parent:
+                parent[path[-1]] = json.dumps(parent[path[-1]], ensure_ascii=False, separators=(",", ":"))
+
+    def _inner(self, parents: tuple[tuple[str, bool], ...]) -> dict[str, Any]:
+        node = self.document
+        for depth, (key, is_json) in enumerate(parents):
+            if is_json:
+                self.strings[tuple(name for name, _ in parents[: depth + 1])] = None
             inner = node.setdefault(key, {})
             if not isinstance(inner, dict):
                 inner = node[key] = {}
             node = inner
+        return node
 
-
-def _deepest_first(
-    strings: Mapping[tuple[str, ...], tuple[dict[str, Any], str]],
-) -> Iterable[tuple[dict[str, Any], str]]:
-    """Inner strings are made before the objects that hold them."""
-    return (strings[path] for path in sorted(strings, key=len, reverse=True))
+    def _at(self, path: Iterable[str]) -> dict[str, Any]:
+        node = self.document
+        for key in path:
+            node = node[key]
+        return node
