@@ -16,11 +16,22 @@ class MappingError(Exception):
 
 
 class InvalidIdentifier(MappingError):
-    """An identifier breaks its standard; `rule` names the part: `form`, `date`, `check`, `organisation`."""
+    """An identifier breaks its standard; `rule` names the part: `form`, `date`, `check`, `organisation`.
 
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(detail)
+    `position` is the place of the first wrong character, counted from 1, with what was `expected` there and
+    what was `found`; 0 when the identifier is wrong as a whole. Nothing else of the identifier is told.
+    """
+
+    def __init__(
+        self, rule: str, detail: str, *, position: int = 0, expected: str = "", found: str = ""
+    ) -> None:
+        place = f" at character {position}" if position else ""
+        seen = f": {expected} expected{place}" + (f", {found!r} found" if found else "") if expected else ""
+        super().__init__(detail + seen)
         self.rule = rule
+        self.position = position
+        self.expected = expected
+        self.found = found
 
 
 class UnknownDocument(MappingError):

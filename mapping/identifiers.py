@@ -2,15 +2,15 @@
 
 | identifier | standard | check character |
 |---|---|---|
-| citizen number, residence permits, foreign permanent resident card of 2023 | GB 11643 | ISO 7064 MOD 11-2 |
+| numbers of people | see `person_numbers` | |
 | unified social credit code | GB 32100 | MOD 31, weights 3^i mod 31 |
 | organisation code | GB 11714 | MOD 11, weights 3 7 9 10 5 8 4 2 |
 | certificate type, certificate id | GB/T 36904 | ISO 7064 MOD 37,36 |
 | service item code | GB/T 39554.1 | that of the credit code in it |
 
-Check characters are strict. Division codes inside an identifier are taken as they are: people were born in,
-and authorities registered in, divisions that are gone (`codelists.Divisions` says which). Letters are upper
-case.
+Check characters are strict; what refuses an identifier says at which character, what was expected and what was
+found. Division codes inside an identifier are taken as they are: authorities were registered in divisions that
+are gone (`divisions.Divisions` says which). Letters are upper case.
 """
 
 from __future__ import annotations
@@ -18,18 +18,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 
 from mapping.errors import InvalidIdentifier
+from mapping.forms import ALPHABET_31, DIGITS, DIGITS_36, Form, require_check
+from mapping.person_numbers import (
+    CitizenNumber,
+    ForeignCardNumber,
+    IdentityKind,
+    check_citizen_number,
+    division_of,
+    make_citizen_number,
+    make_foreign_card_number,
+    parse_citizen_number,
+    parse_foreign_card_number,
+    parse_old_citizen_number,
+)
 
 __all__ = [
     "CERTIFICATE_ID_ROOT",
     "CertificateId",
     "CertificateType",
     "CitizenNumber",
+    "ForeignCardNumber",
     "IdentityKind",
     "ServiceItemCode",
     "UnifiedCreditCode",
@@ -40,127 +52,44 @@ __all__ = [
     "check_organisation_code",
     "check_service_item_code",
     "check_uscc",
+    "division_of",
     "make_certificate_id",
     "make_citizen_number",
+    "make_foreign_card_number",
     "make_organisation_code",
     "make_service_item_code",
     "make_uscc",
     "parse_certificate_id",
     "parse_certificate_type",
     "parse_citizen_number",
+    "parse_foreign_card_number",
+    "parse_old_citizen_number",
     "parse_service_item_code",
     "parse_uscc",
 ]
 
-_DIGITS_36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_VALUE_36 = {character: value for value, character in enumerate(_DIGITS_36)}
-
-# --- citizen number, GB 11643 ---------------------------------------------------------------------
-
-_CITIZEN = re.compile(r"[1-9][0-9]{16}[0-9X]", re.ASCII)
-_CITIZEN_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # 2^(17-i) mod 11
-_CITIZEN_OFFSET = 48 * sum(_CITIZEN_WEIGHTS)
-_CITIZEN_CHECKS = "10X98765432"  # indexed by the weighted sum mod 11
-
-
-class IdentityKind(StrEnum):
-    """Whose number it is; they share one form."""
-
-    CITIZEN = "居民身份证"
-    HONG_KONG = "香港居民居住证"
-    MACAU = "澳门居民居住证"
-    TAIWAN = "台湾居民居住证"
-    FOREIGN = "外国人永久居留身份证"
-
-
-_PERMITS = {
-    "810000": IdentityKind.HONG_KONG,
-    "820000": IdentityKind.MACAU,
-    "830000": IdentityKind.TAIWAN,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CitizenNumber:
-    """What an 18-character number says. FOREIGN has a `nationality` (ISO 3166 numeric) and no `division`."""
-
-    number: str
-    kind: IdentityKind
-    division: str
-    nationality: str
-    born_on: date
-    sequence: int
-
-    @property
-    def sex(self) -> str:
-        """GB/T 2261.1: ``1`` male, ``2`` female; the parity of the sequence (GB 11643, 4.3)."""
-        return "1" if self.sequence % 2 else "2"
-
-
-def parse_citizen_number(number: str) -> CitizenNumber:
-    """What the number contains. Raises InvalidIdentifier: `form`, `date` (no such day) or `check`."""
-    born_on = _checked_birthday(number)
-    kind = _PERMITS.get(number[:6], IdentityKind.FOREIGN if number[0] == "9" else IdentityKind.CITIZEN)
-    foreign = kind is IdentityKind.FOREIGN
-    return CitizenNumber(
-        number=number,
-        kind=kind,
-        division="" if foreign else number[:6],
-        nationality=number[3:6] if foreign else "",
-        born_on=born_on,
-        sequence=int(number[14:17]),
-    )
-
-
-def check_citizen_number(number: str) -> None:
-    """Return when form, date and check character are right. Raises as `parse_citizen_number`."""
-    _checked_birthday(number)
-
-
-def _checked_birthday(number: str) -> date:
-    if not _CITIZEN.fullmatch(number):
-        raise InvalidIdentifier("form", "a citizen number is 17 digits and a digit or X")
-    try:
-        born_on = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-    except ValueError:
-        raise InvalidIdentifier("date", "characters 7 to 14 of the citizen number are not a day") from None
-    if _citizen_check(number) != number[17]:
-        raise InvalidIdentifier("check", "the check character of the citizen number is wrong")
-    return born_on
-
-
-def make_citizen_number(division: str, born_on: date, sequence: int) -> str:
-    """The number with its check character. Raises InvalidIdentifier when the parts do not fit."""
-    number = f"{division}{born_on:%Y%m%d}{sequence:03d}"
-    if not _CITIZEN.fullmatch(number + "0"):
-        raise InvalidIdentifier("form", "a division has six digits, a sequence at most three")
-    return number + _citizen_check(number)
-
-
-def _citizen_check(number: str) -> str:
-    # Bytes are the digits plus 48; what that adds to the weighted sum is taken off again.
-    return _CITIZEN_CHECKS[(sum(map(mul, number.encode(), _CITIZEN_WEIGHTS)) - _CITIZEN_OFFSET) % 11]
-
+_VALUE_36 = {character: value for value, character in enumerate(DIGITS_36)}
 
 # --- organisation code, GB 11714 ------------------------------------------------------------------
 
-_ORGANISATION = re.compile(r"[0-9A-Z]{8}[0-9X]", re.ASCII)
+_ORGANISATION = Form(
+    "an organisation code",
+    "eight digits or capitals and a check character",
+    (8, DIGITS_36),
+    (1, DIGITS + "X"),
+)
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 
 
 def check_organisation_code(code: str) -> None:
     """Return when the 9 characters (no hyphen) are right. Raises InvalidIdentifier: `form` or `check`."""
-    if not _ORGANISATION.fullmatch(code):
-        raise InvalidIdentifier(
-            "form", "an organisation code is eight digits or capitals and a check character"
-        )
-    if _organisation_check(code) != code[8]:
-        raise InvalidIdentifier("check", "the check character of the organisation code is wrong")
+    _ORGANISATION.require(code)
+    require_check("organisation code", 9, _organisation_check(code), code[8])
 
 
 def make_organisation_code(body: str) -> str:
     """The 9-character code of an 8-character body. Raises InvalidIdentifier when the body does not fit."""
-    if not _ORGANISATION.fullmatch(body + "0"):
+    if not _ORGANISATION.fits(body + "0"):
         raise InvalidIdentifier("form", "the body of an organisation code is eight digits or capitals")
     return body + _organisation_check(body)
 
@@ -172,10 +101,15 @@ def _organisation_check(code: str) -> str:
 
 # --- unified social credit code, GB 32100 ---------------------------------------------------------
 
-_ALPHABET_31 = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_VALUE_31 = {character: value for value, character in enumerate(_ALPHABET_31)}
+_VALUE_31 = {character: value for value, character in enumerate(ALPHABET_31)}
 _WEIGHTS_31 = tuple(pow(3, i, 31) for i in range(17))
-_USCC = re.compile(rf"[{_ALPHABET_31}]{{2}}[0-9]{{6}}[{_ALPHABET_31}]{{10}}", re.ASCII)
+_USCC = Form(
+    "a unified social credit code",
+    "18 characters of the GB 32100 alphabet",
+    (2, ALPHABET_31),
+    (6, DIGITS),
+    (10, ALPHABET_31),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,22 +132,15 @@ def parse_uscc(code: str) -> UnifiedCreditCode:
 @lru_cache(maxsize=8192)
 def check_uscc(code: str) -> None:
     """Return when the code is right; the same authorities come again and again. Raises as `parse_uscc`."""
-    if not _USCC.fullmatch(code):
-        raise InvalidIdentifier(
-            "form", "a unified social credit code is 18 characters of the GB 32100 alphabet"
-        )
-    if _uscc_check(code) != code[17]:
-        raise InvalidIdentifier("check", "the check character of the unified social credit code is wrong")
-    if _organisation_check(code[8:16]) != code[16]:
-        raise InvalidIdentifier(
-            "organisation", "the organisation code in the unified social credit code is wrong"
-        )
+    _USCC.require(code)
+    require_check("unified social credit code", 18, _uscc_check(code), code[17])
+    require_check("organisation code", 17, _organisation_check(code[8:16]), code[16], "organisation")
 
 
 def make_uscc(department: str, category: str, division: str, body: str) -> str:
     """The code with both check characters. Raises InvalidIdentifier when the parts do not fit."""
     code = f"{department}{category}{division}{make_organisation_code(body)}"
-    if not _USCC.fullmatch(code + "0"):
+    if not _USCC.fits(code + "0"):
         raise InvalidIdentifier(
             "form", "the parts of a unified social credit code have 1, 1, 6 and 8 characters"
         )
@@ -221,7 +148,7 @@ def make_uscc(department: str, category: str, division: str, body: str) -> str:
 
 
 def _uscc_check(code: str) -> str:
-    return _ALPHABET_31[-sum(map(mul, map(_VALUE_31.__getitem__, code), _WEIGHTS_31)) % 31]
+    return ALPHABET_31[-sum(map(mul, map(_VALUE_31.__getitem__, code), _WEIGHTS_31)) % 31]
 
 
 # --- certificate type and certificate id, GB/T 36904 ----------------------------------------------
@@ -280,12 +207,9 @@ def parse_certificate_id(value: str) -> CertificateId:
     """
     found = _CERTIFICATE_ID.fullmatch(value)
     if found is None:
-        raise InvalidIdentifier(
-            "form", f"a certificate id is {CERTIFICATE_ID_ROOT}TYPE.AUTHORITY.SERIAL.VERSION.CHECK"
-        )
+        raise _broken_certificate_id(value)
     kind, authority, serial, version, check = found.groups()
-    if _check_37_36(kind + authority + serial + version) != check:
-        raise InvalidIdentifier("check", "the check character of the certificate id is wrong")
+    require_check("certificate id", len(value), _check_37_36(kind + authority + serial + version), check)
     return CertificateId(value, kind, authority, serial, version, _id_advice(kind, authority))
 
 
@@ -300,6 +224,28 @@ def make_certificate_id(certificate_type: str, authority: str, serial: str, vers
     if not _CERTIFICATE_ID.fullmatch(value + "0"):
         raise InvalidIdentifier("form", "the parts of a certificate id have 21, 18, 1 to 64 and 3 characters")
     return value + _check_37_36(certificate_type + authority + serial + version)
+
+
+_ID_PARTS = (
+    (re.compile("[0-9A-Z]{21}", re.ASCII), "a type of 21 characters"),
+    (re.compile("[0-9A-Z]{18}|[0-9]{6}", re.ASCII), "an authority of 18 characters"),
+    (re.compile("[0-9A-Z]{1,64}", re.ASCII), "a serial of 1 to 64 characters"),
+    (re.compile("[0-9]{3}", re.ASCII), "a version of three digits"),
+    (re.compile("[0-9A-Z]", re.ASCII), "a check character"),
+)
+
+
+def _broken_certificate_id(value: str) -> InvalidIdentifier:
+    """Which of the parts is the first that does not fit."""
+    detail = f"a certificate id is {CERTIFICATE_ID_ROOT}TYPE.AUTHORITY.SERIAL.VERSION.CHECK"
+    if not value.startswith(CERTIFICATE_ID_ROOT):
+        return InvalidIdentifier("form", detail, position=1, expected=CERTIFICATE_ID_ROOT)
+    start, parts = len(CERTIFICATE_ID_ROOT), value[len(CERTIFICATE_ID_ROOT) :].split(".")
+    for (pattern, expected), part in zip(_ID_PARTS, parts, strict=False):
+        if not pattern.fullmatch(part):
+            return InvalidIdentifier("form", detail, position=start + 1, expected=expected)
+        start += len(part) + 1
+    return InvalidIdentifier("form", detail, expected="five parts", found=f"{len(parts)} parts")
 
 
 @lru_cache(maxsize=4096)
@@ -327,12 +273,14 @@ def _check_37_36(body: str) -> str:
     product = 36
     for value in map(_VALUE_36.__getitem__, body):
         product = _STEP_37[product + value]
-    return _DIGITS_36[(37 - product) % 36]
+    return DIGITS_36[(37 - product) % 36]
 
 
 # --- service item code, GB/T 39554.1 --------------------------------------------------------------
 
-_SERVICE_ITEM = re.compile(r"[0-9A-Z]{18}[0-9][0-9]{12}(?:[0-9]{2})?", re.ASCII)
+_WORDS = "a unified social credit code and 13 or 15 digits"
+_SERVICE_ITEM = Form("a service item code", _WORDS, (18, DIGITS_36), (13, DIGITS))
+_HANDLING_ITEM = Form("a service item code", _WORDS, (18, DIGITS_36), (15, DIGITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,10 +299,7 @@ class ServiceItemCode:
 
 def parse_service_item_code(code: str) -> ServiceItemCode:
     """The parts of a code of 31 or 33. Raises InvalidIdentifier: `form`, or the rule of the credit code."""
-    if not _SERVICE_ITEM.fullmatch(code):
-        raise InvalidIdentifier(
-            "form", "a service item code is a unified social credit code and 13 or 15 digits"
-        )
+    (_HANDLING_ITEM if len(code) == 33 else _SERVICE_ITEM).require(code)
     parse_uscc(code[:18])
     return ServiceItemCode(
         code, code[:18], code[18], code[19:21], code[21:23], code[23:28], code[28:31], code[31:]

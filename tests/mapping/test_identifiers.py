@@ -198,6 +198,44 @@ def test_a_service_item_code_of_another_length_is_refused(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("check", "value", "position", "expected", "found"),
+    [
+        (ids.check_organisation_code, "D21435690", 9, "X", "0"),
+        (ids.check_uscc, "91350100M000100Y44", 18, "3", "4"),
+        (
+            ids.check_uscc,
+            "91350100I000100Y43",
+            9,
+            "a digit or a capital letter but I, O, S, V, Z",
+            "I",
+        ),
+        (ids.check_certificate_id, CERTIFICATE_ID[:-1] + "V", len(CERTIFICATE_ID), "U", "V"),
+        (ids.check_certificate_id, CERTIFICATE_ID.replace("3005", "3006"), 1, "1.2.156.3005.2.", ""),
+        (ids.check_certificate_id, CERTIFICATE_ID.replace("W011", "W0"), 16, "a type of 21 characters", ""),
+        (
+            ids.check_certificate_id,
+            CERTIFICATE_ID.replace(".001.", ".1."),
+            69,
+            "a version of three digits",
+            "",
+        ),
+        (ids.check_certificate_id, CERTIFICATE_ID[:-2], 0, "five parts", "4 parts"),
+        (ids.check_service_item_code, "1131000068735121X02310100327A", 0, "31 characters", "29 characters"),
+        (ids.check_service_item_code, "1131000068735121X023101003270000A", 33, "a digit", "A"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(
+    check: Callable[[str], object], value: str, position: int, expected: str, found: str
+) -> None:
+    with pytest.raises(InvalidIdentifier) as refused:
+        check(value)
+    error = refused.value
+    assert (error.position, error.expected, error.found) == (position, expected, found)
+    assert expected in str(error)
+    assert value not in str(error)
+
+
+@pytest.mark.parametrize(
     ("kind", "value", "good"),
     [
         ("111", "11010519491231002X", True),
