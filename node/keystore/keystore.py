@@ -120,7 +120,8 @@ class Keystore:
 
     def verification_keys(self, purpose: str) -> Mapping[str, VerificationKey]:
         """The public keys that others should take now, by key id: the active one first, then those to come, then
-        those before it.
+        those before it. A key that was never opened here is none of them: whoever writes the store may have put it
+        there.
         """
         return self._ring.view(purpose, self._clock.now()).keys
 
@@ -140,11 +141,12 @@ class Keystore:
         """Every key as it is now, by purpose and generation; `wrapped` is not for people."""
         return life.as_of(self._ring.rows, self._clock.now(), self._overlap)
 
-    def revision(self) -> tuple[tuple[str, KeyState], ...]:
+    def revision(self) -> tuple[tuple[str, KeyState, bool], ...]:
         """Differs whenever a key was added or became something else: what was built from the keys is old then."""
         now = self._clock.now()
         purposes = dict.fromkeys(row.purpose for row in self._ring.rows)
-        return tuple((row.kid, row.state) for name in purposes for row in self._ring.view(name, now).rows)
+        views = [self._ring.view(name, now) for name in purposes]
+        return tuple((row.kid, row.state, row.kid in view.keys) for view in views for row in view.rows)
 
     @property
     def faults(self) -> Mapping[str, str]:

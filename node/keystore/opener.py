@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from node.keystore.errors import KeystoreError
+from node.keystore.errors import KeystoreError, SourceAway
 from node.keystore.purposes import ALGORITHMS_FOR
 from node.keystore.ring import Held, Ring
 from node.keystore.sources import STORE, SignerSource, StoreSource
@@ -76,11 +76,12 @@ class KeyOpener:
         if row.state is KeyState.RETIRED:
             return Held(row, public, None)
         if known and known.signer and _place(known.row) == _place(row):
-            return Held(row, public, known.signer)
+            return Held(row, public, known.signer, was_opened=True)
         try:
-            return Held(row, public, await self._open(row))
+            return Held(row, public, await self._open(row), was_opened=True)
         except KeystoreError as error:
-            return Held(row, public, None, str(error))
+            was_opened, is_away = known is not None and known.was_opened, isinstance(error, SourceAway)
+            return Held(row, public, None, str(error), was_opened, is_away)
 
     async def _open(self, row: KeyRow) -> Signer:
         source = self._source(row.backend, f"key {row.kid} ({row.purpose}) is")

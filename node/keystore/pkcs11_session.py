@@ -37,7 +37,7 @@ from pkcs11.exceptions import (
     UserPinNotInitialized,
 )
 
-from node.keystore.errors import KeystoreError
+from node.keystore.errors import KeystoreError, SourceAway
 
 __all__ = ["RETRY_S", "Connection", "TokenSession"]
 
@@ -166,8 +166,8 @@ class TokenSession:
     def run(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, given a session; it is done once more in a new session when the first was lost.
 
-        Raises KeystoreError: the token cannot be reached or does not do what it is asked, or what `work` raises of
-        that class. For `RETRY_S` after a token could not be opened, it is not tried again.
+        Raises SourceAway: the token cannot be reached or does not do what it is asked; or the KeystoreError that
+        `work` raises. For `RETRY_S` after a token could not be opened, it is not tried again.
         """
         with self._module.lock:
             connection, lost = self._connection, False
@@ -197,7 +197,7 @@ class TokenSession:
     def _open(self, *, anew: bool) -> Connection:
         self._drop()
         if self._monotonic() < self._retry_at:
-            raise KeystoreError(self._trouble)
+            raise SourceAway(self._trouble)
         self._connection = self._connect(anew=anew)
         if self._trouble:
             _log.info("pkcs11.back", token=self.label)
@@ -232,11 +232,11 @@ class TokenSession:
         self._module.renew()
         return self._module.enter(self.label, pin)
 
-    def _failed(self, why: str) -> KeystoreError:
+    def _failed(self, why: str) -> SourceAway:
         text = f"the PKCS#11 token {self.label!r} of {self._path} cannot be used: {why}"
         _log.error("pkcs11.unavailable", token=self.label, reason=why)
         self._trouble, self._retry_at = text, self._monotonic() + RETRY_S
-        return KeystoreError(text)
+        return SourceAway(text)
 
     def __repr__(self) -> str:
         return f"TokenSession({self.label!r})"

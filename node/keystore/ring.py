@@ -24,12 +24,17 @@ _FIRST = (KeyState.ACTIVE, KeyState.PUBLISHED, KeyState.PASSIVE)
 class Held:
     """A row, its public key, and what signs with it: nothing for a retired key, and for one that this process
     could not open; `fault` says why.
+
+    Who can write rows can write any public key into one. That it is this node's is proven by opening it, so others
+    are told to take it only when it `was_opened` here, or when its source `is_away` and cannot be asked.
     """
 
     row: KeyRow
     key: VerificationKey
     signer: Signer | None
     fault: str = ""
+    was_opened: bool = False
+    is_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class Ring:
         written = [one.row for one in self.held.values() if one.row.purpose == purpose]
         rows = as_of(written, now, self._overlap)
         usable = sorted((row for row in rows if row.state in _FIRST), key=lambda row: _FIRST.index(row.state))
-        keys = MappingProxyType({row.kid: self.held[row.kid].key for row in usable})
+        told = [held for row in usable if (held := self.held[row.kid]).was_opened or held.is_away]
+        keys = MappingProxyType({held.row.kid: held.key for held in told})
         signer = self._signer(usable)
         is_active = bool(usable) and usable[0].state is KeyState.ACTIVE
         fault = self.held[usable[0].kid].fault if is_active and signer is None else ""

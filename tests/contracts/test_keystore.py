@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from node.keystore import KeyEncryptionKey, KeyPlan, Keystore, KeystoreError, Purpose
+from node.keystore.errors import SourceAway
 from node.store.database import Database
 from node.store.keys import KeyRows
 from tests.support.clock import FixedClock
@@ -316,15 +318,54 @@ async def test_a_key_that_a_replica_cannot_open_leaves_the_others_working(
         await stranger.advance()
     assert list(stranger.faults) == [new.kid] == [line["kid"] for line in logs]
     assert f"key {new.kid} (envelope) cannot be unwrapped" in stranger.faults[new.kid]
-    assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid, old.kid]  # as everywhere else
+    assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [old.kid]  # the other one may be anybody's
     assert stranger.signing_key(Purpose.ENVELOPE).kid == old.kid  # which peers still take
     stranger.signing_key(Purpose.FEDERATION)
     assert stranger.silent() == []
     clock.advance(seconds=OVERLAP_S)
     with pytest.raises(KeystoreError, match=new.kid):
         stranger.signing_key(Purpose.ENVELOPE)
-    assert list(stranger.verification_keys(Purpose.ENVELOPE)) == [new.kid]
+    assert list(stranger.verification_keys(Purpose.ENVELOPE)) == []
     assert stranger.silent() == ["envelope"]
+
+
+@pytest.mark.parametrize("backend", ["store", "pkcs11"])
+async def test_who_only_writes_the_store_brings_in_no_key_of_his_own(
+    database: Database, clock: FixedClock, backend: str
+) -> None:
+    """With it he could sign in the node's name: peers take what the node's configuration names."""
+    plan = KeyPlan(homes={Purpose.ENVELOPE: backend})
+    node = await Keystore.open(database, WRAPPING, clock, {"pkcs11": RowlessSource()}, plan)
+    own = await node.generate(Purpose.ENVELOPE)
+    before = node.revision()
+    thief = SigningKey.generate().verification_key
+    async with database.writing() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO keys (kid, purpose, alg, state, generation, public_jwk, wrapped, created_at,"
+                " retired_reason, backend) SELECT :kid, purpose, alg, 'published', 9, :jwk, wrapped, created_at,"
+                " '', backend FROM keys"
+            ),
+            {"kid": thief.kid, "jwk": orjson.dumps(dict(thief.jwk)).decode()},
+        )
+    await node.advance()
+    assert list(node.faults) == [thief.kid]
+    assert list(node.verification_keys(Purpose.ENVELOPE)) == [own.kid]
+    assert len(node.revision()) == len(before) + 1
+
+
+async def test_a_key_of_a_token_that_is_away_stays_known(database: Database, clock: FixedClock) -> None:
+    source, plan = RowlessSource(), KeyPlan(homes={Purpose.ENVELOPE: "pkcs11"})
+    one = await Keystore.open(database, WRAPPING, clock, {"pkcs11": source}, plan)
+    old = await one.generate(Purpose.ENVELOPE)
+    two = await Keystore.open(database, WRAPPING, clock, {"pkcs11": source}, plan)
+    new = await one.generate(Purpose.ENVELOPE)
+    source.is_away = True
+    await two.advance()
+    assert set(two.verification_keys(Purpose.ENVELOPE)) == {old.kid, new.kid}
+    source.is_away = False
+    await two.advance()
+    assert two.signing_key(Purpose.ENVELOPE).kid == new.kid
 
 
 async def test_nothing_new_is_wrapped_by_a_key_that_opens_nothing(
@@ -429,6 +470,7 @@ class RowlessSource:
         self.keys: dict[bytes, SigningKey] = {}
         self.open_gate, self.is_asked = threading.Event(), threading.Event()
         self.open_gate.set()
+        self.is_away = False
 
     def generate(self, purpose: str, alg: str) -> tuple[bytes, VerificationKey]:
         """A key under a name of its own."""
@@ -441,6 +483,9 @@ class RowlessSource:
         """The key of that name, as soon as the gate is open."""
         self.is_asked.set()
         assert self.open_gate.wait(60)
-        if reference not in self.keys:
+        if self.is_away:
+            raise SourceAway("the token is away")
+        key = self.keys.get(reference)
+        if key is None or key.kid != public_jwk["kid"]:
             raise KeystoreError(f"key {public_jwk['kid']} ({purpose}) is gone from the token")
-        return self.keys[reference]
+        return key
