@@ -23,7 +23,15 @@ from mapping.converters import Converter, Settings, build_converter
 from mapping.element import Relation
 from mapping.ruleset import CodeMap, FieldRule, MapRow, RuleSet
 
-__all__ = ["FieldCoverage", "KindCoverage", "ListCoverage", "RuleSetCoverage", "Told", "coverage_of"]
+__all__ = [
+    "FieldCoverage",
+    "KindCoverage",
+    "ListCoverage",
+    "RuleSetCoverage",
+    "Told",
+    "coverage_faults",
+    "coverage_of",
+]
 
 _TRANSLATED = (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)
 _LOSSY = _TRANSLATED[1:]
@@ -151,6 +159,21 @@ def coverage_of(rules: RuleSet, lists: CodeLists, on: date) -> RuleSetCoverage:
     return RuleSetCoverage(
         rules.province, rules.name, rules.version, rules.digest, on.isoformat(), kinds, measure.all()
     )
+
+
+def coverage_faults(found: RuleSetCoverage) -> list[str]:
+    """What a rule set must not leave open: a local code without a row, and a ``none`` that does not say why."""
+    faults = []
+    for codes in found.lists:
+        faults += [
+            f"maps/{codes.map_name}: {told.code} is written and never read" for told in codes.without_row
+        ]
+        faults += [
+            f"maps/{codes.map_name}: the row none for {told.code} does not say why (note)"
+            for told in codes.none
+            if not told.note
+        ]
+    return list(dict.fromkeys(faults))
 
 
 def _kind_coverage(

@@ -19,7 +19,7 @@ from mapping.element import Relation
 from mapping.errors import MappingError
 from mapping.ruleset import CodeMap, FieldRule, MapRow, ParameterRule, RuleSet
 
-__all__ = ["Change", "Difference", "ValueChange", "difference_between"]
+__all__ = ["NO_DAY", "Change", "Difference", "ValueChange", "difference_between"]
 
 TO_SHARED, TO_LOCAL = "to_shared", "to_local"
 NO_DAY = "?"
