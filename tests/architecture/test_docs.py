@@ -43,3 +43,17 @@ def test_every_command_that_is_shown_exists() -> None:
     context = click.Context(cli)
     known = set(cli.list_commands(context))
     assert shown - known == set()
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_heading_that_is_linked_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    assert [
+        f"{name}#{slug}" for name, slug in links if slug not in slugs(page.parent / name if name else page)
+    ] == []
