@@ -26,8 +26,8 @@ class InvalidIdentifier(MappingError):
         self, rule: str, detail: str, *, position: int = 0, expected: str = "", found: str = ""
     ) -> None:
         place = f" at character {position}" if position else ""
-        seen = f": {expected} expected{place}" + (f", {found!r} found" if found else "") if expected else ""
-        super().__init__(detail + seen)
+        instead = f", {found!r} found" if position and found else f", {found} found" if found else ""
+        super().__init__(f"{detail}: {expected} expected{place}{instead}" if expected else detail)
         self.rule = rule
         self.position = position
         self.expected = expected

@@ -188,5 +188,5 @@ def test_any_text_is_right_or_refused_without_being_repeated(
 ) -> None:
     refused = refusal(parse, value)
     if refused is not None:
-        assert len(value) < 3 or value not in str(refused)
+        assert sum(map(str.isdigit, value)) < 3 or value not in str(refused)
         assert refused.position <= max(len(value), 1)
