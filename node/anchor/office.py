@@ -90,8 +90,11 @@ def _authority_types(superior: str, entity_types: Sequence[str]) -> tuple[str, .
 
 
 def anchor_jwks(directory: Path) -> dict[str, Any]:
-    """The public root keys that nodes pin, as a JWK Set."""
-    return jwks_of(read_own(AnchorFolder(directory).configuration()).keys.values())
+    """What nodes pin, as a JWK Set: the root key that signs now, and no other. A former one that is stolen in years
+    to come must not be pinned by anyone who came after it; roll-overs lead to it from the new one while it counts.
+    """
+    configuration = read_own(AnchorFolder(directory).configuration())
+    return jwks_of([configuration.keys[configuration.token.kid]])
 
 
 def authority_request(directory: Path) -> dict[str, Any]:

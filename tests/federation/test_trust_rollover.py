@@ -10,14 +10,14 @@ import orjson
 import pytest
 
 from federation.statements import StatementKind
-from node.anchor import rotate_root
+from node.anchor import anchor_jwks, rotate_root
 from tests.federation.trust_doubles import ANCHOR, ANHUI, ZHEJIANG, Country, Own
 from tests.support.clock import FixedClock
 from tests.trust.federation import bend
 from trust.algorithms import b64url, b64url_bytes
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import configuration_url, read_statement, statement_digest
-from trust.keys import SigningKey, jwks_of
+from trust.keys import SigningKey, jwks_of, keys_from_jwks
 from trust.rollover import build_roll_over, roll_overs_document
 from trust.status import STATUS_TYPE
 
@@ -137,6 +137,22 @@ async def test_nor_statements_although_a_configuration_that_lives_on_still_names
     report = await own.sync.refresh_once()
     assert "not one of the issuer's" in report.problems[ZHEJIANG]
     assert own.store.rows[(ANCHOR, ZHEJIANG, StatementKind.SUBORDINATE)].token == country.statement(ZHEJIANG)
+
+
+async def test_who_comes_during_the_overlap_never_pins_the_old_key(
+    country: Country, clock: FixedClock
+) -> None:
+    """Its thief, years later, need not even show the roll-over that ended it to a node that starts afresh."""
+    old = country.folder.key("federation")
+    rotate(country)
+    country.pinned = keys_from_jwks(anchor_jwks(country.directory))
+    clock.advance(days=8)
+    country.served[configuration_url(ANCHOR)] = bend(country.folder.configuration(), old).encode()
+    country.served[ROLL_OVERS] = b"[]"
+    fresh = Own(country)
+    report = await fresh.sync.refresh_once()
+    assert "not one of the issuer's" in report.problems[ANCHOR]
+    assert fresh.directory.current.peers == {}
 
 
 async def test_a_second_spelling_of_a_signature_takes_no_number_from_the_anchor(

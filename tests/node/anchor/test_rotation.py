@@ -10,7 +10,7 @@ import pytest
 from node.anchor import (
     AnchorRefused,
     anchor_app,
-    anchor_jwks,
+    authority_request,
     enroll,
     enrolment_request,
     finish,
@@ -286,7 +286,7 @@ def test_an_authority_has_neither_status_nor_ca_to_change(anchor: Served) -> Non
             act(directory, now=NOON)
     staged = rotate_root(directory, now=NOON, reason="scheduled")
     assert (staged.number, staged.old_until) == (0, None)
-    assert staged.kid in {key["kid"] for key in anchor_jwks(directory)["keys"]}
+    assert staged.kid in {key["kid"] for key in authority_request(directory)["federation_jwks"]["keys"]}
     done = rotate_root(directory, now=NOON, reason="scheduled")
     assert (done.number, done.kid) == (1, staged.kid)
 
