@@ -80,7 +80,7 @@ RULE_PARAMETERS = frozenset({"on", "way", "join", "part", "split", "list"})
 _RELATIONS = {r.word: r for r in (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)}
 _DIRECTIONS = ("both", "to_shared", "to_local")
 _TOP_KEYS = {"province", "name", "version", "codelists", "maps", "parameters"}
-_MAP_KEYS = {"list", "column"}
+_MAP_KEYS = {"list", "column", "version"}
 _PARAMETER = re.compile(r"(?:'[^']*'|[^;'])+")
 
 
@@ -129,11 +129,12 @@ class MapRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeMap:
-    """One code map: the shared list it leads to, and its rows."""
+    """One code map: the shared list it leads to, its rows, and the list's version if the dialect names one."""
 
     name: str
     list_name: str
     rows: tuple[MapRow, ...]
+    list_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +238,14 @@ def _read_described(path: Path, faults: list[str]) -> dict[str, Any]:
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as failed:
         faults.append(f"dialect.toml: {failed}")
         return {}
-    faults.extend(f"dialect.toml: unknown key {key}" for key in sorted(set(described) - _TOP_KEYS))
+    faults.extend(
+        f"dialect.toml, {key}: unknown key {key}; take it out" for key in sorted(set(described) - _TOP_KEYS)
+    )
     texts = {key for key, value in described.items() if isinstance(value, str) and value}
     needed = ("province", "name", "version", "codelists")
-    faults.extend(f"dialect.toml: {key} must be a text" for key in needed if key not in texts)
+    faults.extend(
+        f"dialect.toml, {key}: {key} must be a text; write it" for key in needed if key not in texts
+    )
     return described
 
 
@@ -251,7 +256,9 @@ def _table(described: Mapping[str, Any], key: str, faults: list[str]) -> dict[st
         if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values()):
             tables[name] = entry
         else:
-            faults.append(f"dialect.toml: [{key}.{name}] must be a table of texts")
+            faults.append(
+                f"dialect.toml, [{key}.{name}]: must be a table of texts; put every value in quotes"
+            )
     return tables
 
 
@@ -262,7 +269,7 @@ def _rows(path: Path, name: str, columns: tuple[str, ...], faults: list[str]) ->
         faults.append(f"{name}: {failed}")
         return []
     if rows and set(rows[0]) != set(columns):
-        faults.append(f"{name}: the columns must be {', '.join(columns)}")
+        faults.append(f"{name}, header: the columns must be {', '.join(columns)}; correct the first line")
         return []
     return rows
 
@@ -276,19 +283,25 @@ def _read_maps(
     maps: dict[str, CodeMap] = {}
     for name, about in described.items():
         faults.extend(
-            f"dialect.toml: [maps.{name}] unknown key {key}" for key in sorted(set(about) - _MAP_KEYS)
+            f"dialect.toml, [maps.{name}]: unknown key {key}; take it out"
+            for key in sorted(set(about) - _MAP_KEYS)
         )
         if about.get("list", "") not in lists.lists:
-            faults.append(f"dialect.toml: [maps.{name}] list {about.get('list', '')!r} does not exist")
+            faults.append(
+                f"dialect.toml, [maps.{name}]: list {about.get('list', '')!r} does not exist; name a list of lists.toml"
+            )
             continue
         claims = _read_claims(directory / "maps" / f"{name}.csv", name, "column" in about, faults)
         base = _column_rows(name, about, lists, faults)
         replaced = {row.source for row in claims if row.reads}
         rows = [row for row in base if row.source not in replaced] + claims
-        maps[name] = CodeMap(name, about["list"], tuple(rows))
+        maps[name] = CodeMap(name, about["list"], tuple(rows), about.get("version", ""))
     known = {f"{name}.csv" for name in described}
     strange = sorted(path.name for path in directory.glob("maps/*") if path.name not in known)
-    faults.extend(f"maps/{name}: not named in [maps] of dialect.toml" for name in strange)
+    faults.extend(
+        f"maps/{name}, file: not named in [maps] of dialect.toml; name it there, or take it out"
+        for name in strange
+    )
     return maps
 
 
@@ -300,7 +313,9 @@ def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: 
     if not column:
         return []
     if any(column not in row for row in rows.values()):
-        faults.append(f"dialect.toml: [maps.{name}] the list {about['list']} has no column {column!r}")
+        faults.append(
+            f"dialect.toml, [maps.{name}]: the list {about['list']} has no column {column!r}; name one of its columns"
+        )
         return []
     where = f"[maps.{name}] column {column}"
     return [
@@ -329,7 +344,7 @@ def _read_claims(path: Path, name: str, optional: bool, faults: list[str]) -> li
     claims = []
     for line, row in enumerate(_rows(path, f"maps/{name}.csv", MAP_COLUMNS, faults), start=2):
         where = f"maps/{name}.csv line {line}"
-        faults.extend(f"{where}: {fault}" for fault in _claim_faults(row))
+        faults.extend(f"{where}, {fault}" for fault in _claim_faults(row))
         relation = _RELATIONS.get(row["relation"])
         claims.append(
             MapRow(
@@ -352,21 +367,32 @@ def _read_claims(path: Path, name: str, optional: bool, faults: list[str]) -> li
 
 
 def _claim_faults(row: Mapping[str, str]) -> list[str]:
+    """What a row cannot say, by column."""
     faults = []
     if not row["source"]:
-        faults.append("source is empty")
+        faults.append("source: source is empty; write the local code")
     if row["relation"] != "none" and row["relation"] not in _RELATIONS:
-        faults.append(f"relation {row['relation']!r} is none of exact, narrower, broader, related, none")
+        faults.append(
+            f"relation: relation {row['relation']!r} is none of exact, narrower, broader, related, none; take one"
+        )
     if (row["relation"] == "none") != (not row["target"]):
-        faults.append("a row has a target, or the relation none")
+        faults.append("target: a row has a target, or the relation none; fill one and empty the other")
     if row["direction"] not in _DIRECTIONS:
-        faults.append(f"direction {row['direction']!r} is none of both, to_shared, to_local")
+        faults.append(
+            f"direction: direction {row['direction']!r} is none of both, to_shared, to_local; take one"
+        )
     if row["preferred_reverse"] not in ("", "yes"):
-        faults.append("preferred_reverse is yes or empty")
+        faults.append("preferred_reverse: preferred_reverse is yes or empty; correct it")
     faults.extend(
-        f"{name} {row[name]!r} is not a day" for name in ("valid_from", "valid_to") if not _is_day(row[name])
+        f"{name}: {name} {row[name]!r} is not a day; write yyyy-MM-dd, or leave it empty"
+        for name in ("valid_from", "valid_to")
+        if not _is_day(row[name])
     )
-    faults.extend(f"{name} is empty" for name in ("source_of_claim", "author", "reviewer") if not row[name])
+    faults.extend(
+        f"{name}: {name} is empty; say whose claim it is"
+        for name in ("source_of_claim", "author", "reviewer")
+        if not row[name]
+    )
     return faults
 
 
@@ -393,7 +419,9 @@ def _read_fields(path: Path, lists: CodeLists, faults: list[str]) -> dict[str, t
             code = codes[row["kind"]]
             own.setdefault(code, []).append(_field_rule(row, code, where, faults))
         else:
-            faults.append(f"{where}: kind {row['kind']!r} is no certificate type of the shared list")
+            faults.append(
+                f"{where}, kind: kind {row['kind']!r} is no certificate type of the shared list; use its name there"
+            )
     return {code: _merged(common if code != SERVICE_ITEM else [], rules) for code, rules in own.items()}
 
 
@@ -404,7 +432,7 @@ def _merged(common: list[FieldRule], own: list[FieldRule]) -> tuple[FieldRule, .
 
 def _field_rule(row: Mapping[str, str], kind: str, where: str, faults: list[str]) -> FieldRule:
     if row["required"] not in ("", "yes"):
-        faults.append(f"{where}: required is yes or empty")
+        faults.append(f"{where}, required: required is yes or empty; correct it")
     return FieldRule(
         kind=kind,
         group=row["group"],
@@ -425,7 +453,7 @@ def _parse_parameters(text: str, where: str, faults: list[str]) -> dict[str, str
         name, sign, value = (piece.strip() for piece in part.partition("="))
         quoted = len(value) >= 2 and value[0] == value[-1] == "'"
         if not sign or not name or not value or name in parameters:
-            faults.append(f"{where}: parameter {part!r} is not name=value, once")
+            faults.append(f"{where}, parameters: parameter {part!r} is not name=value, once; correct it")
         parameters[name] = value[1:-1] if quoted else value
     return parameters
 
@@ -436,7 +464,7 @@ def _read_parameters(
     parameters = {}
     for name, about in described.items():
         if "converter" not in about:
-            faults.append(f"dialect.toml: [parameters.{name}] names no converter")
+            faults.append(f"dialect.toml, [parameters.{name}]: names no converter; say converter = …")
             continue
         rest = {key: value for key, value in about.items() if key not in ("converter", "type")}
         parameters[name] = ParameterRule(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from mapping.element import Relation
 from mapping.errors import RuleSetFaults
 from mapping.ruleset import CodeMap, MapRow, digest_of
 from mapping.translate import load_dialect
-from mapping.validate import load_rule_set
+from mapping.validate import load_rule_set, rule_set_faults
 
 SHIPPED = Path(mapping.__file__).parent / "dialects"
 Change = Callable[[Path], object]
@@ -112,6 +115,37 @@ REFUSED: list[tuple[Change, str]] = [
         ),
         "居民身份证 does not cover 民族",
     ),
+    # several fields, parts of a field, arrays, second places
+    (added(FIELDS, "居民身份证,,a+b,名称,text,,,,"), "join is for several fields"),
+    (added(FIELDS, "居民身份证,,a,名称,text,join=-,,,"), "join is for several fields"),
+    (added(FIELDS, "居民身份证,,a++b,名称,text,join=-,,,"), "empty segment"),
+    (added(FIELDS, "居民身份证,,a+b,登记日期,date,join='',,,"), "need something between them"),
+    (added(FIELDS, "居民身份证,,a+b,名称,text,join=-; list=、,,,"), "do not go together"),
+    (added(FIELDS, "居民身份证,,a|json,名称,text,list=、,,,"), "do not go together"),
+    (added(FIELDS, "居民身份证,,a,名称,text,list='',,,"), "list is for texts"),
+    (added(FIELDS, "居民身份证,,a,登记日期,date,list=、,,,"), "list is for texts"),
+    (added(FIELDS, "居民身份证,,a,名称,text,part=1/2,,,"), "part and split go together"),
+    (added(FIELDS, "居民身份证,,a,名称,text,part=3/2; split=-,,,"), "part '3/2' is not n/m"),
+    (added(FIELDS, "居民身份证,,a,名称,text,part=1/2; split=-,,,"), "the parts of a are 1/2"),
+    (added(FIELDS, "居民身份证,,a,名称,text,way=back,,,"), "way is 'back'"),
+    (added(FIELDS, "居民身份证,,a,姓名,text,,,,"), "element 姓名 occurs twice"),
+    (added(FIELDS, "居民身份证,,a,姓名,text,way=to_shared,甲,,"), "a second place has no default"),
+    (added(FIELDS, "居民身份证,,other.sex,名称,text,,,,"), "leaf sex occurs twice"),
+    (added(FIELDS, "居民身份证,,a,名称,text,on=颁发日期,,,"), "on is for code and division"),
+    (added(FIELDS, "居民户口簿,家庭成员,a,家庭成员,group,,,,"), "holds itself (a cycle)"),
+    # drift, validity, the way back
+    (replaced("dialect.toml", 'list = "sex"', 'list = "sex"\nversion = "2020"'), "written against sex 2020"),
+    (replaced("dialect.toml", 'list = "sex"', 'list = "sex"\nversoin = "2020"'), "unknown key versoin"),
+    (replaced(SEX, "M,Male,exact,1,,,both", "M,Male,exact,1,,,to_shared"), "reverse does not exist"),
+    (
+        lambda d: (
+            replaced(SEX, "M,Male,exact,1,,,both,,", "M,Male,related,1,,,to_local,,")(d),
+            replaced(SEX, "F,Female,exact,2,,,both,,", "F,Female,related,2,,,to_local,,")(d),
+            added(SEX, "M,,related,2,,,to_shared,,,me,yrd,yrd")(d),
+            added(SEX, "F,,related,1,,,to_shared,,,me,yrd,yrd")(d),
+        ),
+        "never comes to rest (a cycle)",
+    ),
 ]
 
 
@@ -128,7 +162,7 @@ def test_all_faults_are_told_at_once_with_their_lines(directory: Path) -> None:
     added(FIELDS, "居民身份证,,a,血型,text,,,,")(directory)
     with pytest.raises(RuleSetFaults) as refused:
         load_dialect("320000", directory)
-    assert any(line.startswith("maps/sex.csv line 6:") for line in refused.value.faults)
+    assert any(line.startswith("maps/sex.csv line 6, target: ") for line in refused.value.faults)
     assert any(line.startswith("fields.csv line ") for line in refused.value.faults)
 
 
@@ -152,6 +186,28 @@ def test_a_code_means_what_it_meant_on_the_day() -> None:
     assert converter.write("21", "1999-01-01") == ("21", Relation.UNMAPPED)
     assert converter.write("20", "1999-01-01") == ("21", Relation.NARROWER)
     assert "21" not in converter.known
+
+
+def test_a_row_leads_to_a_code_that_is_valid_while_the_row_is() -> None:
+    lists = code_lists()
+    ended = lists.get("sex").with_validity({"1": (None, date(2003, 11, 30))})
+    rules = load_rule_set(SHIPPED / "320000", lists)
+    late = replace(rules.maps["sex"].rows[0], valid_from="2010-01-01")
+    changed = replace(rules, maps={**rules.maps, "sex": CodeMap("sex", "sex", (late,))})
+    older = replace(lists, lists={**lists.lists, "sex": ended})
+    faults = rule_set_faults(changed, lists.version, older)
+    assert any("1 is not valid in sex while the row is" in fault for fault in faults)
+
+
+def test_every_fault_names_its_place_and_what_to_do(directory: Path) -> None:
+    for change, _ in REFUSED[15:]:
+        shutil.rmtree(directory)
+        shutil.copytree(SHIPPED / "320000", directory)
+        change(directory)
+        with pytest.raises(RuleSetFaults) as refused:
+            load_dialect("320000", directory)
+        for fault in refused.value.faults:
+            assert re.match(r"(maps/\w+\.csv|fields\.csv|dialect\.toml)( line \d+)?, [^:]+: .+", fault), fault
 
 
 def test_a_code_with_no_target_is_carried() -> None:
