@@ -169,7 +169,7 @@ class _Reader:
         if table and "dialect.toml" in self.sheets:
             name = table["table"] or ""
             words = [table["key"] or table["named"] or "", *re.findall(r"[a-z_]+", table["rest"])]
-            keys = [word for word in words if (name, word) in self.cells]
+            keys = [word for word in words if word and (name, word) in self.cells]
             return CellFault(_DIALECT, self.cells.get((name, keys[0] if keys else ""), ""), fault)
         return CellFault("", "", fault)
 
