@@ -190,7 +190,9 @@ class KeySteering:
         return next((row for row in rows if row.state is KeyState.ACTIVE), None)
 
     def _waiting(self, purpose: str) -> str | None:
-        rows = [row for row in self.keystore.describe() if row.purpose == purpose]
+        """A published key that could take over: one that cannot be opened here signs nothing."""
+        faults = self.keystore.faults
+        rows = [row for row in self.keystore.describe() if row.purpose == purpose and row.kid not in faults]
         return next((row.kid for row in rows if row.state is KeyState.PUBLISHED), None)
 
     def _row(self, kid: str) -> KeyRow:

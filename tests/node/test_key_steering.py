@@ -14,6 +14,7 @@ from node.control import CommandRefused
 from node.key_steering import KeySteering, vouched_by_anchor
 from node.keystore import KeyEncryptionKey, KeyPlan, Keystore
 from node.store.database import open_database
+from node.store.keys import KeyRows
 from node.store.trust import TrustRows
 from tests.support.clock import FixedClock
 from trust.entity import build_subordinate_statement
@@ -129,6 +130,20 @@ async def test_an_active_federation_key_is_retired_for_one_that_is_vouched_for(k
     keys.vouched.add(new)
     assert (await keys("keys.retire", kid=old, reason="leaked"))["successor"] == new
     assert keys.keystore.signing_key("federation").kid == new
+
+
+async def test_a_key_that_cannot_be_opened_takes_over_from_none(keys: Steered, tmp_path: Path) -> None:
+    """As one that somebody else put into the store."""
+    old = keys.keystore.signing_key("envelope").kid
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+    foreign = Keystore(KeyRows(database), KeyEncryptionKey(bytes(range(32))), keys.clock)
+    odd = (await foreign.generate("envelope", activate=False)).kid
+    await database.close()
+    refused = await keys.refusal("keys.retire", kid=old, reason="leaked")
+    assert refused.code == "keys.only_one"
+    assert keys.keystore.signing_key("envelope").kid == old
+    await keys("keys.retire", kid=odd, reason="nobody here made it")
+    assert (await keys("keys.retire", kid=old, reason="leaked", replace=True))["successor"] not in ("", odd)
 
 
 async def test_a_passive_key_is_retired_without_more(keys: Steered) -> None:
