@@ -1,7 +1,7 @@
 """The steps of docs/operating.md, run as they stand: every block that is marked `sh`, in its order, in an empty folder.
 
-What the page needs of its reader is what it gets here: the `yrd` command, curl and sqlite3, and
-`BASE`, the first of some free ports. A block fails where any line of it fails.
+What the page needs of its reader is what it gets here: the `yrd` command, curl and sqlite3, and `BASE`, the
+first of some free ports. A block fails where any line of it fails.
 """
 
 from __future__ import annotations
