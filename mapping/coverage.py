@@ -52,12 +52,14 @@ class Told:
 class ListCoverage:
     """How the codes of one local list and one shared list reach each other on a day.
 
+    `title` is the list's name in Chinese: that of the first shared element whose values are from it.
     `map_name` is the code map, or the converter where codes follow from a rule. `on` is empty where a field
     does not know the day.
     """
 
     map_name: str
     list_name: str
+    title: str
     on: str
     sources: int
     none: tuple[Told, ...]
@@ -224,7 +226,13 @@ class _Measure:
             converter = build_code_converter(code_map, self._rules.version)
             target = self._lists.lists[code_map.list_name]
             self._done[key] = _measured(
-                code_map.name, target, on, converter, _local_codes(code_map.rows), _rows_by_source(code_map)
+                code_map.name,
+                target,
+                on,
+                converter,
+                _local_codes(code_map.rows),
+                _rows_by_source(code_map),
+                self._title(code_map.list_name),
             )
         return self._done[key]
 
@@ -236,8 +244,12 @@ class _Measure:
             converter = build_converter("division", settings)
             target = self._lists.lists["division"]
             sources = {str(converter.write(code, "")[0]): target.label(code) for code in target.rows}
-            self._done[key] = _measured(key[0], target, "", converter, sources, None)
+            self._done[key] = _measured(key[0], target, "", converter, sources, None, self._title("division"))
         return self._done[key]
+
+    def _title(self, list_name: str) -> str:
+        elements = self._lists.elements.values()
+        return next((rule.name for rule in elements if list_name in (rule.code_list, rule.type)), list_name)
 
 
 def _local_codes(rows: Iterable[MapRow]) -> dict[str, str]:
@@ -263,6 +275,7 @@ def _measured(
     converter: Converter,
     sources: Mapping[str, str],
     rows: Mapping[str, list[MapRow]] | None,
+    title: str,
 ) -> ListCoverage:
     read = {code: converter.read(code, on) for code in sources}
     written = {code: converter.write(code, on) for code in target.rows}
@@ -280,6 +293,7 @@ def _measured(
     return ListCoverage(
         map_name=name,
         list_name=target.name,
+        title=title,
         on=on,
         sources=len(sources),
         **unread,

@@ -5,7 +5,7 @@ Chinese first, no script, nothing from elsewhere. State is told in words and fig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 
 from mapping.coverage import KindCoverage, ListCoverage, RuleSetCoverage, Told
@@ -26,8 +26,9 @@ section { padding: .5rem 0 1rem; border-top: 1px solid var(--line); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin-top: .5rem; min-width: 100%; }
 caption { text-align: left; font-weight: 600; padding-top: .5rem; }
 th, td { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left; vertical-align: top; }
-tbody th { position: sticky; left: 0; background: var(--ground); font-weight: 600; max-width: 12rem; }
-td { font-variant-numeric: tabular-nums; } td.cell { min-width: 9rem; }
+tbody th { position: sticky; left: 0; background: var(--ground); box-shadow: inset 0 -1px var(--line);
+  min-width: 5.5rem; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; } .figure { display: block; white-space: nowrap; }
 p { margin: .25rem 0; } nav ul { padding-left: 1.2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .75rem; margin: .25rem 0; }
 dt { font-weight: 600; } dd { margin: 0; }
@@ -35,6 +36,7 @@ dt { font-weight: 600; } dd { margin: 0; }
 a:focus-visible, .scroll:focus-visible, summary:focus-visible { outline: 3px solid; }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { padding-bottom: .4rem; } }
 """
+_IN_CELLS = ("每格为状态与数字", "state and figures")
 _Heads = Sequence[tuple[str, str]]
 
 
@@ -87,17 +89,18 @@ def _matrix(
     zh: str,
     en: str,
     found: Sequence[RuleSetCoverage],
-    names: Sequence[str],
+    names: Mapping[str, str],
     cell: Callable[[RuleSetCoverage, str], str],
 ) -> str:
-    rows = [(escape(name), *(cell(one, name) for one in found)) for name in names]
+    rows = [(name, *(cell(one, key) for one in found)) for key, name in names.items()]
     heads = [(zh, en), *((one.name, one.province) for one in found)]
     anchor = en.lower().replace(" ", "-")
-    return f'<section id="{anchor}"><h2>{_both(zh, en)}</h2>{_table((zh, en), heads, rows)}</section>'
+    return f'<section id="{anchor}"><h2>{_both(zh, en)}</h2>{_table(_IN_CELLS, heads, rows, of=zh)}</section>'
 
 
-def _list_names(found: Sequence[RuleSetCoverage]) -> list[str]:
-    return sorted({codes.list_name for one in found for codes in one.lists})
+def _list_names(found: Sequence[RuleSetCoverage]) -> dict[str, str]:
+    lists = {codes.list_name: codes.title for one in found for codes in one.lists}
+    return {name: _both(lists[name], name) for name in sorted(lists)}
 
 
 def _list_cell(one: RuleSetCoverage, name: str) -> str:
@@ -113,7 +116,11 @@ def _list_figures(codes: ListCoverage) -> str:
         f"有损 {len(codes.lossy_to_shared)} / {len(codes.lossy_to_local)}",
         f"往返 {codes.returns}/{codes.translated}",
     )
-    return f'<span class="state {state}">{_both(zh, en)}</span>' + "<br>".join(map(escape, figures))
+    return f'<span class="state {state}">{_both(zh, en)}</span>' + _lines(figures)
+
+
+def _lines(figures: Iterable[str]) -> str:
+    return "".join(f'<span class="figure">{escape(figure)}</span>' for figure in figures)
 
 
 def _state(codes: ListCoverage) -> tuple[str, str, str]:
@@ -126,8 +133,8 @@ def _state(codes: ListCoverage) -> tuple[str, str, str]:
     return "ok", "完整", "whole"
 
 
-def _kind_names(found: Sequence[RuleSetCoverage]) -> list[str]:
-    return list(dict.fromkeys(kind.name for one in found for kind in one.kinds))
+def _kind_names(found: Sequence[RuleSetCoverage]) -> dict[str, str]:
+    return {kind.name: escape(kind.name) for one in found for kind in one.kinds}
 
 
 def _kind_cell(one: RuleSetCoverage, name: str) -> str:
@@ -143,7 +150,7 @@ def _kind_figures(kind: KindCoverage) -> str:
     lines = [f"要素 {kind.covered}/{kind.elements}", f"代码字段 {len(kind.fields)}"]
     lines += [f"有损 {name}" for name in lossy]
     lines += [f"缺 {name}" for name in (*gaps, *kind.missing)]
-    return f'<span class="state {state}">{_both(zh, en)}</span>' + "<br>".join(map(escape, lines))
+    return f'<span class="state {state}">{_both(zh, en)}</span>' + _lines(lines)
 
 
 # --- one rule set ---------------------------------------------------------------------------------
@@ -163,9 +170,9 @@ def _rule_set(one: RuleSetCoverage) -> Iterator[str]:
 
 
 def _figures(codes: ListCoverage) -> tuple[str, ...]:
-    day = f"（{codes.on}）" if codes.on else ""
+    day = f"（{escape(codes.on)}）" if codes.on else ""
     return (
-        escape(codes.map_name + day),
+        _both(codes.title, codes.map_name) + day,
         f"{codes.with_row}/{codes.sources}",
         f"{codes.translated}/{codes.sources}",
         str(len(codes.none)),
@@ -188,9 +195,9 @@ def _open_ends(one: RuleSetCoverage, codes: ListCoverage) -> Iterator[str]:
     ]
     if not told:
         return
-    label = f"{one.name} {codes.map_name}"
+    label = f"{one.name} {codes.title} {codes.map_name}"
     heads = (("代码", "code"), ("如何", "what"), ("成为", "becomes"), ("说明", "note"))
-    yield f"<details><summary>{escape(codes.map_name)}：{len(told)} {_both('处', 'open ends')}</summary>"
+    yield f"<details><summary>{_both(codes.title, codes.map_name)}：{len(told)} {_both('处', 'open ends')}</summary>"
     yield _table((label, "open ends"), heads, told) + "</details>"
 
 
@@ -201,7 +208,7 @@ def _ends(zh: str, en: str, codes: Iterable[Told]) -> Iterator[tuple[str, ...]]:
         yield name, _both(zh, en), escape(became), escape(told.note)
 
 
-def _table(caption: tuple[str, str], heads: _Heads, rows: Sequence[tuple[str, ...]]) -> str:
+def _table(caption: tuple[str, str], heads: _Heads, rows: Sequence[tuple[str, ...]], *, of: str = "") -> str:
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{_both(*one)}</th>' for one in heads)
@@ -209,7 +216,7 @@ def _table(caption: tuple[str, str], heads: _Heads, rows: Sequence[tuple[str, ..
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
         for first, *rest in rows
     )
-    label = escape(" ".join(caption))
+    label = escape(" ".join(filter(None, (of, *caption))))
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table>'
         f"<caption>{_both(*caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
