@@ -94,23 +94,12 @@ def build_view(
     is not the current one by the status is kept `status_max_age_s` from `outdated_since`. When nothing of the
     anchor is believed, everything stays as it was in `previous`.
     """
-    problems: dict[str, str] = {}
     try:
         anchor, status = believed(settings, rows, now)
     except (TrustError, KeyError) as error:
-        problems[settings.anchor] = _why(error, "nothing is stored from the anchor yet")
-        return View(_as_before(previous, denials), problems)
-    chains: dict[str, Chain] = {}
-    for subject in sorted(status.digests.keys() | status.revocations.keys()):
-        try:
-            chains[subject] = chain_of(settings, rows, anchor, subject, now)
-            _require_current(settings, rows, status, subject, outdated_since, now)
-        except (TrustError, KeyError) as error:
-            chains.pop(subject, None)
-            if subject not in status.revocations:  # whoever is revoked need not be proven any more
-                problems[subject] = _why(error, "its statements have not been fetched yet")
-        else:
-            problems |= _of_chain(chains[subject], now)
+        told = {settings.anchor: _why(error, "nothing is stored from the anchor yet")}
+        return View(_as_before(previous, denials), told)
+    chains, problems = _chains(settings, rows, anchor, status, outdated_since, now)
     own = chains.pop(settings.own_entity, None)
     peers = {
         subject: _with_standing(_peer(chain), status.revocations, denials)
@@ -131,6 +120,30 @@ def build_view(
         tls_ca_pem=anchor.tls_ca_pem,
     )
     return View(snapshot, MappingProxyType(problems))
+
+
+def _chains(
+    settings: TrustSettings,
+    rows: Rows,
+    anchor: Anchor,
+    status: TrustStatus,
+    outdated_since: Mapping[str, datetime],
+    now: datetime,
+) -> tuple[dict[str, Chain], dict[str, str]]:
+    """The chains that hold or held, and what is to be said of any, both by entity id."""
+    chains: dict[str, Chain] = {}
+    problems: dict[str, str] = {}
+    for subject in sorted(status.digests.keys() | status.revocations.keys()):
+        try:
+            chain = chain_of(settings, rows, anchor, subject, now)
+            _require_current(settings, rows, status, subject, outdated_since, now)
+        except (TrustError, KeyError) as error:
+            if subject not in status.revocations:  # whoever is revoked need not be proven any more
+                problems[subject] = _why(error, "its statements have not been fetched yet")
+        else:
+            chains[subject] = chain
+            problems |= _of_chain(chain, now)
+    return chains, problems
 
 
 def with_revocations(snapshot: TrustSnapshot, status: TrustStatus) -> TrustSnapshot:

@@ -24,10 +24,10 @@ __all__ = [
 ]
 
 PUBLIC_FILE = "anchor.public.json"
-"""What nodes are given: the anchor's entity id and its public root keys."""
+"""What nodes are given: the anchor's entity id and its public root key."""
 
 JWKS_FILE = "anchor.jwks.json"
-"""The root keys alone, as a node's configuration names them: to be put in place where they are pinned anew."""
+"""The root key alone, as a node's configuration names them: to be put in place where they are pinned anew."""
 
 dir_option = click.option(
     "--dir",
@@ -63,7 +63,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_public(directory: Path) -> None:
-    """Write the public files anew, with the root keys that count now."""
+    """Write the public files anew, with the root key that signs now."""
     from node.anchor import AnchorFolder, anchor_jwks
 
     entity_id, jwks = AnchorFolder(directory).facts().entity_id, anchor_jwks(directory)

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from node.cli.say import NotRunning, config_option, say
-from node.config import read_config
-from node.control import call_control
+from node.cli.running import call_node
+from node.cli.say import config_option, say
 
 __all__ = ["reload", "status", "trust"]
-
-
-def _call(config_path: Path, command: str, **arguments: Any) -> dict[str, Any]:
-    config = read_config(config_path, check_files=False)
-    try:
-        return call_control(config.listen.control, command, **arguments)
-    except (FileNotFoundError, ConnectionError, TimeoutError):
-        raise NotRunning(
-            f"没有运行中的节点（{config.listen.control}）",
-            f"no node is running there ({config.listen.control})",
-        ) from None
 
 
 @click.command()
@@ -33,7 +20,7 @@ def status(config_path: Path, as_json: bool) -> None:
 
     What a running node is doing.
     """
-    state = _call(config_path, "status")
+    state = call_node(config_path, "status")
     if as_json:
         import orjson
 
@@ -82,7 +69,7 @@ def show_trust(config_path: Path, as_json: bool) -> None:
     from federation.trust_picture import TrustPicture
     from node.cli.trust_tree import draw_tree
 
-    picture = _call(config_path, "trust.show")
+    picture = call_node(config_path, "trust.show")
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(picture), indent=2).decode())
         return
@@ -94,7 +81,7 @@ def show_trust(config_path: Path, as_json: bool) -> None:
 @config_option
 def refresh(config_path: Path) -> None:
     """立即刷新 / Fetch the federation's statements now."""
-    result = _call(config_path, "trust.refresh")
+    result = call_node(config_path, "trust.refresh")
     say(
         f"已刷新：成员 {result['members']}，撤销 {result['revoked']}，停用 {result['denied']}",
         f"{result['members']} members, {result['revoked']} revoked, {result['denied']} denied",
@@ -109,7 +96,7 @@ def refresh(config_path: Path) -> None:
 @config_option
 def deny(entity_id: str, reason: str, config_path: Path) -> None:
     """立即停止信任 ENTITY_ID / Stop dealing with a peer at once."""
-    _call(config_path, "trust.deny", entity_id=entity_id, reason=reason)
+    call_node(config_path, "trust.deny", entity_id=entity_id, reason=reason)
     say(f"已停止信任 {entity_id}", f"{entity_id} is denied")
 
 
@@ -118,7 +105,7 @@ def deny(entity_id: str, reason: str, config_path: Path) -> None:
 @config_option
 def allow(entity_id: str, config_path: Path) -> None:
     """恢复信任 ENTITY_ID / Take a denial back."""
-    _call(config_path, "trust.allow", entity_id=entity_id)
+    call_node(config_path, "trust.allow", entity_id=entity_id)
     say(f"已恢复 {entity_id}", f"{entity_id} is allowed again")
 
 
@@ -134,7 +121,7 @@ def reload() -> None:
 @config_option
 def access(config_path: Path) -> None:
     """重新读取 access.toml / Read access.toml again."""
-    result = _call(config_path, "reload.access")
+    result = call_node(config_path, "reload.access")
     say(f"访问规则现为 {result['version']}", f"the access rules are now {result['version']}")
 
 
@@ -142,7 +129,7 @@ def access(config_path: Path) -> None:
 @config_option
 def maps(config_path: Path) -> None:
     """重新读取方言 / Read the dialect again."""
-    result = _call(config_path, "reload.maps")
+    result = call_node(config_path, "reload.maps")
     say(f"方言现为 {result['version']}", f"the dialect is now {result['version']}")
 
 
@@ -150,5 +137,5 @@ def maps(config_path: Path) -> None:
 @config_option
 def tls(config_path: Path) -> None:
     """采用 enrolled.json 中新的 TLS 证书 / Take up the TLS certificate of a new enrolled.json."""
-    result = _call(config_path, "reload.tls")
+    result = call_node(config_path, "reload.tls")
     say(f"TLS 证书至 {result['tls_not_after']}", "the TLS certificate that is shown ends then")

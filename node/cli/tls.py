@@ -6,14 +6,12 @@ Where the CA is online the node renews by itself, and `yrd keys rotate tls` does
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
 
-from node.cli.say import Failed, NotRunning, config_option, say, write_new
-from node.config import read_config
-from node.control import call_control
+from node.cli.running import call_node
+from node.cli.say import Failed, config_option, say, write_new
 
 __all__ = ["tls"]
 
@@ -33,7 +31,7 @@ def tls() -> None:
 @config_option
 def request(out: Path, config_path: Path) -> None:
     """生成签名的申请，交给锚方 yrd anchor issue / Make the signed request for `yrd anchor issue`."""
-    made = _call(config_path, "tls.request")
+    made = call_node(config_path, "tls.request")
     write_new(out, f"{made['request']}\n")
     say(f"申请已写入 {out}，锚方七日内受理", "give it to the anchor's operator; it is taken for seven days")
 
@@ -47,16 +45,5 @@ def take(file: Path, config_path: Path) -> None:
         chain = orjson.loads(file.read_bytes())["tls_chain_pem"]
     except (ValueError, KeyError, TypeError):
         raise Failed(f"{file} 不是锚方签发的文件", f"{file} is not what `yrd anchor issue` writes") from None
-    taken = _call(config_path, "tls.take", tls_chain_pem=chain)
+    taken = call_node(config_path, "tls.take", tls_chain_pem=chain)
     say(f"TLS 证书至 {taken['tls_not_after']}", "the TLS certificate that is shown ends then")
-
-
-def _call(config_path: Path, command: str, **arguments: Any) -> dict[str, Any]:
-    config = read_config(config_path, check_files=False)
-    try:
-        return call_control(config.listen.control, command, **arguments)
-    except (FileNotFoundError, ConnectionError, TimeoutError):
-        raise NotRunning(
-            f"没有运行中的节点（{config.listen.control}）",
-            f"no node is running there ({config.listen.control})",
-        ) from None
