@@ -35,6 +35,7 @@ __all__ = [
 
 _TRANSLATED = (Relation.EXACT, Relation.NARROWER, Relation.BROADER, Relation.RELATED)
 _LOSSY = _TRANSLATED[1:]
+_TITLES = {"division": "行政区划", "province": "省份"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +249,10 @@ class _Measure:
         return self._done[key]
 
     def _title(self, list_name: str) -> str:
-        elements = self._lists.elements.values()
-        return next((rule.name for rule in elements if list_name in (rule.code_list, rule.type)), list_name)
+        known = _TITLES.get(list_name)
+        return known or next(
+            (rule.name for rule in self._lists.elements.values() if rule.code_list == list_name), list_name
+        )
 
 
 def _local_codes(rows: Iterable[MapRow]) -> dict[str, str]:
@@ -263,8 +266,7 @@ def _local_codes(rows: Iterable[MapRow]) -> dict[str, str]:
 def _rows_by_source(code_map: CodeMap) -> dict[str, list[MapRow]]:
     by_source: dict[str, list[MapRow]] = {}
     for row in code_map.rows:
-        if row.reads:
-            by_source.setdefault(row.source, []).append(row)
+        by_source.setdefault(row.source, []).append(row)
     return by_source
 
 
@@ -288,7 +290,8 @@ def _measured(
 
     def told_target(code: str) -> Told:
         value, relation = written[code]
-        return Told(code, target.label(code), "", str(value), relation.word)
+        note = _note(rows, str(value), code)
+        return Told(code, target.label(code), note, str(value), relation.word)
 
     return ListCoverage(
         map_name=name,
@@ -320,7 +323,7 @@ def _unread(
     for code, (_, relation) in read.items():
         if relation in _TRANSLATED:
             continue
-        claims = (rows or {}).get(code, [])
+        claims = [row for row in (rows or {}).get(code, []) if row.reads]
         holding = [row for row in claims if not on or row.holds_on(on)]
         if not claims:
             found["without_row"].append(Told(code, sources[code]))
