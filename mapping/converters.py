@@ -43,7 +43,7 @@ CONVERTERS: Mapping[str, _Kind] = MappingProxyType(
         "date": _Kind(build_date, frozenset({"form", "long"}), frozenset({"date", "date_or_long"})),
         "number": _Kind(build_number, frozenset({"suffix", "scale", "json"}), frozenset({"number"})),
         "identifier": _Kind(build_identifier, frozenset(), frozenset(CHECKS)),
-        "division": _Kind(build_division, frozenset({"digits"}), frozenset({"division"})),
+        "division": _Kind(build_division, frozenset({"digits", "forward"}), frozenset({"division"})),
         "token": _Kind(build_token, frozenset(), frozenset({"text", *CHECKS})),
     }
 )

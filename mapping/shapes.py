@@ -128,28 +128,27 @@ class Shape:
         """Whether a text can be one of the parts and be found again."""
         return bool(text) and self.split not in text and text.strip() == text
 
-    def put(self, raw: Any) -> dict[str, Any]:
-        """What a written value is in the object, by key; not for parts, which are put together with others."""
-        if len(self.keys) == 1:
-            return {self.keys[0]: self._to_list(raw) if self.items else raw}
+    def put(self, raw: Any, *, carried: bool) -> dict[str, Any]:
+        """What a written value is in the object, by key; not for parts, which are put together with others.
+
+        A value that was carried may be the JSON of what once stood there: that is put back as it was.
+        """
         text = text_of(raw)
-        carried = decoded(text)
-        if type(carried) is dict and carried.keys() <= set(self.keys):
-            return {key: carried[key] for key in self.keys if key in carried}
+        before = decoded(text) if carried else None
+        if len(self.keys) == 1:
+            if not self.items:
+                return {self.keys[0]: raw}
+            items = text.split(self.items)
+            whole = raw if carried or "" in items else items
+            return {self.keys[0]: before if type(before) in (list, dict) else whole}
+        if type(before) is dict and before.keys() <= set(self.keys):
+            return {key: before[key] for key in self.keys if key in before}
         pieces = self._spread(text)
         return {self.keys[-1]: text} if pieces is None else dict(zip(self.keys, pieces, strict=True))
 
     def _spread(self, text: str) -> list[str] | None:
         pieces = text.split(self.join) if self.join else []
         return pieces if len(pieces) == len(self.keys) and all(pieces) else None
-
-    def _to_list(self, raw: Any) -> Any:
-        text = text_of(raw)
-        carried = decoded(text)
-        if type(carried) is list:
-            return carried
-        items = text.split(self.items)
-        return raw if "" in items else items
 
 
 def shape_of(rule: FieldRule) -> Shape:

@@ -143,6 +143,8 @@ def _is_part(text: str) -> bool:
 
 
 def _day_faults(rule: FieldRule, fields: tuple[FieldRule, ...]) -> Iterator[str]:
+    if rule.parameters.get("forward") == "today" and not rule.on:
+        yield "forward needs the day that the code was written on; add on=<a date element>, or on=today"
     if "on" not in rule.parameters or rule.on == TODAY:
         return
     if rule.converter not in _DATED:

@@ -155,7 +155,7 @@ class KindWriter:
         else:
             if shape.is_json:
                 page.strings[*[name for name, _ in writer.parents], writer.key] = None
-            for key, piece in shape.put(raw).items():
+            for key, piece in shape.put(raw, carried=element.relation in _CARRIED).items():
                 page.put(writer.parents, key, piece)
 
 
