@@ -52,6 +52,7 @@ def test_every_chapter_of_trust_has_steps_that_are_run() -> None:
 
 
 @pytest.mark.journey
+@pytest.mark.timeout(900)  # some hundred processes, one after the other, on whatever machine there is
 async def test_the_steps_hold(tmp_path: Path) -> None:
     environment = {
         **os.environ,
