@@ -34,10 +34,8 @@ _DIALECT, _FIELDS, _MAP = "dialect", "fields", "map "
 _DIALECT_COLUMNS = ("table", "key", "value")
 _EMPTY = DialectTables((), MappingProxyType({}), (), MappingProxyType({}))
 _PLACE = re.compile(
-    r"(?:maps/(?P<map>[^ ]+)\.csv|(?P<fields>fields\.csv)) line (?P<line>[0-9]+): (?P<fault>.*)"
-)
-_TABLE = re.compile(
-    r"dialect\.toml: (?:\[(?P<table>[^\]]+)\]|unknown key (?P<key>\S+)|(?P<named>[^\s:]+))(?P<rest>.*)"
+    r"(?P<file>maps/\S+\.csv|fields\.csv|dialect\.toml)(?: line (?P<line>[0-9]+))?"
+    r"(?:,? (?P<table>\[[^\]]+\]))?(?:,? (?P<column>\w+))?: (?P<fault>.*)"
 )
 _MAP_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
@@ -103,7 +101,7 @@ class _Reader:
             self.sheets["fields.csv"] = sheet
         elif name.startswith(_MAP) and _MAP_NAME.fullmatch(name[len(_MAP) :]):
             self.maps[name[len(_MAP) :]] = list(self._rows(sheet, MAP_COLUMNS))
-            self.sheets[name[len(_MAP) :]] = sheet
+            self.sheets[f"maps/{name[len(_MAP) :]}.csv"] = sheet
         else:
             self.faults.append(
                 CellFault(
@@ -159,19 +157,18 @@ class _Reader:
         )
 
     def located(self, fault: str) -> CellFault:
-        """A fault of the files, by its cell in the spreadsheet; by its file where that came from the base."""
-        found = _PLACE.match(fault)
-        if found:
-            sheet = self.sheets.get(found["map"] or found["fields"])
-            if sheet is not None:
-                return _in_row(sheet, int(found["line"]), found["fault"])
-        table = _TABLE.match(fault)
-        if table and "dialect.toml" in self.sheets:
-            name = table["table"] or ""
-            words = [table["key"] or table["named"] or "", *re.findall(r"[a-z_]+", table["rest"])]
-            keys = [word for word in words if word and (name, word) in self.cells]
-            return CellFault(_DIALECT, self.cells.get((name, keys[0] if keys else ""), ""), fault)
-        return CellFault("", "", fault)
+        """A fault of the files, by its cell in the spreadsheet; as it is where the file came from the base."""
+        found = _PLACE.fullmatch(fault)
+        sheet = self.sheets.get(found["file"]) if found else None
+        if found is None or sheet is None:
+            return CellFault("", "", fault)
+        table, column = (found["table"] or "").strip("[]"), found["column"] or ""
+        if sheet.name == _DIALECT:
+            words = [column, *re.findall(r"\w+", found["fault"])]
+            keys = [word for word in words if word and (table, word) in self.cells]
+            cell = self.cells.get((table, keys[0] if keys else ""), "")
+            return CellFault(sheet.name, cell, fault.partition(", ")[2] or fault)
+        return CellFault(sheet.name, _cell_of(sheet, found["line"], column), found["fault"])
 
 
 def _in_order(described: Mapping[str, Row]) -> dict[str, Row]:
@@ -179,17 +176,16 @@ def _in_order(described: Mapping[str, Row]) -> dict[str, Row]:
     return {"": described.get("", {}), **{name: row for name, row in described.items() if name}}
 
 
-def _in_row(sheet: Sheet, line: int, fault: str) -> CellFault:
-    """Line 2 of the file is the first row below the heads; the column is the first that the fault names."""
-    row = sheet.rows[line - 2] if 0 <= line - 2 < len(sheet.rows) else None
-    if row is None:
-        return CellFault(sheet.name, "", fault)
-    told = re.findall(r"[a-z_]+", fault)
-    column = next((word for word in told if word in sheet.heads), "")
-    if "is not in the list" in fault and "target" in sheet.heads:
-        column = "target"
-    at = sheet.heads.index(column) if column else next((n for n, text in enumerate(row.cells) if text), 0)
-    return CellFault(sheet.name, cell_name(row.number, at + 1), fault)
+def _cell_of(sheet: Sheet, line: str | None, column: str) -> str:
+    """Line 2 of the file is the first row below the heads; without a column, the first cell that holds a text."""
+    at = sheet.heads.index(column) if column in sheet.heads else -1
+    if line is None:
+        return cell_name(1, at + 1) if at >= 0 else ""
+    if not 0 <= int(line) - 2 < len(sheet.rows):
+        return ""
+    row = sheet.rows[int(line) - 2]
+    first = next((number for number, text in enumerate(row.cells) if text), 0)
+    return cell_name(row.number, (at if at >= 0 else first) + 1)
 
 
 def import_spreadsheet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -122,7 +123,7 @@ def print_json(value: Any) -> None:
 def leave_if(failed: bool) -> None:
     """Exit with the code for what did not work out."""
     if failed:
-        raise click.exceptions.Exit(EXIT_FAILED)
+        sys.exit(EXIT_FAILED)
 
 
 _Command = Callable[..., Any]
