@@ -39,10 +39,14 @@ from trust.documents import (
 from trust.entity import STATEMENT_LIFE_S, WELL_KNOWN
 from trust.errors import TrustError
 from trust.status import Revocation, build_status
+from trust.tokens import MAX_TOKEN_BYTES
 
 __all__ = ["current_status", "keep_status", "publish", "update", "write_out"]
 
 _log = structlog.get_logger("yrd.anchor")
+
+_REASON_CHARACTERS = (200, 20, 0)
+"""How much of each reason a status tells: the most that fits all of them."""
 
 
 def publish(
@@ -117,23 +121,34 @@ def update(
 def current_status(folder: AnchorFolder, members: Iterable[Member], *, now: datetime) -> str:
     """A new trust status over these members, under the next sequence number. Raises AnchorRefused.
 
-    `statements` are those about nodes; revocations are told of everyone.
+    `statements` are those about nodes; revocations are told of everyone. They only ever grow in number, and nodes
+    take a status up to a size: rather than let all of them go stale, the reasons are told in fewer words.
     """
     known = sorted(members, key=lambda member: member.entity_id)
-    return build_status(
-        anchor=folder.facts().entity_id,
-        sequence=folder.next_sequence(int(now.timestamp())),
-        statements={
-            member.entity_id: member.statement for member in known if member.is_node and not member.is_revoked
-        },
-        revocations=[
-            Revocation(member.entity_id, datetime.fromtimestamp(member.revoked_at, UTC), member.reason)
-            for member in known
-            if member.is_revoked
-        ],
-        signer=active_key(folder, "status", now),
-        now=now,
+    standing = {
+        member.entity_id: member.statement for member in known if member.is_node and not member.is_revoked
+    }
+    revoked = [member for member in known if member.is_revoked]
+    sequence = folder.next_sequence(int(now.timestamp()))
+    for words in _REASON_CHARACTERS:
+        token = build_status(
+            anchor=folder.facts().entity_id,
+            sequence=sequence,
+            statements=standing,
+            revocations=[_revocation(member, words) for member in revoked],
+            signer=active_key(folder, "status", now),
+            now=now,
+        )
+        if len(token) <= MAX_TOKEN_BYTES:
+            return token
+    raise AnchorRefused(
+        f"a status with {len(revoked)} revocations is longer than nodes take: begin a new anchor"
     )
+
+
+def _revocation(member: Member, words: int) -> Revocation:
+    at = datetime.fromtimestamp(member.revoked_at, UTC)
+    return Revocation(member.entity_id, at, member.reason[:words])
 
 
 def write_out(folder: AnchorFolder, out: Path, *, now: datetime) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.support.clock import NOON
 from trust.documents import HISTORICAL_KEYS_PATH, ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, read_statement
 from trust.keys import SigningKey
+from trust.status import verify_status
 from trust.tokens import read_token
 
 ANCHOR, NODE, OTHER = "https://anchor.example", "https://node.zj.example", "https://node.ah.example"
@@ -221,3 +223,27 @@ def test_endpoints_that_were_pinned_stay_pinned(folder: AnchorFolder) -> None:
     publish(folder.directory, now=NOON)
     policy = read_statement(folder.members()[NODE].statement).claims["metadata_policy"]
     assert policy["openid_provider"]["token_endpoint"] == {"value": f"{NODE}/token"}
+
+
+def _status_after(folder: AnchorFolder, count: int) -> str:
+    """The status after so many members were revoked, each with the longest of reasons."""
+    one = folder.members()[NODE]
+    gone = [
+        replace(one, entity_id=f"https://city-{number}.zj.example.cn", revoked_at=1, reason="撤" * 200)
+        for number in range(count)
+    ]
+    return current_status(folder, [one, *gone], now=NOON)
+
+
+@pytest.mark.parametrize(("count", "told"), [(50, 200), (100, 20), (500, 0)])
+def test_a_status_never_grows_longer_than_nodes_take(folder: AnchorFolder, count: int, told: int) -> None:
+    key = folder.key("status").verification_key
+    token = _status_after(folder, count)
+    status = verify_status(token, anchor=ANCHOR, keys={key.kid: key}, now=NOON)
+    assert len(status.revocations) == count
+    assert {len(one.reason) for one in status.revocations.values()} == {told}
+
+
+def test_when_not_even_the_names_fit_it_says_so(folder: AnchorFolder) -> None:
+    with pytest.raises(AnchorRefused, match="longer than nodes take"):
+        _status_after(folder, 2000)
