@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from mapping.codelists import SERVICE_ITEM
+from mapping.codelists import SERVICE_ITEM, code_lists
 from mapping.element import Element, Relation
 from mapping.translate import Dialect, load_dialect
 from simulators.papers import Paper
@@ -83,7 +83,11 @@ class Records:
 
     def _paper(self, paper: Paper, unknown_code: bool) -> Mapping[str, Any]:
         extra = _ONLY_IN_JIANGSU if self._dialect.province == "320000" else ()
-        return self._render(paper.certificate_type, (*paper.elements, *extra), unknown_code)
+        document = self._render(paper.certificate_type, (*paper.elements, *extra), unknown_code)
+        if self._dialect.province == "340000" and not unknown_code:
+            # Anhui says the state in words as well; nothing but the code is ever written from shared words.
+            return {**document, "handleStateName": code_lists().get("certificate_state").label(paper.state)}
+        return document
 
     def _item(self, entry: ServiceEntry, unknown_code: bool) -> Mapping[str, Any]:
         extra = _only_in_anhui(entry) if self._dialect.province == "340000" else ()

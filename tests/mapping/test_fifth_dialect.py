@@ -22,7 +22,7 @@ from mapping.errors import RuleSetFaults
 from mapping.translate import Dialect, load_dialect
 from mapping.validate import load_rule_set
 from tests.mapping.samples import CERTIFICATES, KINDS, PROVINCES, all_codes, document
-from tests.support.federation import allow_all, make_anchor, make_node, running, serving_anchor
+from tests.support.federation import allow_all, make_anchor, make_node, running, serving_anchor, yrd
 
 JIANGXI = "360000"
 DIRECTORY = Path(__file__).parents[1] / "vectors" / "dialect_360000"
@@ -83,6 +83,11 @@ def test_the_data_pass_every_check_and_cover_every_code_and_element() -> None:
     assert {kind.kind for kind in found.kinds} == set(KINDS)
 
 
+def test_the_command_finds_no_fault() -> None:
+    result = yrd("map", "check", "--dir", DIRECTORY)
+    assert result.exit_code == 0, result.output
+
+
 def test_a_slip_is_told_with_file_and_line(tmp_path: Path) -> None:
     broken = Path(shutil.copytree(DIRECTORY, tmp_path / "dialect"))
     fields = broken / "fields.csv"
@@ -140,13 +145,13 @@ def test_a_card_of_jiangxi_in_the_words_of_the_others(province: str, expected: d
 def test_what_the_others_say_in_the_words_of_jiangxi(
     province: str, marital: str, meaning: str, relation: Relation
 ) -> None:
-    member: dict[str, Any] = {
+    members: dict[str, dict[str, Any]] = {
         "310000": {"memberList": [{"maritalStatus": marital}]},
         "320000": {"data_fields": json.dumps({"members": [{"marital_status": marital}]})},
         "330000": {"JTCY": [{"HYZK": marital}]},
         "340000": {"certInfo": {"memberList": [{"hyzk": marital}]}},
-    }[province]
-    shared = dialect(province).to_shared(HOUSEHOLD, member)
+    }
+    shared = dialect(province).to_shared(HOUSEHOLD, members[province])
     local = {element.name: element for element in dialect(JIANGXI).to_local(HOUSEHOLD, shared)}
     (row,) = local["MemberList"].groups
     assert [(e.name, e.value, e.relation) for e in row] == [("MaritalStatus", meaning, relation)]

@@ -25,12 +25,16 @@ UNMAPPED, INVALID = Relation.UNMAPPED, Relation.INVALID
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a province writes for a shared value, and what that says to others."""
+    """What a province writes for a shared value, and what that says to others.
+
+    `within`: it is not all of its field, or in several.
+    """
 
     raw: Any
     written: Relation = EXACT
     means: str = ""
     read: Relation = EXACT
+    within: bool = False
 
 
 # --- codes ------------------------------------------------------------------------------------------
@@ -252,9 +256,27 @@ def _certificate_number(province: str, value: str) -> Word:
     return Word(value.replace("(", "（").replace(")", "）") if full else value, means=value)
 
 
+_HOUSEHOLD, _LICENCE = "11100000000013127D901", "11100000000013127D902"
+
+
+def _peculiar(province: str, kind: str, element: str, value: str) -> Word | None:
+    """What a province has in another shape: several fields for one value, or one field for several."""
+    if (province, kind, element) == (SHANGHAI, _HOUSEHOLD, "住址"):
+        # In three fields there; where an address from elsewhere is to be cut is not known.
+        return Word(value, RELATED, value, within=True)
+    if (province, kind) == (ZHEJIANG, _LICENCE) and element in _LIFE[1:]:
+        return Word(value, means=value, within=True)  # 2020-01-02至2026-01-02
+    if (province, element) == (JIANGSU, "准驾车型"):
+        return Word(value, means=value, within=True)  # ["C1"]
+    return None
+
+
 @cache
-def word_for(province: str, element: str, value: str) -> Word:
+def word_for(province: str, kind: str, element: str, value: str) -> Word:
     """What the province writes for a shared value of an element. Raises KeyError for a code not written down."""
+    peculiar = _peculiar(province, kind, element, value)
+    if peculiar is not None:
+        return peculiar
     if element in LIST_OF:
         return _code(province, LIST_OF[element], value)
     if element in _DAYS:
