@@ -45,6 +45,7 @@ __all__ = [
     "IdentityKind",
     "ServiceItemCode",
     "UnifiedCreditCode",
+    "certificate_id_advice",
     "check_certificate_id",
     "check_certificate_type",
     "check_citizen_number",
@@ -205,12 +206,26 @@ def parse_certificate_id(value: str) -> CertificateId:
     A six-digit division where the issuing authority's credit code belongs, and credit codes that do not
     check, occur in real certificates: they are in `advice`.
     """
+    kind, authority, serial, version = _certificate_id_parts(value)
+    return CertificateId(value, kind, authority, serial, version, _id_advice(kind, authority))
+
+
+def _certificate_id_parts(value: str) -> tuple[str, str, str, str]:
     found = _CERTIFICATE_ID.fullmatch(value)
     if found is None:
         raise _broken_certificate_id(value)
     kind, authority, serial, version, check = found.groups()
-    require_check("certificate id", len(value), _check_37_36(kind + authority + serial + version), check)
-    return CertificateId(value, kind, authority, serial, version, _id_advice(kind, authority))
+    # The certificates of a type that an authority issued begin alike.
+    expected = _character_37_36(_product_37_36(serial + version, _begun_37_36(kind + authority)))
+    if check != expected:
+        require_check("certificate id", len(value), expected, check)
+    return kind, authority, serial, version
+
+
+def certificate_id_advice(value: str) -> tuple[str, ...]:
+    """What is unusual in a certificate id, as in `CertificateId.advice`. Raises as `parse_certificate_id`."""
+    kind, authority, _, _ = _certificate_id_parts(value)
+    return _id_advice(kind, authority)
 
 
 def check_certificate_id(value: str) -> None:
@@ -270,9 +285,19 @@ def _refusal(parse: Callable[[str], object], value: str) -> str:
 
 def _check_37_36(body: str) -> str:
     """ISO/IEC 7064 hybrid system MOD 37,36."""
-    product = 36
+    return _character_37_36(_product_37_36(body))
+
+
+def _product_37_36(body: str, product: int = 36) -> int:
     for value in map(_VALUE_36.__getitem__, body):
         product = _STEP_37[product + value]
+    return product
+
+
+_begun_37_36 = lru_cache(maxsize=4096)(_product_37_36)
+
+
+def _character_37_36(product: int) -> str:
     return DIGITS_36[(37 - product) % 36]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,10 +11,10 @@ from mapping.conversion import Converter, Reading, Settings, Writing, is_encodab
 from mapping.element import Relation
 from mapping.errors import InvalidIdentifier, MappingError
 from mapping.identifiers import (
+    certificate_id_advice,
     check_citizen_number,
     check_service_item_code,
     check_uscc,
-    parse_certificate_id,
 )
 from mapping.notes import Note
 from mapping.texts import write_text
@@ -26,7 +25,7 @@ _LONGEST = 256
 
 
 def _check_strict_certificate_id(value: str) -> None:
-    advice = parse_certificate_id(value).advice
+    advice = certificate_id_advice(value)
     if advice:
         raise InvalidIdentifier("advice", "; ".join(advice))
 
@@ -104,12 +103,14 @@ def build_token(settings: Settings) -> Converter:
 
 def _opened(token: str) -> str | None:
     """What is in a token; None when it is none, or not written in the one way that it could be."""
+    padded = token.replace("-", "+").replace("_", "/") + "=" * (-len(token) % 4)
     try:
-        value = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
+        value = binascii.a2b_base64(padded, strict_mode=True).decode()
+    except ValueError:
         return None
     return value if _as_token(value) == token else None
 
 
 def _as_token(value: str) -> str:
-    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+    encoded = binascii.b2a_base64(value.encode(), newline=False).decode()
+    return encoded.rstrip("=").replace("+", "-").replace("/", "_")

@@ -39,10 +39,12 @@ def build_number(settings: Settings) -> Converter:
         original = text_of(raw)
         if type(raw) not in (str, int, float) or len(original) > _LONGEST:
             return _no_number(original, note)
-        if not power and _CANONICAL.fullmatch(original):
-            if note:
-                note("number", original)
-            return original, Relation.EXACT
+        if not power:
+            usual = original.removesuffix(suffix)
+            if _CANONICAL.fullmatch(usual):
+                if note:
+                    note("unit" if usual != original else "number", usual)
+                return usual, Relation.EXACT
         text = _digits(original, suffix, note, scaled=power != 0)
         if text is None:
             return _no_number(original, note)
@@ -54,7 +56,7 @@ def build_number(settings: Settings) -> Converter:
     def write(value: str, _on: str, note: Note | None = None) -> Writing:
         if len(value) > _LONGEST or not _NUMBER.fullmatch(value):
             return _no_number(value, note)
-        text = _plain(value, -power)
+        text = _plain(value, -power) if power or not _CANONICAL.fullmatch(value) else value
         if note:
             note("scaled" if power else "number", text + suffix)
         return (_json_number(text) if as_number else text + suffix), Relation.EXACT

@@ -205,7 +205,7 @@ def _plain_reader(name: str, converter: Converter) -> _Read:
     """For values that are carried as they are: value and original are one text."""
 
     def read_plain(raw: Any) -> Element:
-        if type(raw) is str and (raw.isascii() or is_strange(raw) is None):
+        if type(raw) is str and (raw.isascii() or raw.isprintable() or is_strange(raw) is None):
             return Element(name, raw, raw, Relation.EXACT, "")
         value, relation = converter.read(raw, "")
         return Element(name, value, text_of(raw), relation, "")

@@ -14,14 +14,16 @@ from mapping.conversion import Converter, Reading, Settings, Writing, is_untella
 from mapping.element import Relation
 from mapping.notes import Note
 
-__all__ = ["TO_HALF", "build_name", "build_text", "build_width", "is_plain", "read_text", "write_text"]
+__all__ = ["TO_HALF", "build_name", "build_text", "build_width", "is_strange", "read_text", "write_text"]
 
 _STRANGE = re.compile("[\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]")
 """Surrogate halves, and the three private use areas."""
 is_strange = _STRANGE.search
+"""Finds the first of them. What is printable has none, and that is quicker asked: `str.isprintable`."""
 
 # ASCII in full width, the ideographic space, and the small forms of brackets.
 TO_HALF = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | str.maketrans("\u3000\ufe59\ufe5a", " ()")
+_FULL_WIDTH = re.compile("[\u3000\ufe59\ufe5a\uff01-\uff5e]").search
 _TO_FULL_BRACKETS = str.maketrans("()", "\uff08\uff09")
 
 _DOT = "\u00b7"
@@ -43,15 +45,10 @@ _GB_18030_2022 = str.maketrans(
 )
 
 
-def is_plain(text: str) -> bool:
-    """Whether a text is carried without a remark."""
-    return text.isascii() or is_strange(text) is None
-
-
 def read_text(raw: Any, _on: str, note: Note | None = None) -> Reading:
     """Any JSON value as text; EXACT for texts and numbers."""
     if type(raw) is str:
-        if raw.isascii() or is_strange(raw) is None:
+        if raw.isascii() or raw.isprintable() or is_strange(raw) is None:
             if note:
                 note("text", "")
             return raw, Relation.EXACT
@@ -135,7 +132,7 @@ def build_width(settings: Settings) -> Converter:
 
     def read(raw: Any, on: str, note: Note | None = None) -> Reading:
         text, relation = read_text(raw, on, note)
-        if text.isascii():
+        if text.isascii() or _FULL_WIDTH(text) is None:
             return text, relation
         half = text.translate(TO_HALF)
         if note and half != text:
