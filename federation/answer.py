@@ -52,6 +52,7 @@ from federation.ports import Claim, ClaimState, ExchangeMeta, LocalRegistry
 from federation.query import Answer, AnswerHeader, Decision, Operation, Outcome, Request
 from federation.quota import InFlight, TokenBuckets
 from federation.repeats import Repeats, grant_for
+from federation.translator import Translator
 from trust.errors import TrustError
 
 __all__ = ["Answerer"]
@@ -145,12 +146,13 @@ class Answerer:
     async def _claimed(self, asked: Asked, deadline_s: float) -> tuple[bytes, str]:
         header = asked.header
         claim = Claim(header.asking, header.request_id, asked.identity, self._parts.limits.lease_s)
+        words = self._parts.translator()  # header and values are of this one version, whatever is reloaded
         since_s = self._now_s()
         verdict = await self._parts.journal.claim(claim)  # 7
         self._parts.observer.stage(Side.ANSWER, "claim", self._now_s() - since_s)
         if verdict.state is ClaimState.REPLAYED:
             replayed = PeerReplayed(f"request id {header.request_id} was used for other content")
-            answer = self._refuse(asked, replayed)
+            answer = self._refuse(asked, words, replayed)
             return await self._seal_and_store(asked, answer, self._parts.codec.encode_answer(answer))
         if verdict.state is not ClaimState.NEW:
             left_s = deadline_s - self._now_s()
@@ -158,20 +160,21 @@ class Answerer:
             self._require_standing(asked)
             return envelope, "answered"
         try:
-            return await self._fresh(asked, deadline_s)
+            return await self._fresh(asked, words, deadline_s)
         except BaseException:
             await self._release(claim)
             raise
 
-    async def _fresh(self, asked: Asked, deadline_s: float) -> tuple[bytes, str]:
+    async def _fresh(self, asked: Asked, words: Translator, deadline_s: float) -> tuple[bytes, str]:
         since_s = self._now_s()
         try:
-            answer = await self._decide(asked, deadline_s)
+            answer = await self._decide(asked, words, deadline_s)
             self._require_standing(asked)
             payload = self._encode(answer)
         except FederationError as refusal:
-            answer = self._refuse(asked, refusal)
+            answer = self._refuse(asked, words, refusal)
             payload = self._parts.codec.encode_answer(answer)
+        self._parts.translations.add(words, self._parts.clock)
         self._parts.observer.stage(Side.ANSWER, "look_up", self._now_s() - since_s)
         return await self._seal_and_store(asked, answer, payload)
 
@@ -184,16 +187,14 @@ class Answerer:
         self._parts.observer.stage(Side.ANSWER, "seal_and_store", self._now_s() - since_s)
         return sealed.envelope, answer.header.refusal_code or answer.header.outcome.word
 
-    async def _decide(self, asked: Asked, deadline_s: float) -> Answer:
+    async def _decide(self, asked: Asked, words: Translator, deadline_s: float) -> Answer:
         grant = grant_for(self._parts.access.current, asked.request, asked.peer)  # 8
         remaining_s = deadline_s - self._now_s()
         if remaining_s <= 0:
             raise RegistryTimeout("no time was left to ask the registry")
-        dialect = self._parts.dialect.current
-        body = await self._operations.perform(
-            asked.request, grant, dialect, timeout_s=remaining_s
-        )  # 9, 10, 11
-        return Answer(self._header(asked, Outcome.ANSWERED, Decision(grant.rule, grant.policy_version)), body)
+        body = await self._operations.perform(asked.request, grant, words, timeout_s=remaining_s)  # 9, 10, 11
+        decision = Decision(grant.rule, grant.policy_version)
+        return Answer(self._header(asked, words, Outcome.ANSWERED, decision), body)
 
     def _require_standing(self, asked: Asked) -> None:
         """Once more, after the look-up: a peer that was revoked meanwhile is given nothing."""
@@ -206,16 +207,21 @@ class Answerer:
             raise PeerTooLarge(f"the answer has {len(payload)} bytes, at most {most} are sent; ask for less")
         return payload
 
-    def _refuse(self, asked: Asked, refusal: FederationError) -> Answer:
+    def _refuse(self, asked: Asked, words: Translator, refusal: FederationError) -> Answer:
         """The signed refusal; raises it unsigned when this peer has had its share of signed ones."""
         if self._signed_refusals.take(asked.peer.entity_id):
             raise refusal
         _log.info("refused", code=refusal.code, peer=asked.peer.entity_id, **_ids(asked.request))
         decision = Decision(policy_version=self._parts.access.current.version)
-        return Answer(self._header(asked, Outcome.REFUSED, decision, refusal), None)
+        return Answer(self._header(asked, words, Outcome.REFUSED, decision, refusal), None)
 
     def _header(
-        self, asked: Asked, outcome: Outcome, decision: Decision, refusal: FederationError | None = None
+        self,
+        asked: Asked,
+        words: Translator,
+        outcome: Outcome,
+        decision: Decision,
+        refusal: FederationError | None = None,
     ) -> AnswerHeader:
         header = asked.header
         return AnswerHeader(
@@ -226,7 +232,7 @@ class Answerer:
             operation=header.operation,
             answered_at=self._parts.clock.now(),
             outcome=outcome,
-            map_set=self._parts.map_set,
+            map_set=words.map_set,
             decision=decision,
             refusal_code=refusal.code if refusal else "",
             refusal_detail=refusal.detail if refusal else "",

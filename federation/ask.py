@@ -47,6 +47,7 @@ from federation.query import (
     AnswerBody,
     AnswerHeader,
     Basis,
+    MapSet,
     Operation,
     Outcome,
     Request,
@@ -55,6 +56,8 @@ from federation.query import (
 )
 from federation.quota import InFlight, TokenBuckets
 from federation.request_ids import RequestIds
+from federation.translator import Translator
+from mapping.translate import Dialect
 from trust.envelope import Opened
 from trust.errors import TrustError
 
@@ -80,13 +83,14 @@ class AskCommand(Struct, frozen=True):
 
 
 class AskResult(Struct, frozen=True):
-    """What came back. `body` is in the platform's own words, cut to what both nodes grant."""
+    """What came back. `body` is in the platform's own words, those of `dialect`, cut to what both nodes grant."""
 
     request_id: str
     peer: Peer
     request_header: RequestHeader
     answer_header: AnswerHeader
     body: AnswerBody
+    dialect: Dialect
 
 
 class Asker:
@@ -178,15 +182,19 @@ class Asker:
 
     def _prepare(self, command: AskCommand, began_s: float) -> OpenExchange:
         snapshot = self._parts.directory.current
-        dialect = self._parts.dialect.current
-        peer = snapshot.peer_in(shared_province(dialect, command.province))
-        peer.require_standing(self._parts.clock.now())
-        check_basis(command.basis)
-        page_size = self._parts.limits.page_size
-        body = to_shared_body(dialect, command.body, page_size_max=page_size)
+        words = self._parts.translator()
+        try:
+            peer = snapshot.peer_in(shared_province(words, command.province))
+            peer.require_standing(self._parts.clock.now())
+            check_basis(command.basis)
+            page_size = self._parts.limits.page_size
+            body = to_shared_body(words, command.body, page_size_max=page_size)
+        finally:
+            self._parts.translations.add(words, self._parts.clock)
         grant = self._may_ask(command.client, peer, command.basis, body)
-        header = self._header(command, snapshot.own_entity, peer, operation_of(body))
-        return OpenExchange(command.client, peer, Request(header, body), grant, began_s + command.timeout_s)
+        header = self._header(command, snapshot.own_entity, peer, operation_of(body), words.map_set)
+        deadline_s = began_s + command.timeout_s
+        return OpenExchange(command.client, peer, Request(header, body), grant, words.dialect, deadline_s)
 
     def _may_ask(self, client: str, peer: Peer, basis: Basis, body: RequestBody) -> Grant:
         return self._parts.access.current.may_ask(
@@ -197,7 +205,9 @@ class Asker:
             certificate_type=certificate_type_of(body),
         )
 
-    def _header(self, command: AskCommand, own: str, peer: Peer, operation: Operation) -> RequestHeader:
+    def _header(
+        self, command: AskCommand, own: str, peer: Peer, operation: Operation, map_set: MapSet
+    ) -> RequestHeader:
         now = self._parts.clock.now()
         return RequestHeader(
             request_id=command.request_id or self._request_ids.new(),
@@ -210,7 +220,7 @@ class Asker:
             officer=command.officer,
             basis=command.basis,
             traceparent=command.traceparent,
-            map_set=self._parts.map_set,
+            map_set=map_set,
         )
 
     # --- the exchange ---------------------------------------------------------------------------------
@@ -344,9 +354,11 @@ class Asker:
             raise _refused(header)
         since_s = self._now_s()
         body = cut_body(answer.body, exchange.grant)
-        local = to_local_body(self._parts.dialect.current, body, exchange.request.body)
+        words = Translator(exchange.dialect)
+        local = to_local_body(words, body, exchange.request.body)
+        self._parts.translations.add(words, self._parts.clock)
         self._parts.observer.stage(Side.ASK, "translate_back", self._now_s() - since_s)
-        return AskResult(header.request_id, exchange.peer, exchange.header, header, local)
+        return AskResult(header.request_id, exchange.peer, exchange.header, header, local, exchange.dialect)
 
     def _reopen(self, asked: StoredRecord, deadline_s: float) -> OpenExchange:
         """An exchange taken up again from its stored request."""
@@ -354,7 +366,8 @@ class Asker:
         peer = self._parts.directory.current.peer(request.header.answering)
         client = asked.meta.client
         grant = self._may_ask(client, peer, request.header.basis, request.body)
-        return OpenExchange(client, peer, request, grant, deadline_s, asked.envelope, asked.identity)
+        dialect = self._parts.dialect.current  # that of then may be gone
+        return OpenExchange(client, peer, request, grant, dialect, deadline_s, asked.envelope, asked.identity)
 
 
 def _refused(header: AnswerHeader) -> FederationError:

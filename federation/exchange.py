@@ -11,7 +11,9 @@ from federation.errors import PeerExpired, PeerFromFuture, PeerStale
 from federation.observe import ExchangeObserver, SilentObserver
 from federation.peers import Directory
 from federation.ports import Clock, Codec, Journal
-from federation.query import AnswerHeader, MapSet, RequestHeader
+from federation.query import AnswerHeader, RequestHeader
+from federation.translation_counts import TranslationCounts
+from federation.translator import Translator
 from mapping.translate import Dialect
 
 __all__ = ["DialectHolder", "ExchangeLimits", "ExchangeParts", "check_answer_time", "check_request_time"]
@@ -52,12 +54,11 @@ class ExchangeParts:
     clock: Clock
     limits: ExchangeLimits = ExchangeLimits()
     observer: ExchangeObserver = field(default_factory=SilentObserver)
+    translations: TranslationCounts = field(default_factory=TranslationCounts)
 
-    @property
-    def map_set(self) -> MapSet:
-        """The rule set in force, as headers name it."""
-        dialect = self.dialect.current
-        return MapSet(dialect.version, dialect.digest)
+    def translator(self) -> Translator:
+        """A translator of the dialect in force, to be kept to the end of an exchange."""
+        return Translator(self.dialect.current)
 
 
 def check_request_time(header: RequestHeader, now: datetime, limits: ExchangeLimits) -> None:

@@ -10,6 +10,7 @@ from federation.access import Grant
 from federation.peers import Peer
 from federation.ports import Codec, ExchangeMeta, RecordKind, StoredRecord
 from federation.query import Answer, Request, RequestHeader
+from mapping.translate import Dialect
 from trust.envelope import Sealed, parse
 
 __all__ = ["OpenExchange", "record_of", "stored_answer", "stored_request"]
@@ -22,6 +23,8 @@ class OpenExchange(Struct, frozen=True):
     peer: Peer
     request: Request
     grant: Grant
+    dialect: Dialect
+    """Of the version that the request is in; the answer is put into the same one."""
     deadline_s: float
     envelope: bytes = b""
     identity: bytes = b""
@@ -51,6 +54,7 @@ class OpenExchange(Struct, frozen=True):
             self.peer,
             self.request,
             self.grant,
+            self.dialect,
             self.deadline_s,
             sealed.envelope,
             sealed.identity,

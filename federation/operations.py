@@ -38,16 +38,13 @@ from federation.query import (
     StateAnswer,
     StateQuery,
 )
+from federation.translator import UNMAPPED_TYPE, Translator
 from federation.verdict import verdict_on
 from mapping.converters import text_of
 from mapping.element import Element, Relation
 from mapping.errors import MappingError
-from mapping.translate import Dialect
 
-__all__ = ["UNMAPPED_TYPE", "Operations"]
-
-UNMAPPED_TYPE = "unmapped"
-"""The certificate type of a document whose own type the dialect does not know."""
+__all__ = ["Operations"]
 
 _ITEM = "service_item"
 _CERTIFICATE_ID = "证照标识"
@@ -57,7 +54,7 @@ _CERTIFICATE_ID = "证照标识"
 class _Look:
     """One look-up: with which words, for whom, and how long it may take."""
 
-    dialect: Dialect
+    words: Translator
     grant: Grant
     timeout_s: float
 
@@ -81,23 +78,23 @@ class Operations:
         }
 
     async def perform(
-        self, request: Request, grant: Grant, dialect: Dialect, *, timeout_s: float
+        self, request: Request, grant: Grant, words: Translator, *, timeout_s: float
     ) -> AnswerBody:
         """The answer's body in shared words, cut to what was granted.
 
         Raises the registry's errors, RegistryNotOffered for a code that this province does not have,
         AccessDenied when what was found is not granted.
         """
-        body = await self._perform[type(request.body)](request.body, _Look(dialect, grant, timeout_s))
+        body = await self._perform[type(request.body)](request.body, _Look(words, grant, timeout_s))
         return cut_body(body, grant)
 
     async def _query(self, body: CertificateQuery, look: _Look) -> AnswerBody:
         parameters = {
-            "holder_id_type": _local(look.dialect, "holder_id_type", body.holder_id_type),
+            "holder_id_type": _local(look.words, "holder_id_type", body.holder_id_type),
             "holder_id": body.holder_id,
         }
         if body.certificate_type:
-            parameters["certificate_type"] = _local(look.dialect, "certificate_type", body.certificate_type)
+            parameters["certificate_type"] = _local(look.words, "certificate_type", body.certificate_type)
         said = await self._look_up(Operation.CERTIFICATES_QUERY, parameters, look)
         found = [_certificate(look, document) for document in said.documents]
         if body.certificate_type:  # a registry may ignore the type; the answer does not
@@ -122,7 +119,7 @@ class Operations:
         offered = await self._offered(look)
         types = [
             CertificateType(code, name, tuple(fields))
-            for code, name, fields in look.dialect.certificate_types
+            for code, name, fields in look.words.dialect.certificate_types
             if offered is None or code in offered
         ]
         return CertificateTypesAnswer(tuple(types))
@@ -135,17 +132,17 @@ class Operations:
         if body.words:
             parameters["words"] = body.words
         if body.item_code:
-            parameters["item_code"] = _local_id(look.dialect, "item_code", body.item_code)
+            parameters["item_code"] = _local_id(look.words, "item_code", body.item_code)
         if body.division:
-            parameters["division"] = _local(look.dialect, "division", body.division)
+            parameters["division"] = _local(look.words, "division", body.division)
         said = await self._look_up(Operation.SERVICES_SEARCH, parameters, look)
-        items = tuple([_service_item(look.dialect, document) for document in said.documents])
+        items = tuple([_service_item(look.words, document) for document in said.documents])
         return ServicesAnswer(items, max(said.total, len(items)), body.page)
 
     async def _item(self, body: ServiceGet, look: _Look) -> AnswerBody:
-        parameters = {"item_code": _local_id(look.dialect, "item_code", body.item_code)}
+        parameters = {"item_code": _local_id(look.words, "item_code", body.item_code)}
         said = await self._look_up(Operation.SERVICES_GET, parameters, look)
-        items = [_service_item(look.dialect, document) for document in said.documents]
+        items = [_service_item(look.words, document) for document in said.documents]
         return ServiceItemAnswer(next((item for item in items if item.item_code == body.item_code), None))
 
     async def _state(self, _body: StateQuery, _look: _Look) -> AnswerBody:
@@ -153,7 +150,7 @@ class Operations:
         return StateAnswer(self._version, self._clock.now(), operations)
 
     async def _one(self, certificate_id: str, look: _Look) -> Certificate | None:
-        parameters = {"certificate_id": _local_id(look.dialect, "certificate_id", certificate_id)}
+        parameters = {"certificate_id": _local_id(look.words, "certificate_id", certificate_id)}
         said = await self._look_up(Operation.CERTIFICATES_GET, parameters, look)
         if not said.documents:
             return None
@@ -169,7 +166,7 @@ class Operations:
             said = await self._look_up(Operation.CERTIFICATES_TYPES, {}, look)
         except RegistryNotOffered:
             return None
-        return frozenset(_kind(look.dialect, document) for document in said.documents)
+        return frozenset(_kind(look.words, document) for document in said.documents)
 
     async def _look_up(
         self, operation: Operation, parameters: Mapping[str, str], look: _Look
@@ -177,10 +174,10 @@ class Operations:
         return await self._registry.look_up(operation, parameters, timeout_s=look.timeout_s)
 
 
-def _local(dialect: Dialect, list_name: str, shared: str) -> str:
+def _local(words: Translator, list_name: str, shared: str) -> str:
     """Check 9: a shared code in the province's own. Raises RegistryNotOffered when it has none."""
     try:
-        element = dialect.code_to_local(list_name, shared)
+        element = words.code_to_local(list_name, shared)
     except MappingError as error:
         raise RegistryNotOffered(f"this province takes no {list_name}: {error.detail}") from error
     if element.relation in (Relation.UNMAPPED, Relation.INVALID):
@@ -188,28 +185,30 @@ def _local(dialect: Dialect, list_name: str, shared: str) -> str:
     return element.value
 
 
-def _local_id(dialect: Dialect, name: str, shared: str) -> str:
+def _local_id(words: Translator, name: str, shared: str) -> str:
     """Check 9 for an identifier. One that breaks its standard may still be what the registry has."""
     try:
-        return dialect.code_to_local(name, shared).value
+        return words.code_to_local(name, shared).value
     except MappingError:
         return shared
 
 
-def _kind(dialect: Dialect, document: LocalDocument) -> str:
+def _kind(words: Translator, document: LocalDocument) -> str:
     try:
-        return dialect.document_kind(document)
+        return words.document_kind(document)
     except MappingError:
         return UNMAPPED_TYPE
 
 
 def _certificate(look: _Look, document: LocalDocument) -> Certificate:
     """Check 11 for one document."""
-    kind = _kind(look.dialect, document)
+    kind = _kind(look.words, document)
     if kind == UNMAPPED_TYPE:
-        return Certificate(kind, "", _as_it_is(document))
+        as_it_is = _as_it_is(document)
+        look.words.saw_read(as_it_is)
+        return Certificate(kind, "", as_it_is)
     try:
-        elements = look.dialect.to_shared(kind, document)
+        elements = look.words.to_shared(kind, document)
     except MappingError as error:
         raise RegistryBadAnswer(error.detail) from error
     for element in elements:
@@ -230,8 +229,8 @@ def _as_it_is(document: Mapping[str, Any], path: str = "") -> tuple[Element, ...
     return tuple(elements)
 
 
-def _service_item(dialect: Dialect, document: LocalDocument) -> ServiceItem:
-    elements = dialect.to_shared(_ITEM, document)
+def _service_item(words: Translator, document: LocalDocument) -> ServiceItem:
+    elements = words.to_shared(_ITEM, document)
     values = {element.name: element.value for element in elements}
     code = values.get("实施编码", "")
     if not code:

@@ -141,10 +141,14 @@ class Dialect:
 
     def document_kind(self, document: Mapping[str, Any]) -> str:
         """The shared certificate type of a registry's document. Raises UnknownDocument."""
-        found = self._announced[0](document)
+        found = self.announced_type(document)
         if found is None or found.value not in self._readers:
             raise UnknownDocument("the document names no certificate type of this dialect")
         return found.value
+
+    def announced_type(self, document: Mapping[str, Any]) -> Element | None:
+        """The certificate type that a registry's document tells, known or not; None when it tells none."""
+        return self._announced[0](document)
 
     def document_id(self, document: Mapping[str, Any]) -> str:
         """The shared certificate id of a registry's document, as it is when it breaks its standard.

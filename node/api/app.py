@@ -57,7 +57,7 @@ def platform_app(deps: PlatformDeps) -> web.Application:
     tokens = AccessTokens(settings.issuer, deps.keys, deps.clock, life_s=settings.token_life_s)
     reads = TokenBuckets(settings.reads_per_s, settings.reads_burst, now_s=deps.now_s)
     gate = Gate(tokens, clients, reads)
-    type_names = TypeNames(deps.dialect)
+    type_names = TypeNames()
     app = web.Application(client_max_size=settings.request_body_bytes)
     app[CLIENTS] = clients
     app.cleanup_ctx.append(_following(clients))

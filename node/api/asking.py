@@ -18,7 +18,7 @@ from federation.query import (
     RequestBody,
     ServiceGet,
 )
-from node.api.convert import NameOfType, answer_of
+from node.api.convert import NamesOfTypes, answer_of
 from node.api.deps import PlatformSettings
 from node.api.gate import Call, Gate, Repeats
 from node.api.ports import Asker
@@ -63,13 +63,18 @@ class Asking:
     """Handlers that ask."""
 
     def __init__(
-        self, settings: PlatformSettings, gate: Gate, repeats: Repeats, asker: Asker, name_of_type: NameOfType
+        self,
+        settings: PlatformSettings,
+        gate: Gate,
+        repeats: Repeats,
+        asker: Asker,
+        names_of_types: NamesOfTypes,
     ) -> None:
         self._settings = settings
         self._gate = gate
         self._repeats = repeats
         self._asker = asker
-        self._name_of_type = name_of_type
+        self._names_of_types = names_of_types
 
     def post(self, question: Question[Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         """The handler of a POST endpoint."""
@@ -117,13 +122,13 @@ class Asking:
         )
 
     async def _ask(self, command: AskCommand) -> web.Response:
-        return json_response(answer_of(await self._asker.ask(command), self._name_of_type))
+        return json_response(answer_of(await self._asker.ask(command), self._names_of_types))
 
     async def _again(self, call: Call, request_id: str) -> web.Response:
         """The first answer, as the rules in force now let it be seen."""
         self._gate.draw(call.client_id)
         result = await self._asker.fetch(request_id, client=call.client_id)
-        return json_response(answer_of(result, self._name_of_type))
+        return json_response(answer_of(result, self._names_of_types))
 
 
 def _province(request: web.Request) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from federation.ask import AskResult
@@ -17,7 +17,6 @@ from federation.query import (
     CertificatesAnswer,
     CertificateTypesAnswer,
     CertificateVerify,
-    MapSet,
     ServiceItem,
     ServiceItemAnswer,
     ServicesAnswer,
@@ -25,10 +24,11 @@ from federation.query import (
     VerifyAnswer,
 )
 from mapping.element import Element, Relation
+from mapping.translate import Dialect
 from node.api import models
 
 __all__ = [
-    "NameOfType",
+    "NamesOfTypes",
     "answer_of",
     "basis_of",
     "body_of_get",
@@ -41,8 +41,8 @@ _EXACT = Relation.EXACT
 _WORDS: list[Any] = ["", *(relation.word for relation in sorted(Relation))]
 """By number: this runs for every value of every answer, where a property costs."""
 
-NameOfType = Callable[[str], str]
-"""The name of a local certificate type code, or empty."""
+NamesOfTypes = Callable[[Dialect], Mapping[str, str]]
+"""The names of a dialect's certificate types, by local code."""
 
 
 def basis_of(model: models.BasisModel) -> Basis:
@@ -78,9 +78,9 @@ def body_of_search(model: models.ServicesQuery) -> ServiceSearch:
     return ServiceSearch(model.words, model.item_code, model.division, model.page, model.page_size)
 
 
-def answer_of(result: AskResult, name_of_type: NameOfType) -> models.AnswerEnvelope:
+def answer_of(result: AskResult, names_of_types: NamesOfTypes) -> models.AnswerEnvelope:
     """An answer as the API gives it. The body decides which model it is."""
-    return _ANSWERS[type(result.body)](_envelope(result), result.body, name_of_type)
+    return _ANSWERS[type(result.body)](_envelope(result), result.body, names_of_types(result.dialect))
 
 
 def _envelope(result: AskResult) -> dict[str, Any]:
@@ -95,30 +95,29 @@ def _envelope(result: AskResult) -> dict[str, Any]:
         "decision": models.DecisionModel(
             header.decision.rule, header.decision.policy_version, header.decision.consent_status
         ),
-        "map_sets": models.MapSetsModel(_map_set(result.request_header.map_set), _map_set(header.map_set)),
+        "map_sets": models.MapSetsModel(
+            models.MapSetModel(result.dialect.version, result.dialect.digest.hex()),
+            models.MapSetModel(header.map_set.version, header.map_set.digest.hex()),
+        ),
     }
 
 
-def _map_set(map_set: MapSet) -> models.MapSetModel:
-    return models.MapSetModel(map_set.version, map_set.digest.hex())
-
-
 def _certificates(
-    envelope: dict[str, Any], body: CertificatesAnswer, name_of_type: NameOfType
+    envelope: dict[str, Any], body: CertificatesAnswer, names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
-    found = [_certificate(one, name_of_type) for one in body.certificates]
+    found = [_certificate(one, names) for one in body.certificates]
     return models.CertificatesQueryResult(**envelope, certificates=found)
 
 
 def _one_certificate(
-    envelope: dict[str, Any], body: CertificateAnswer, name_of_type: NameOfType
+    envelope: dict[str, Any], body: CertificateAnswer, names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
-    found = None if body.certificate is None else _certificate(body.certificate, name_of_type)
+    found = None if body.certificate is None else _certificate(body.certificate, names)
     return models.CertificatesGetResult(**envelope, certificate=found)
 
 
 def _verdict(
-    envelope: dict[str, Any], body: VerifyAnswer, _name_of_type: NameOfType
+    envelope: dict[str, Any], body: VerifyAnswer, _names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
     word: Any = body.verdict.word
     return models.CertificatesVerifyResult(
@@ -127,28 +126,28 @@ def _verdict(
 
 
 def _types(
-    envelope: dict[str, Any], body: CertificateTypesAnswer, _name_of_type: NameOfType
+    envelope: dict[str, Any], body: CertificateTypesAnswer, _names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
     types = [models.CertificateTypeModel(one.code, one.name, list(one.fields)) for one in body.types]
     return models.CertificateTypesResult(**envelope, types=types)
 
 
 def _items(
-    envelope: dict[str, Any], body: ServicesAnswer, _name_of_type: NameOfType
+    envelope: dict[str, Any], body: ServicesAnswer, _names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
     items = [_item(one) for one in body.items]
     return models.ServicesQueryResult(**envelope, items=items, total=body.total, page=body.page)
 
 
 def _one_item(
-    envelope: dict[str, Any], body: ServiceItemAnswer, _name_of_type: NameOfType
+    envelope: dict[str, Any], body: ServiceItemAnswer, _names: Mapping[str, str]
 ) -> models.AnswerEnvelope:
     if body.item is None:
         raise OwnNotFound("the province has no such service item", field="item_code")
     return models.ServicesGetResult(**envelope, item=_item(body.item))
 
 
-_ANSWERS: dict[type, Callable[[dict[str, Any], Any, NameOfType], models.AnswerEnvelope]] = {
+_ANSWERS: dict[type, Callable[[dict[str, Any], Any, Mapping[str, str]], models.AnswerEnvelope]] = {
     CertificatesAnswer: _certificates,
     CertificateAnswer: _one_certificate,
     VerifyAnswer: _verdict,
@@ -158,10 +157,10 @@ _ANSWERS: dict[type, Callable[[dict[str, Any], Any, NameOfType], models.AnswerEn
 }
 
 
-def _certificate(one: Certificate, name_of_type: NameOfType) -> models.CertificateModel:
+def _certificate(one: Certificate, names: Mapping[str, str]) -> models.CertificateModel:
     fields, translations = _told(one.elements)
     return models.CertificateModel(
-        one.certificate_type, name_of_type(one.certificate_type), one.certificate_id, fields, translations
+        one.certificate_type, names.get(one.certificate_type, ""), one.certificate_id, fields, translations
     )
 
 

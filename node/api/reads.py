@@ -19,7 +19,7 @@ from federation.peers import Peer
 from federation.ports import RecordKind, StoredRecord
 from federation.query import Outcome
 from node.api.asking import json_response
-from node.api.convert import NameOfType, answer_of
+from node.api.convert import NamesOfTypes, answer_of
 from node.api.deps import PlatformSettings
 from node.api.gate import Call, Gate
 from node.api.models import EvidenceResult, PeerModel, PeersResult, RecordModel
@@ -66,14 +66,14 @@ class EvidenceReads:
         asker: Asker,
         records: Records,
         exporter: EvidenceExporter,
-        name_of_type: NameOfType,
+        names_of_types: NamesOfTypes,
     ) -> None:
         self._settings = settings
         self._gate = gate
         self._asker = asker
         self._records = records
         self._exporter = exporter
-        self._name_of_type = name_of_type
+        self._names_of_types = names_of_types
 
     async def evidence(self, request: web.Request) -> web.Response:
         """What is stored of a request, with its answer; one that is missing is fetched from the peer."""
@@ -109,7 +109,7 @@ class EvidenceReads:
             result = await self._asker.fetch(
                 request_id, client=call.client_id, timeout_s=self._settings.deadline_s
             )
-            return answer_of(result, self._name_of_type)
+            return answer_of(result, self._names_of_types)
         except OwnStoreUnavailable:
             raise
         except FederationError:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from federation.exchange import DialectHolder
+from collections.abc import Mapping
+
 from mapping.translate import Dialect
 
 __all__ = ["TypeNames"]
 
 
 class TypeNames:
-    """Names by local code, for the dialect in force; read anew when `yrd reload maps` swaps it."""
+    """Names by local code, for the dialect of an answer; made anew when another version comes."""
 
-    def __init__(self, dialect: DialectHolder) -> None:
-        self._holder = dialect
+    def __init__(self) -> None:
         self._of: Dialect | None = None
-        self._names: dict[str, str] = {}
+        self._names: Mapping[str, str] = {}
 
-    def __call__(self, local_code: str) -> str:
-        """The name of a type, or empty for a code that the dialect does not know."""
-        dialect = self._holder.current
+    def __call__(self, dialect: Dialect) -> Mapping[str, str]:
+        """The names of the types that the dialect knows."""
         if dialect is not self._of:
             self._of = dialect
             self._names = {
                 dialect.code_to_local("certificate_type", code).value: name
                 for code, name, _ in dialect.certificate_types
             }
-        return self._names.get(local_code, "")
+        return self._names
