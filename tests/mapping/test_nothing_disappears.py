@@ -159,3 +159,10 @@ def test_every_value_of_a_spoiled_document_is_found_again(province: str, data: s
 def test_elements_of_one_name_all_come_through(province: str, kind: str, said: list[tuple[str, str]]) -> None:
     there = dialect(province).to_local(kind, [Element(name, value) for name, value in said])
     assert [element.original for element in there] == [value for _, value in said]
+
+
+def test_a_name_said_twice_in_a_json_string_is_not_read_as_one() -> None:
+    face = '{"name":"甲","sex":"M","name":"乙"}'
+    shared = dialect("320000").to_shared("11100000000013127D001", {"data_fields": face})
+    assert any(element.original == face and element.relation is Relation.INVALID for element in shared)
+    assert not any(element.name == "姓名" and element.value for element in shared)
