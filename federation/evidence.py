@@ -13,8 +13,8 @@ key.
 7. The log leaves are those of these very bytes
 8. Neither node was revoked before, as far as the enclosed trust status tells
 
-The anchor's key may be the one of that day, or an older or newer one: the enclosed roll-overs lead from it to
-the one that signed then (`trust.rollover`). A time in 4 and 5 is what the node itself signed; that is why the
+The anchor's key may be the one of that day, or an older or newer one: the roll-overs, enclosed or given, lead from
+it to the one that signed then (`trust.rollover`). A time in 4 and 5 is what the node itself signed; that is why the
 report says "time unproven".
 """
 
@@ -40,6 +40,7 @@ from trust.evidence import (
     ANSWER,
     MANIFEST,
     MAX_FILE_BYTES,
+    NO_ROLL_OVERS,
     RECORDS,
     REQUEST,
     ROLES,
@@ -80,11 +81,16 @@ class _File:
     parts: Mapping[str, bytes]
     pinned: Mapping[str, VerificationKey]
     """Keys of the anchor's, from whichever time."""
+    roll_overs: str | bytes
     codec: Codec
 
 
-def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -> EvidenceReport:
+def verify_evidence(
+    data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec, *, roll_overs: str | bytes = NO_ROLL_OVERS
+) -> EvidenceReport:
     """What a file proves, starting from nothing but public keys of the anchor (a JWK set).
+
+    `roll_overs` are those that the anchor has published since: a file cannot hold what came after it.
 
     Raises trust.errors.EvidenceBroken, naming the part that does not hold; KeyRejected for `anchor_jwks`;
     AlgorithmUnavailable when the file may hold, but this machine lacks what one of its signatures needs.
@@ -92,7 +98,7 @@ def verify_evidence(data: bytes, anchor_jwks: Mapping[str, Any], codec: Codec) -
     pinned = keys_from_jwks(anchor_jwks)
     parts = read_container(data)  # 1
     manifest, sealed = read_manifest(parts)  # 2
-    file = _File(parts, pinned, codec)
+    file = _File(parts, pinned, roll_overs, codec)
     exporter, anchor = _chain(file, _EXPORTING, manifest.exported_at)  # 3
     _opened(MANIFEST, sealed, exporter)
     if exporter.entity_id != manifest.exported_by:
@@ -126,7 +132,9 @@ class _Anchor:
 
 def _chain(file: _File, role: str, at: datetime) -> tuple[NodeProfile, _Anchor]:
     """A node and its anchor, as the chain of that role proves them at that time."""
-    entity: VerifiedEntity = resolve_chain_parts(file.parts, role, pinned=file.pinned, at=at)
+    entity: VerifiedEntity = resolve_chain_parts(
+        file.parts, role, pinned=file.pinned, at=at, roll_overs=file.roll_overs
+    )
     try:
         return read_node(entity), _Anchor(entity.anchor, _status_keys(file, role))
     except AlgorithmUnavailable:

@@ -48,7 +48,7 @@ from trust.entity import SKEW_S, read_statement
 from trust.envelope import Opened, Sealed, parse, seal, unseal
 from trust.errors import EvidenceBroken, TrustError
 from trust.keys import Signer, VerificationKey
-from trust.rollover import anchor_keys, read_roll_overs
+from trust.rollover import RollOver, anchor_keys, read_roll_overs
 
 __all__ = [
     "ANSWER",
@@ -57,6 +57,7 @@ __all__ = [
     "MANIFEST",
     "MANIFEST_TYPE",
     "MAX_FILE_BYTES",
+    "NO_ROLL_OVERS",
     "RECORDS",
     "REQUEST",
     "ROLES",
@@ -77,6 +78,8 @@ __all__ = [
     "seal_parts",
     "write_container",
 ]
+
+NO_ROLL_OVERS: Final = b"[]"
 
 # --- the leaf ---
 
@@ -216,13 +219,18 @@ def chain_parts(role: str, statements: Sequence[str]) -> dict[str, bytes]:
 
 
 def resolve_chain_parts(
-    parts: Mapping[str, bytes], role: str, *, pinned: Mapping[str, VerificationKey], at: datetime
+    parts: Mapping[str, bytes],
+    role: str,
+    *,
+    pinned: Mapping[str, VerificationKey],
+    at: datetime,
+    roll_overs: str | bytes = NO_ROLL_OVERS,
 ) -> VerifiedEntity:
     """What the chain of a role proves at a time, from pinned keys of the anchor's. Raises EvidenceBroken.
 
     The anchor is whoever signed the last statement with one of its keys of that time, as `pinned` and the
-    enclosed roll-overs tell them. Entity ids on loopback are taken: a demonstration's evidence verifies as
-    well, and its report says whose it is.
+    roll-overs tell them: those enclosed, or those that whoever checks has got since, if they are more. Entity ids
+    on loopback are taken: a demonstration's evidence verifies as well, and its report says whose it is.
     """
     names = [chain_part(role, place) for place in CHAIN_LENGTHS if chain_part(role, place) in parts]
     if not names or names != [chain_part(role, place) for place in range(len(names))]:
@@ -233,7 +241,9 @@ def resolve_chain_parts(
             top = read_statement(statement, allow_http_on_loopback=True)
         except TrustError as error:
             raise EvidenceBroken(name, error.detail) from error
-    keys = _anchor_keys_then(parts, top.sub, pinned, at)
+    documents = roll_overs, parts.get(ROLL_OVERS, NO_ROLL_OVERS)
+    known = max((_read_roll_overs(document, top.sub) for document in documents), key=len)
+    keys = anchor_keys(pinned, known, at, skew_s=SKEW_S)
     try:
         return resolve_chain(
             statements, anchor=top.sub, anchor_keys=keys, now=at, allow_http_on_loopback=True
@@ -242,14 +252,8 @@ def resolve_chain_parts(
         raise EvidenceBroken(f"{role}/*.jwt", f"the trust chain does not hold: {error.detail}") from error
 
 
-def _anchor_keys_then(
-    parts: Mapping[str, bytes], anchor: str, pinned: Mapping[str, VerificationKey], at: datetime
-) -> Mapping[str, VerificationKey]:
-    """The anchor's keys at that time: forward and backward from what is pinned, give or take the skew."""
-    if ROLL_OVERS not in parts:
-        return pinned
+def _read_roll_overs(document: str | bytes, anchor: str) -> Sequence[RollOver]:
     try:
-        roll_overs = read_roll_overs(parts[ROLL_OVERS], anchor=anchor)
+        return read_roll_overs(document, anchor=anchor)
     except TrustError as error:
         raise EvidenceBroken(ROLL_OVERS, error.detail) from error
-    return anchor_keys(pinned, roll_overs, at, skew_s=SKEW_S)

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 PUBLIC_FILE = "anchor.public.json"
-"""What nodes are given: the anchor's entity id and its public root key."""
+"""What nodes are given: the anchor's entity id, its public root key, and how that passed on so far."""
 
 JWKS_FILE = "anchor.jwks.json"
 """The root key alone, as a node's configuration names them: to be put in place where they are pinned anew."""
@@ -66,6 +66,11 @@ def write_public(directory: Path) -> None:
     """Write the public files anew, with the root key that signs now."""
     from node.anchor import AnchorFolder, anchor_jwks
 
-    entity_id, jwks = AnchorFolder(directory).facts().entity_id, anchor_jwks(directory)
-    write_json(directory / PUBLIC_FILE, {"entity_id": entity_id, "jwks": jwks})
+    folder, jwks = AnchorFolder(directory), anchor_jwks(directory)
+    public = {
+        "entity_id": folder.facts().entity_id,
+        "jwks": jwks,
+        "roll_overs": orjson.loads(folder.roll_overs()),
+    }
+    write_json(directory / PUBLIC_FILE, public)
     write_json(directory / JWKS_FILE, jwks)

@@ -106,11 +106,11 @@ def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
     from federation.rpc.convert import ProtobufCodec
     from trust.errors import AlgorithmUnavailable, EvidenceBroken
 
-    jwks = _anchor_keys(anchor)
+    jwks, roll_overs = _anchor_keys(anchor)
     broken = unknown = 0
     for file in files:
         try:
-            report = verify_evidence(file.read_bytes(), jwks, ProtobufCodec())
+            report = verify_evidence(file.read_bytes(), jwks, ProtobufCodec(), roll_overs=roll_overs)
         except EvidenceBroken as error:
             broken += 1
             click.echo(f"{file}: 不成立 / does not hold: {error.detail}", err=True)
@@ -129,7 +129,8 @@ def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
         raise Failed(f"{unknown} 份存证无法核验", f"{unknown} of {len(files)} could not be checked")
 
 
-def _anchor_keys(path: Path) -> Any:
+def _anchor_keys(path: Path) -> tuple[Any, bytes]:
+    """The keys, and how they passed on until the file was written, if it says so."""
     from trust.errors import KeyRejected
     from trust.keys import keys_from_jwks
 
@@ -142,4 +143,4 @@ def _anchor_keys(path: Path) -> Any:
         keys_from_jwks(jwks)
     except KeyRejected as error:
         raise Failed(f"{path} 不是锚的公钥", f"{path} has no usable anchor keys: {error.detail}") from None
-    return jwks
+    return jwks, orjson.dumps(public.get("roll_overs", []))

@@ -486,6 +486,26 @@ async def test_without_the_roll_overs_only_the_key_of_that_day_will_do(world: Wo
     assert broken(world, data, first).part == "exporting/*.jwt"
 
 
+async def test_a_file_of_before_a_roll_over_verifies_from_the_key_of_after_it(world: World) -> None:
+    data = await world.export(Exchange(world))
+    world.roll_over(NOON + DAY, old_until=NOON + 2 * DAY)
+    since = world.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS]
+    for pinned in keys_of_the_anchor(world):
+        assert verify_evidence(data, pinned, CODEC, roll_overs=since).outcome == "answered"
+    assert broken(world, data).part == "exporting/*.jwt", "the file alone does not lead there"
+
+
+async def test_who_leaves_the_roll_overs_out_revives_no_old_key(world: World) -> None:
+    thief = dict(world.statements)
+    world.roll_over(NOON - 9 * DAY, old_until=NOON - DAY)
+    since = world.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS]
+    world.statements = thief
+    data = await world.export(Exchange(world))
+    for pinned in keys_of_the_anchor(world):
+        with pytest.raises(EvidenceBroken, match="not one of the issuer's"):
+            verify_evidence(data, pinned, CODEC, roll_overs=since)
+
+
 @pytest.mark.parametrize("document", [b"{}", b'["a.b.c"]', b"noise"])
 async def test_roll_overs_that_do_not_hold_are_named(world: World, document: bytes) -> None:
     data = resealed(

@@ -19,6 +19,7 @@ from tests.node.cli.conftest import Yrd
 from trust.documents import STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, build_entity_configuration, read_statement
 from trust.keys import SigningKey
+from trust.rollover import read_roll_overs
 from trust.tokens import read_token
 from trust.x509 import create_csr, identity_from_pem
 
@@ -167,6 +168,9 @@ def test_a_rotation_gives_new_nodes_the_new_key(anchor: Path, stick: Path, yrd: 
     after = json.loads((anchor / "anchor.public.json").read_text())["jwks"]["keys"]
     new = SigningKey.from_pem(stick.read_bytes()).kid
     assert [key["kid"] for key in after] == [new] != [before[0]["kid"]]
+    tokens = json.loads((anchor / "anchor.public.json").read_text())["roll_overs"]
+    led = read_roll_overs(json.dumps(tokens), anchor=AnchorFolder(anchor).facts().entity_id)
+    assert [(one.old.kid, one.new.kid) for one in led] == [(before[0]["kid"], new)]
     said = yrd("anchor", "rotate", "--dir", anchor, "--root-key", stick)
     assert (said.code, "one rotation at a time" in said.err) == (1, True)
     assert yrd("anchor", "rotate", "--dir", anchor, "--root-key", stick, "--overlap-days", "400").code == 2
