@@ -25,6 +25,7 @@ __all__ = [
     "Settings",
     "Write",
     "Writing",
+    "as_json",
     "is_encodable",
     "is_untellable",
     "text_of",
@@ -37,6 +38,8 @@ Writing = tuple[Any, Relation]
 
 _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 _NO_WRITINGS: Mapping[str, Writing] = MappingProxyType({})
+as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""A JSON value as compact text. Raises what `json.dumps` does."""
 _UNTELLABLE = "(a value that JSON cannot hold)"
 
 
@@ -100,11 +103,13 @@ def is_encodable(text: str) -> bool:
 def text_of(raw: Any) -> str:
     """Any JSON value as text that can be sent: strings as they are, numbers in digits, the rest as JSON."""
     if type(raw) is str:
-        return raw if raw.isascii() or is_encodable(raw) else raw.encode("utf-8", "backslashreplace").decode()
+        if raw.isascii() or raw.isprintable():  # what is printable holds no half of a surrogate pair
+            return raw
+        return raw if is_encodable(raw) else raw.encode("utf-8", "backslashreplace").decode()
     if raw is None:
         return ""
     try:
-        text = str(raw) if type(raw) is int else json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+        text = str(raw) if type(raw) is int else as_json(raw)
     except (ValueError, TypeError, RecursionError):
         return _UNTELLABLE
     return text if is_encodable(text) else text.encode("utf-8", "backslashreplace").decode()

@@ -326,7 +326,7 @@ def _read_late(
     if raw is None:
         element = entry.missing
     else:
-        levels = [*found, *outer]
+        levels = [*found, *outer] if entry.on else found
         element = entry.read(raw, day_of(entry.on, today, levels), levels) or entry.missing
     if element is None:
         return

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.conversion import Converter, text_of
+from mapping.conversion import Converter, as_json, text_of
 from mapping.element import Element, Relation
 from mapping.notes import Note
 from mapping.reading import Watch, day_of, unknown_name
@@ -251,7 +250,7 @@ class _Page:
         for path in sorted(self.strings, key=len, reverse=True):
             parent = self._at(path[:-1])
             if path[-1] in parent:
-                parent[path[-1]] = json.dumps(parent[path[-1]], ensure_ascii=False, separators=(",", ":"))
+                parent[path[-1]] = as_json(parent[path[-1]])
 
     def _inner(self, parents: tuple[tuple[str, bool], ...]) -> dict[str, Any]:
         node = self.document

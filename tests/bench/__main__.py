@@ -25,6 +25,7 @@ from tests.bench.algorithms import run_algorithms
 from tests.bench.chain_verify import run_chains
 from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
 from tests.bench.load import Outcome, closed_loop, open_loop
+from tests.bench.mapping_cost import run_mapping
 from tests.bench.mix import padding, run_mix
 from tests.bench.pkcs11 import run_tokens
 from tests.bench.processes import Process, ended
@@ -191,6 +192,7 @@ async def _run(share: float) -> None:
         await run_mix(frames, bare, share, _say)
         run_chains(share, _say)
         run_algorithms(share, _say)
+        await asyncio.to_thread(run_mapping, share, _say)
         _say("\nthe envelope key in a PKCS#11 token:")
         try:
             await run_tokens(folder / "tokens", origin, bodies, share, _say)
