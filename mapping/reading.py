@@ -28,6 +28,7 @@ _ReadGroup = Callable[[Any, str, _Elements], Element]
 _Level = Callable[[Any, _Elements, Sequence[Element]], None]
 _Field = tuple[str, _Read, Element | None]  # key, reader, what a missing value becomes
 _CARRIED = (Relation.UNMAPPED, Relation.INVALID)
+_SUPPLIED = (Relation.DEFAULTED, Relation.INVALID)
 
 
 class Watch(Protocol):
@@ -341,6 +342,8 @@ def _read_again(element: Element, path: str, found: _Elements) -> None:
     first = next((known for known in found if known.name == element.name), None)
     if first is None:
         found.append(element)
+    elif not first.original and first.relation in _SUPPLIED:  # it was missing in its first place
+        found[found.index(first)] = element
     elif (first.value, first.groups) != (element.value, element.groups):
         text = element.original or element.value
         found.append(Element(f"unmapped:{path}", text, text, Relation.UNMAPPED, "", element.groups))

@@ -33,6 +33,7 @@ numbers = st.one_of(
 )
 
 _CHARACTERS = "甲乙丙丁(一)·𠮷㛃 aZ09-/\"'\\{}[]:,\n\t\x00éß"
+_DIVISIONS_OF_TODAY = ("310101", "320102", "330106", "340100", "110000")
 _DIVISIONS = ("310101", "320705", "330103", "341400", "340100")
 
 
@@ -65,7 +66,7 @@ _MAKERS: dict[str, Callable[[Random], str]] = {
     "number": lambda random: random.choice(("0", "89.5", "0.25", str(random.randint(1, 10**12)))),
     "citizen_number": _citizen,
     "uscc": _authority,
-    "division": lambda random: random.choice((*_DIVISIONS, "110000")),
+    "division": lambda random: random.choice(_DIVISIONS_OF_TODAY),
     "certificate_id": lambda random: make_certificate_id(
         "11100000000013338W011", _authority(random), _digits(random, 11)
     ),

@@ -127,6 +127,123 @@ def test_marital_status_in_anhui(code: str, meaning: str, relation: Relation) ->
     assert member(ANHUI, household(code), "婚姻状况") == (meaning, relation)
 
 
+@pytest.mark.parametrize(
+    ("registered_at", "meaning", "relation"),
+    [(859_824_000_000, "20", BROADER), (1_100_000_000_000, "21", UNMAPPED)],  # 1997, 2004
+)
+def test_a_code_of_an_older_list_is_none_in_a_register_written_later(
+    registered_at: int, meaning: str, relation: Relation
+) -> None:
+    document = household("21")
+    document["certInfo"]["djsj"] = registered_at
+    assert member(ANHUI, document, "婚姻状况") == (meaning, relation)
+
+
+@pytest.mark.parametrize(
+    ("province", "kind", "document", "element", "value"),
+    [
+        (
+            ZHEJIANG,
+            "11100000000013127D902",
+            {"YXQX": "2020-01-02至2026-01-02"},
+            "有效期截止日期",
+            "2026-01-02",
+        ),
+        (ZHEJIANG, "11100000000013127D902", {"YXQX": "2020-01-02至长期"}, "有效期起始日期", "2020-01-02"),
+        (
+            JIANGSU,
+            "11100000000013127D902",
+            {"data_fields": '{"vehicle_class":["C1","D"]}'},
+            "准驾车型",
+            "C1、D",
+        ),
+        (
+            SHANGHAI,
+            HOUSEHOLD,
+            {"addrDistrict": "上海市黄浦区", "addrDetail": "人民路1号"},
+            "住址",
+            "上海市黄浦区人民路1号",
+        ),
+        (ANHUI, IDENTITY_CARD, {"holder": '{"userName":"甲"}'}, "持证主体", "甲"),
+        (ANHUI, IDENTITY_CARD, {"handleStateName": "注销"}, "证照状态", "04"),
+    ],
+)
+def test_values_that_are_parts_lists_or_in_several_fields(
+    province: str, kind: str, document: dict[str, Any], element: str, value: str
+) -> None:
+    assert shared(province, kind, document, element) == (value, EXACT)
+
+
+def test_a_state_that_differs_from_its_name_is_told() -> None:
+    found = dialect(ANHUI).to_shared(IDENTITY_CARD, {"handleStateCode": "1", "handleStateName": "注销"})
+    by_name = {e.name: (e.value, e.relation) for e in found}
+    assert by_name["证照状态"] == ("01", EXACT)
+    assert by_name["unmapped:handleStateName"] == ("注销", UNMAPPED)
+
+
+@pytest.mark.parametrize("word", ["M", "MARRIED"])
+def test_words_beside_the_letters_in_jiangsu(word: str) -> None:
+    document = {"data_fields": json.dumps({"members": [{"marital_status": word}]})}
+    assert member(JIANGSU, document, "婚姻状况") == ("20", EXACT)
+
+
+def test_a_number_that_one_list_gave_to_two_groups_is_not_certain() -> None:
+    assert shared(JIANGSU, IDENTITY_CARD, {"data_fields": '{"nation":"56"}'}, "民族") == ("56", RELATED)
+    assert local(JIANGSU, IDENTITY_CARD, "民族", "56") == ("nation", "56", EXACT)
+
+
+def test_a_group_of_its_own_name_is_one_of_the_others() -> None:
+    assert shared(SHANGHAI, IDENTITY_CARD, {"nation": "穿青人"}, "民族") == ("97", BROADER)
+
+
+def test_the_table_of_anhui_lacks_primary_school() -> None:
+    assert shared(ANHUI, DIPLOMA, {"certInfo": {"xl": "80"}}, "学历") == ("80", UNMAPPED)
+    assert local(ANHUI, DIPLOMA, "学历", "80") == ("xl", "80", UNMAPPED)
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "relation"),
+    [("40", "40", BROADER), ("50", "40", BROADER), ("60", "60", NARROWER), ("70", "70", EXACT)],
+)
+def test_the_coarse_list_cuts_vocational_schools_elsewhere(
+    code: str, meaning: str, relation: Relation
+) -> None:
+    document = {"data_fields": json.dumps({"education": code})}
+    assert shared(JIANGSU, DIPLOMA, document, "学历") == (meaning, relation)
+
+
+def test_a_permanent_residence_card_has_no_code_of_its_own() -> None:
+    found = dialect(JIANGSU).code_to_shared("holder_id_type", "34")
+    assert (found.value, found.original, found.relation) == ("999", "34", BROADER)
+
+
+def test_the_empty_division_of_jiangsu_says_nothing() -> None:
+    names = {e.name for e in dialect(JIANGSU).to_shared(IDENTITY_CARD, {"division": ""})}
+    assert "行政区划" not in names
+
+
+@pytest.mark.parametrize(
+    ("province", "document", "element", "value"),
+    [
+        (SHANGHAI, {"businessCode": "001003519500001"}, "地方实施编码", "001003519500001"),
+        (
+            SHANGHAI,
+            {"itemCode": "1131000068735121X0231010032700001"},
+            "实施编码",
+            "1131000068735121X0231010032700001",
+        ),
+        (ANHUI, {"serviceVersion": "3"}, "事项版本", "3"),
+        (ANHUI, {"ssqdBaseCode": "340123456000"}, "基本编码", "340123456000"),
+        (ANHUI, {"serviceDepartmentCode": "1131000068735121X"}, "实施机构代码", "1131000068735121X"),
+    ],
+)
+def test_what_items_carry_in_one_province_only(
+    province: str, document: dict[str, Any], element: str, value: str
+) -> None:
+    found = next(e for e in dialect(province).to_shared("service_item", document) if e.name == element)
+    assert (found.value, found.original) == (value, value)
+
+
 @pytest.mark.parametrize(("letter", "meaning"), [("M", "20"), ("D", "40"), ("R", "22"), ("W", "30")])
 def test_marital_status_in_letters_in_jiangsu(letter: str, meaning: str) -> None:
     document = {"data_fields": json.dumps({"members": [{"marital_status": letter}]})}

@@ -58,7 +58,8 @@ def test_a_rendered_document_reads_as_what_it_was_made_of(province: str, kind: s
     local = own.render_local(kind, elements)
     read = own.to_shared(kind, local)
     assert plain(read) == plain(elements)
-    assert {element.relation for element in read} == {EXACT}
+    # A place of birth is read on the day of birth, on which it may not have been there yet.
+    assert {element.relation for element in read if element.name != "出生地"} == {EXACT}
     assert own.to_shared(kind, own.render_local(kind, read)) == read
     if kind in CERTIFICATES:
         assert own.document_kind(local) == kind
