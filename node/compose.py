@@ -39,6 +39,7 @@ from node.control import Caller, Handler
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.key_steering import key_steering
+from node.keystore.releasing import releasing_signer
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
@@ -227,7 +228,7 @@ def _platform(
         idempotency=idempotency,
         replays=replays,
         keys=OpenIdKeys(
-            signer=lambda: keystore.signing_key("openid"),
+            signer=releasing_signer(keystore, "openid"),
             verifiers=lambda: keystore.verification_keys("openid"),
         ),
         clock=ground.clock,
@@ -240,7 +241,7 @@ def _exporter(ground: Ground, parts: ExchangeParts) -> Exporter:
         records=parts.journal,
         archive=TrustRows(ground.database),
         codec=parts.codec,
-        signer=lambda: ground.keystore.signing_key("envelope"),
+        signer=releasing_signer(ground.keystore, "envelope"),
         clock=ground.clock,
         entity_id=ground.config.node.entity_id,
         anchor=ground.config.trust.anchor,

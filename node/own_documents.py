@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from federation.errors import OwnKeyUnavailable
 from node.config import Config
-from node.keystore import Keystore, KeystoreError, Purpose, RetiredKey
+from node.keystore import Keystore, Purpose, RetiredKey
 from node.keystore.life import ROTATED
+from node.keystore.releasing import releasing_signer
 from trust.entity import build_entity_configuration
 from trust.historical import MAX_HISTORICAL_KEYS, HistoricalKey, build_historical_keys
-from trust.keys import Signer
 from trust.profile import NODE_TYPE, node_metadata
 
 __all__ = ["HISTORICAL_KEYS_PATH", "entity_configuration", "historical_keys"]
@@ -29,7 +28,8 @@ _PURPOSES = (Purpose.FEDERATION, Purpose.ENVELOPE, Purpose.OPENID, Purpose.LOG, 
 def entity_configuration(config: Config, keystore: Keystore) -> Callable[[datetime], str]:
     """This node's entity configuration (§3.1.2): what it says about itself, within what the anchor pinned.
 
-    Keys to come and keys that only verify are in it beside those that sign.
+    Keys to come and keys that only verify are in it beside those that sign. Without a key to sign it what is made
+    raises OwnKeyUnavailable: what was signed before is served meanwhile.
     """
 
     def build(now: datetime) -> str:
@@ -43,7 +43,7 @@ def entity_configuration(config: Config, keystore: Keystore) -> Callable[[dateti
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH
         return build_entity_configuration(
             entity_id=config.node.entity_id,
-            signer=_signer(keystore),
+            signer=releasing_signer(keystore, Purpose.FEDERATION)(),
             metadata=metadata,
             now=now,
             authority_hints=[config.trust.anchor],
@@ -64,19 +64,11 @@ def historical_keys(config: Config, keystore: Keystore) -> Callable[[datetime], 
         return build_historical_keys(
             entity_id=config.node.entity_id,
             keys=keys[-MAX_HISTORICAL_KEYS:],
-            signer=_signer(keystore),
+            signer=releasing_signer(keystore, Purpose.FEDERATION)(),
             now=now,
         )
 
     return build
-
-
-def _signer(keystore: Keystore) -> Signer:
-    """The federation key of now. Raises OwnKeyUnavailable: what was signed before is served meanwhile."""
-    try:
-        return keystore.signing_key(Purpose.FEDERATION)
-    except KeystoreError as error:
-        raise OwnKeyUnavailable("this node's federation key cannot be used: see yrd keys list") from error
 
 
 def _historical(keystore: Keystore) -> Iterator[HistoricalKey]:

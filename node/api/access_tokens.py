@@ -41,7 +41,10 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class OpenIdKeys:
-    """The node's OpenID keys of the moment: the one that signs, and all that verify (also retiring ones)."""
+    """The node's OpenID keys of the moment: the one that signs, and all that verify (also retiring ones).
+
+    `signer` raises OwnKeyUnavailable when there is none that can be used.
+    """
 
     signer: Callable[[], Signer]
     verifiers: Callable[[], Mapping[str, VerificationKey]]
@@ -61,7 +64,7 @@ class AccessTokens:
         self.life_s = life_s
 
     def issue(self, client_id: str, scope: frozenset[str]) -> str:
-        """A token for that client and those operations, good for `life_s` from now."""
+        """A token for that client and those operations, good for `life_s` from now. Raises OwnKeyUnavailable."""
         now_s = int(self._clock.now().timestamp())
         claims = {
             "iss": self._issuer,

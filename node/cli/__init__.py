@@ -6,7 +6,8 @@ none of them.
 
 Exit codes: 0 it worked; 1 it did not, and the one line on standard error says why; 2 the command line or a
 configuration file is not right; 3 no running node could be reached. Messages are Chinese first, English
-second.
+second. Standard output carries what a command was asked for and nothing else; what is logged meanwhile goes to
+standard error.
 """
 
 from __future__ import annotations
@@ -93,11 +94,20 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="版本 / Version"
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """长三角“一网通办”联邦节点。
 
     The federation node of the Yangtze Delta.
     """
+    if ctx.obj is _OWN_PROCESS:
+        from node.logs import configure_logs
+
+        configure_logs("warning")
+
+
+_OWN_PROCESS = object()
+"""Tells the group that this process is one command's alone, so that the log is its to set."""
 
 
 def main() -> None:
@@ -106,7 +116,7 @@ def main() -> None:
 
     with told():
         try:
-            cli.main(prog_name="yrd", standalone_mode=False)
+            cli.main(prog_name="yrd", standalone_mode=False, obj=_OWN_PROCESS)
         except click.exceptions.Exit as done:
             sys.exit(done.exit_code)
         except click.Abort:

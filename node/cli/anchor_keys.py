@@ -70,9 +70,11 @@ def rotate(
         if what == "root":
             _rotate_root(directory, now, reason, timedelta(days=overlap_days), again, root_key)
         elif what == "finish":
-            for name in finish(directory, now=now, early=early, root_path=root_key):
+            gone = finish(directory, now=now, early=early, root_path=root_key)
+            for name in gone:
                 say(f"{_ENDED[name]}已清除", f"the old {name} key is gone")
-            say("没有其他到期的密钥", "nothing else has had its time")
+            if not gone:
+                say("没有到期的密钥", "no old key has had its time")
         else:
             change = rotate_status if what == "status" else rotate_ca
             from_at = change(directory, now=now, root_path=root_key, **lead)

@@ -158,7 +158,7 @@ def retire(kid: str, reason: str, replace: bool, force: bool, config_path: Path)
     result = _carry_out(
         config_path, "keys.retire", {"kid": kid, "reason": reason, "replace": replace, "force": force}
     )
-    say(f"已停用 {kid}", f"{kid} is retired: {result['retired']['reason']}")
+    say(f"已停用 {kid}", f"retired: {result['retired']['reason']}")
     if result["successor"]:
         say(f"接替的密钥 {result['successor']}", "takes over from now on")
 

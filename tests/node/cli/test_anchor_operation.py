@@ -79,6 +79,14 @@ def test_what_needs_the_root_key_says_so(
     assert yrd("anchor", "revoke", "--dir", anchor, ENTITY, "--reason", "gone").code == 0, "without it"
 
 
+def test_finish_says_what_is_gone_or_that_nothing_is(anchor: Path, yrd: Yrd) -> None:
+    finish = ("anchor", "rotate", "--finish", "--early", "--dir", anchor)
+    assert "没有到期的密钥" in yrd(*finish).out
+    assert yrd("anchor", "rotate", "--status", "--lead-s", "0", "--dir", anchor).code == 0
+    assert yrd(*finish).out == "旧状态密钥已清除 / the old status key is gone\n"
+    assert "没有到期的密钥" in yrd(*finish).out
+
+
 def test_publish_lays_out_a_folder_and_warns_of_what_ends(
     anchor: Path, node: Path, tmp_path: Path, yrd: Yrd
 ) -> None:

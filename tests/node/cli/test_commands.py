@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,16 @@ def test_every_command_explains_itself_in_both_languages(yrd: Yrd, command: tupl
     said = yrd(*command, "--help")
     assert said.code == 0
     assert any("\u4e00" <= letter <= "\u9fff" for letter in said.out)
+
+
+def test_what_is_logged_meanwhile_is_not_on_standard_output(node: Path, yrd: Yrd) -> None:
+    with closing(sqlite3.connect(node.with_name("node.db"))) as store, store:
+        store.execute("UPDATE keys SET wrapped = zeroblob(99) WHERE purpose = 'openid'")
+    said = yrd("evidence", "export", "some-request", "--config", node)
+    assert (said.code, said.out) == (1, "")
+    logged, told = said.err.splitlines()
+    assert json.loads(logged)["message"] == "keys.unusable"
+    assert told.startswith("yrd: ")
 
 
 def test_usage_errors_have_exit_code_2(yrd: Yrd) -> None:

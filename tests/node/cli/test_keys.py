@@ -129,6 +129,7 @@ def test_a_replacement_takes_over_at_once(yrd: Yrd, node: Path) -> None:
     (old,) = of(yrd, node, "envelope")
     said = yrd("keys", "retire", old["kid"], "--reason", "泄露", "--replace", "--config", node)
     assert said.code == 0, said.err
+    assert said.out.count(old["kid"]) == 1
     retired, new = of(yrd, node, "envelope")
     assert (retired["kid"], retired["state"], retired["reason"]) == (old["kid"], "retired", "泄露")
     assert new["state"] == "active"
