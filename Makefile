@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INTEROP := tests/interop
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-.PHONY: help setup tools demo test interop check proto bench lock clean
+.PHONY: help setup tools demo test interop soak check proto bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,15 +32,24 @@ test: check ## Run all checks and all tests
 	@tests/tools.sh test
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
-interop: setup ## Check anchor and nodes against independent implementations (needs Node.js)
+interop: setup ## Check anchor, nodes and exports against independent implementations (needs Node.js)
 	@tests/tools.sh interop
-	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json
-	@$(BIN)/pytest $(INTEROP)/resolution.py
+	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(INTEROP)/.venv/.ready
+	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py
+
+$(INTEROP)/.venv/.ready: $(INTEROP)/requirements.txt
+	@$(PYTHON) -m venv --clear $(INTEROP)/.venv
+	@$(INTEROP)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(INTEROP)/requirements.txt \
+	  || { echo "Missing: a package registry that pip can reach (the packages of $(INTEROP)/requirements.txt could not be installed; see above)." >&2; exit 1; }
+	@touch $@
 
 $(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
 	@npm ci --silent --prefix $(INTEROP) \
 	  || { echo "Missing: a package registry that npm can reach (the packages of $(INTEROP)/package-lock.json could not be installed)." >&2; exit 1; }
 	@touch $@
+
+soak: setup ## Fuzz every parser and converter with 10,000 examples each
+	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py
 
 check: setup ## ruff, mypy strict, import contracts, generated code
 	@$(BIN)/ruff check .
@@ -55,8 +64,9 @@ proto: setup ## Generate the protobuf code from proto/
 bench: setup ## Measure the nodes against the bare chain, in one run
 	@$(BIN)/python -m tests.bench
 
-lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
+lock: ## Write the locks anew from pyproject.toml and tests/interop/requirements.in (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(INTEROP)/requirements.in -o $(INTEROP)/requirements.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(INTEROP)/.venv $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

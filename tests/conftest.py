@@ -7,10 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Property tests judge values, never speed: a busy machine must not fail them.
 settings.register_profile("house", deadline=None, print_blob=True)
+# `make soak`: many examples of what has no number of its own; a slow draw is no fault.
+settings.register_profile(
+    "soak",
+    deadline=None,
+    print_blob=True,
+    max_examples=10_000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 settings.load_profile("house")
 
 

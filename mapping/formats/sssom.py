@@ -176,10 +176,15 @@ def read_sssom(text: str) -> SssomSet:
     """
     lines = text.splitlines(keepends=True)
     head = [line for line in lines if line.startswith("#")]
-    reader = csv.DictReader(io.StringIO("".join(lines[len(head) :])), delimiter="\t")
+    table = io.StringIO("".join(lines[len(head) :]), newline="")
+    reader = csv.DictReader(table, delimiter="\t", restval="")
     maps: dict[str, list[MapRow]] = {}
     leads_to: dict[str, str] = {}
-    for line, row in enumerate(reader, start=len(head) + 2):
+    try:
+        rows = list(reader)
+    except csv.Error as failed:
+        raise MappingError(f"line {len(head) + reader.line_num}: {failed}") from None
+    for line, row in enumerate(rows, start=len(head) + 2):
         try:
             name, list_name, claim = _claim(row, line)
         except (KeyError, ValueError) as failed:
