@@ -20,7 +20,19 @@ __all__ = ["DialectHolder", "ExchangeLimits", "ExchangeParts", "check_answer_tim
 
 
 class DialectHolder(Current[Dialect]):
-    """The dialect in force; `yrd reload maps` swaps it whole."""
+    """The dialect in force; `yrd map reload` swaps it whole. `since` when it is, `loaded_at` when the first was."""
+
+    __slots__ = ("loaded_at", "since")
+
+    def __init__(self, dialect: Dialect, now: datetime | None = None) -> None:
+        super().__init__(dialect)
+        self.since = self.loaded_at = now
+
+    def put_in_force(self, dialect: Dialect, now: datetime) -> None:
+        """Swap it; the same rule set again stays in force since it first was."""
+        if dialect.digest != self.current.digest:
+            self.since = now
+            self.swap(dialect)
 
 
 @dataclass(frozen=True, slots=True)

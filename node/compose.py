@@ -26,6 +26,7 @@ from federation.rpc.callers import CallerCheck
 from federation.rpc.client import GrpcPeerTransport
 from federation.rpc.convert import ProtobufCodec
 from federation.rpc.server import PeerServer
+from federation.translation_counts import TranslationCounts
 from federation.trust_sync import TrustSync
 from node.api.access_tokens import OpenIdKeys
 from node.api.app import platform_app
@@ -51,6 +52,8 @@ from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
 from node.store.trust import TrustRows
 from node.tls_steering import TlsSteering
+from node.translation_metrics import TranslationMetrics
+from node.translation_view import TranslationView, translation_view
 from node.trust_parts import tls_renewal, trust_list
 from node.web.app import make_public_app
 from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
@@ -120,7 +123,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, *rows),
             public=_public(ground, trust_sync),
-            operations=make_operations_app(ground.health, ground.metrics.render, trust_sync.picture),
+            operations=_operations(ground, parts, trust_sync),
             asker=asker,
             trust_sync=trust_sync,
             background=_background(ground, trust_sync, peer_server, tls, *rows),
@@ -132,7 +135,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
 async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangeParts:
     config = ground.config
     access = AccessHolder(await asyncio.to_thread(read_access, config))
-    dialect = DialectHolder(await asyncio.to_thread(read_dialect, config))
+    dialect = DialectHolder(await asyncio.to_thread(read_dialect, config), ground.clock.now())
     journal = StoreJournal(
         ground.database,
         lambda: ground.keystore.signing_key("envelope"),
@@ -142,6 +145,8 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         sole_process=ground.database.dialect == "sqlite",
     )
     stack.push_async_callback(journal.close)
+    translations = TranslationCounts()
+    ground.metrics.registry.register(TranslationMetrics(dialect, translations))
     return ExchangeParts(
         directory=ground.directory,
         access=access,
@@ -151,7 +156,15 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         clock=ground.clock,
         limits=exchange_limits(config),
         observer=ground.metrics,
+        translations=translations,
     )
+
+
+def _operations(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> web.Application:
+    def translations() -> TranslationView:
+        return translation_view(parts.dialect, parts.translations, ground.clock.now())
+
+    return make_operations_app(ground.health, ground.metrics.render, trust_sync.picture, translations)
 
 
 def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Steering:
@@ -163,6 +176,8 @@ def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> St
         dialect=parts.dialect,
         health=ground.health,
         metrics=ground.metrics,
+        translations=parts.translations,
+        clock=ground.clock,
         tls_not_after=ground.tls.not_after,
     )
 

@@ -2,8 +2,9 @@
 default.
 
 `/livez` says that the event loop answers, `/readyz` whether work should come here and if not why, beside what
-will go wrong if nobody looks; `/metrics` has the figures in Prometheus' text format, and `/trust` is the tree of
-trust as a page. Nothing here holds personal data.
+will go wrong if nobody looks; `/metrics` has the figures in Prometheus' text format, `/trust` is the tree of trust
+as a page, `/translations` what was translated and which codes have no row, and `/` leads to all of them. Nothing
+here holds personal data.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from aiohttp import web
 
 from federation.trust_picture import TrustPicture
 from node.health import Health, Reason
+from node.operations_index import INDEX_PAGE
+from node.translation_view import TranslationView
+from node.translations_page import translations_page
 from node.trust_page import trust_page
 
 __all__ = ["make_operations_app"]
@@ -29,9 +33,15 @@ _PAGE_HEADERS = {
 
 
 def make_operations_app(
-    health: Health, render_metrics: Callable[[], bytes], picture: Callable[[], TrustPicture]
+    health: Health,
+    render_metrics: Callable[[], bytes],
+    picture: Callable[[], TrustPicture],
+    translations: Callable[[], TranslationView],
 ) -> web.Application:
     """The application of the operations listener."""
+
+    async def index(_request: web.Request) -> web.Response:
+        return _page(INDEX_PAGE)
 
     async def livez(_request: web.Request) -> web.Response:
         return _json({"alive": True})
@@ -50,14 +60,26 @@ def make_operations_app(
         return web.Response(body=render_metrics(), headers={"Content-Type": METRICS_TYPE})
 
     async def trust(_request: web.Request) -> web.Response:
-        return web.Response(
-            body=trust_page(picture()), content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS
-        )
+        return _page(trust_page(picture()))
+
+    async def translated(_request: web.Request) -> web.Response:
+        return _page(translations_page(translations()))
 
     app = web.Application()
-    pages = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/trust": trust}
+    pages = {
+        "/": index,
+        "/livez": livez,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/trust": trust,
+        "/translations": translated,
+    }
     app.add_routes([web.get(path, page) for path, page in pages.items()])
     return app
+
+
+def _page(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_PAGE_HEADERS)
 
 
 def _told(reasons: Sequence[Reason]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -19,17 +19,22 @@ import msgspec
 from federation.access import AccessFaults, AccessHolder, AccessPolicy, parse_access
 from federation.exchange import DialectHolder
 from federation.peers import Directory
+from federation.ports import Clock
+from federation.translation_counts import TranslationCounts
 from federation.trust_sync import RefreshReport, TrustSync
+from mapping.codelists import code_lists
+from mapping.coverage import coverage_faults, coverage_of
 from mapping.errors import RuleSetFaults
 from mapping.translate import Dialect, load_dialect
 from node.config import Config
 from node.control import CommandRefused, Handler
 from node.health import Health
 from node.metrics import Metrics, node_version
+from node.translation_view import translation_view
 from trust.errors import TrustError
 from trust.identity import check_entity_id
 
-__all__ = ["Steering", "read_access", "read_dialect"]
+__all__ = ["Steering", "checked_dialect", "read_access", "read_dialect"]
 
 
 def read_access(config: Config) -> AccessPolicy:
@@ -43,7 +48,20 @@ def read_access(config: Config) -> AccessPolicy:
 
 def read_dialect(config: Config) -> Dialect:
     """The dialect that the configuration names. Raises RuleSetFaults, OSError."""
-    return load_dialect(config.dialect.province, config.dialect.directory)
+    dialect = load_dialect(config.dialect.province, config.dialect.directory)
+    if dialect.province != config.dialect.province:
+        said = f"dialect.toml: province is {dialect.province}, [dialect] of this node says {config.dialect.province}"
+        raise RuleSetFaults([said])
+    return dialect
+
+
+def checked_dialect(config: Config, on: date) -> Dialect:
+    """The dialect, when `yrd map check` finds no fault with it on that day. Raises RuleSetFaults, OSError."""
+    dialect = read_dialect(config)
+    faults = coverage_faults(coverage_of(dialect.rules, code_lists(), on))
+    if faults:
+        raise RuleSetFaults(faults)
+    return dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,8 @@ class Steering:
     dialect: DialectHolder
     health: Health
     metrics: Metrics
+    translations: TranslationCounts
+    clock: Clock
     tls_not_after: Callable[[], datetime]
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -101,9 +121,19 @@ class Steering:
             },
             "tls_not_after": self.tls_not_after().isoformat(),
             "access": {"version": self.access.current.version, "digest": self.access.current.digest.hex()},
-            "dialect": {"version": self.dialect.current.version, "digest": self.dialect.current.digest.hex()},
+            "dialect": self._dialect(),
             "in_flight": dict(self.metrics.in_flight),
             "outcomes": self.metrics.exchanges_by_outcome(),
+        }
+
+    def _dialect(self) -> Mapping[str, Any]:
+        """The rule set in force, and what was translated since this process started."""
+        view = translation_view(self.dialect, self.translations, self.clock.now())
+        return {
+            **_named(self.dialect.current),
+            "since": view.since.isoformat() if view.since else None,
+            "translations": view.totals,
+            "unmapped_codes": len(view.codes),
         }
 
     async def show_trust(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,15 +179,20 @@ class Steering:
         return {"version": policy.version, "digest": policy.digest.hex()}
 
     async def reload_maps(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Read the dialect again; with faults the old one stays."""
+        """Read and check the dialect again; with faults the old one stays. Exchanges at work keep theirs."""
+        before = self.dialect.current
         try:
-            dialect = await asyncio.to_thread(read_dialect, self.config)
+            dialect = await asyncio.to_thread(checked_dialect, self.config, self.clock.now().date())
         except RuleSetFaults as error:
             raise _kept("maps.faults", "方言", "the dialect has", tuple(map(str, error.faults))) from None
         except OSError as error:
             raise _unreadable("maps.faults", error) from None
-        self.dialect.swap(dialect)
-        return {"version": dialect.version, "digest": dialect.digest.hex()}
+        self.dialect.put_in_force(dialect, self.clock.now())
+        return {**_named(dialect), "before": _named(before)}
+
+
+def _named(dialect: Dialect) -> Mapping[str, str]:
+    return {"version": dialect.version, "digest": dialect.digest.hex()}
 
 
 def _kept(code: str, zh: str, en: str, faults: tuple[str, ...]) -> CommandRefused:

@@ -9,13 +9,19 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from federation.exchange import DialectHolder
 from federation.observe import Side
 from federation.peers import Directory, Peer, TrustSnapshot
 from federation.query import Operation
+from federation.translation_counts import TranslationCounts
+from federation.translator import Direction, Translator
 from federation.trust_picture import Branch, Standing, TrustPicture
+from mapping.translate import load_dialect
 from node.health import Health, Reason, Stage, StoreWatch
 from node.metrics import Metrics
 from node.operations import make_operations_app
+from node.translation_metrics import TranslationMetrics
+from node.translation_view import TranslationView
 from node.trust_warnings import trust_warner
 from tests.support.clock import NOON, FixedClock
 
@@ -34,8 +40,23 @@ PICTURE = TrustPicture(
 )
 
 
+VIEW = TranslationView(
+    NOON,
+    "330000",
+    "浙江省",
+    "330000@2026.1",
+    "ab" * 32,
+    NOON,
+    NOON,
+    {(Direction.TO_SHARED, "exact"): 7},
+    (),
+    {},
+)
+
+
 async def get(health: Health, metrics: Metrics, path: str) -> tuple[int, str, Any]:
-    async with TestClient(TestServer(make_operations_app(health, metrics.render, lambda: PICTURE))) as client:
+    app = make_operations_app(health, metrics.render, lambda: PICTURE, lambda: VIEW)
+    async with TestClient(TestServer(app)) as client:
         response = await client.get(path)
         is_json = response.content_type == "application/json"
         return response.status, response.content_type, await (response.json() if is_json else response.text())
@@ -157,3 +178,31 @@ async def test_the_tree_of_trust_is_a_page() -> None:
     assert (status, kind) == (200, "text/html")
     assert "https://anchor.example" in text
     assert "away" in text
+
+
+async def test_what_was_translated_is_a_page_and_the_first_page_leads_to_all() -> None:
+    status, kind, text = await get(Health(), Metrics(), "/translations")
+    assert (status, kind) == (200, "text/html")
+    assert "330000@2026.1" in text
+    status, kind, text = await get(Health(), Metrics(), "/")
+    assert (status, kind) == (200, "text/html")
+    for path in ("/livez", "/readyz", "/metrics", "/trust", "/translations"):
+        assert f'href="{path}"' in text
+        assert (await get(Health(), Metrics(), path))[0] in (200, 503)
+
+
+def test_translations_are_figures_and_codes_without_a_row_too() -> None:
+    metrics, counts, clock = Metrics(), TranslationCounts(), FixedClock()
+    dialect = DialectHolder(load_dialect("320000"), NOON)
+    metrics.registry.register(TranslationMetrics(dialect, counts))
+    words = Translator(dialect.current)
+    for code in ("JS-GA-001", "JS-GA-099", "110101199003070011", "110101199003070011"):
+        words.code_to_shared("certificate_type", code)
+    counts.add(words, clock)
+    seen = samples(metrics)
+    assert seen["yrd_translations_total", "exact", "to_shared"] == 1
+    assert seen["yrd_translations_total", "to_shared", "unmapped"] == 3
+    assert seen["yrd_unmapped_codes_total", "JS-GA-099", "certificate_type", "to_shared"] == 1
+    assert seen["yrd_unmapped_values_total", "certificate_type", "number", "to_shared"] == 2
+    assert seen["yrd_map_set_info", "320000@2026.1", dialect.current.digest.hex()] == 1
+    assert b"110101199003070011" not in metrics.render()

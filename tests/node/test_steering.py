@@ -10,13 +10,15 @@ import mapping
 from federation.access import AccessHolder
 from federation.exchange import DialectHolder
 from federation.peers import Directory, TrustSnapshot
+from federation.translation_counts import TranslationCounts
+from federation.translator import Translator
 from node.config import read_config
 from node.control import CommandRefused
 from node.health import Health
 from node.metrics import Metrics
 from node.steering import Steering, read_access, read_dialect
 from tests.node.config.samples import write_node_files
-from tests.support.clock import NOON
+from tests.support.clock import NOON, FixedClock
 
 DIALECT = Path(mapping.__file__).parent / "dialects" / "330000"
 
@@ -36,6 +38,8 @@ def steering(tmp_path: Path) -> Steering:
         dialect=DialectHolder(read_dialect(config)),
         health=Health(),
         metrics=Metrics(),
+        translations=TranslationCounts(),
+        clock=FixedClock(),
         tls_not_after=lambda: NOON,
     )
 
@@ -84,3 +88,51 @@ async def test_the_status_says_what_an_operator_looks_at_first(steering: Steerin
     assert [reason["code"] for reason in state["reasons"]] == ["starting"]
     assert state["access"]["version"] == "1"
     assert state["tls_not_after"] == NOON.isoformat()
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that is there."""
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+async def test_a_new_dialect_is_swapped_in_whole_and_what_was_before_is_told(
+    steering: Steering, tmp_path: Path
+) -> None:
+    before = steering.dialect.current
+    said = await steering.handlers()["reload.maps"]({})
+    assert said["digest"] == said["before"]["digest"]
+    assert steering.dialect.current is before
+    assert steering.dialect.since is None
+    edit(tmp_path / "dialect" / "dialect.toml", 'version = "2026.1"\n', 'version = "2026.2"\n')
+    said = await steering.handlers()["reload.maps"]({})
+    assert (said["version"], said["before"]["version"]) == ("330000@2026.2", "330000@2026.1")
+    assert steering.dialect.current.digest.hex() == said["digest"] != said["before"]["digest"]
+    assert steering.dialect.since == NOON
+
+
+async def test_a_dialect_of_another_province_changes_nothing(steering: Steering, tmp_path: Path) -> None:
+    shutil.copytree(DIALECT.with_name("320000"), tmp_path / "dialect", dirs_exist_ok=True)
+    refused = await refusal_of(steering, "reload.maps")
+    assert "province is 320000" in refused.faults[0]
+    assert steering.dialect.current.province == "330000"
+
+
+async def test_a_dialect_that_map_check_refuses_changes_nothing(
+    steering: Steering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `yrd map check` says beyond the form of the files counts here too."""
+    monkeypatch.setattr("node.steering.coverage_faults", lambda _found: ["sex: 9 has no row"])
+    refused = await refusal_of(steering, "reload.maps")
+    assert refused.faults == ("sex: 9 has no row",)
+
+
+async def test_the_status_tells_what_was_translated(steering: Steering) -> None:
+    words = Translator(steering.dialect.current)
+    words.code_to_shared("holder_id_type", "111")
+    words.code_to_shared("holder_id_type", "99")
+    steering.translations.add(words, FixedClock())
+    dialect = (await steering.handlers()["status"]({}))["dialect"]
+    assert dialect["translations"] == {"to_shared": {"exact": 1, "unmapped": 1}, "to_local": {}}
+    assert dialect["unmapped_codes"] == 1
