@@ -3,12 +3,24 @@
 Files of `dialects/<province>/`:
 
 - ``dialect.toml``: province, name, version, the version of the shared code lists it was written against,
-  `[maps]` (code map → shared list, optionally the list's own column that holds the local codes) and
+  `[maps]` (code map → shared list, optionally the list's own column that holds the local codes, and the list's
+  own version) and
   `[parameters]` (request parameter → converter).
 - ``fields.csv``: one row per field: kind, group, local, element, converter, parameters, default, required,
   note. `kind` is a certificate type's shared name, ``service_item``, or ``*`` for what every certificate
-  carries; a row for a kind replaces the ``*`` row of the same element. `local` is a dotted path; a segment
-  ``name|json`` holds JSON in a string. Rows with a `group` describe the rows of the list that this group is.
+  carries; a row for a kind replaces the ``*`` row of the same element. Rows with a `group` describe the rows of
+  the list that this group is. `local` is a dotted path; a segment ``name|json`` holds JSON in a string; the last
+  segment may name several fields of one object, ``y+m+d``. `parameters` are ``name=value`` parted by ``;``, a
+  value in ``'…'`` keeps its blanks. Besides the converter's own there are
+
+  - `join`: several fields are one value, with this between them (``''``: nothing);
+  - `part` = ``n/m`` and `split`: the value is the n-th of the m in the field;
+  - `list`: an array of texts, joined with this between them;
+  - `way`: ``both``; ``mirror``, the field is another row's too, which writes it; ``to_shared``, never written: a
+    second place of an element that another row has, or one of several elements of a field;
+  - `on`: the date element with the day that a code was written on, or ``today`` (the day of the tables).
+
+  See `mapping.shapes` for what each does on the way back.
 - ``maps/<name>.csv``: one row per claim: source, source_label, relation, target, valid_from, valid_to,
   direction, preferred_reverse, note, source_of_claim, author, reviewer. `relation` says what the target is to
   the source; ``none`` says that there is no target. Author and reviewer are roles or bodies, never a person.
