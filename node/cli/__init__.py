@@ -33,7 +33,7 @@ _OWN: dict[str, tuple[str, str]] = {
     "status": ("node.cli.steer:status", "节点状态 / What a running node is doing"),
     "trust": ("node.cli.steer:trust", "信任 / Refresh trust, deny or allow a peer"),
     "reload": ("node.cli.steer:reload", "重新加载 / Read access rules or the dialect again"),
-    "map": ("node.cli.map:map_commands", "规则集 / Rule sets: check, translate, explain, coverage, diff"),
+    "map": ("node.cli.map:map_commands", "规则集 / Rule sets: check, translate, explain, coverage, diff, reload"),
     "audit": ("node.cli.audit:audit", "操作记录 / What operators did"),
     "evidence": ("node.cli.evidence:evidence", "存证 / Export the evidence of an exchange"),
     "verify": ("node.cli.evidence:verify", "核验存证文件 / Check an evidence file, offline"),

@@ -1,4 +1,4 @@
-"""Work on rule sets, without a running node: check, translate, explain, measure, compare, export, import."""
+"""Work on rule sets: check, translate, explain, measure, compare, export, import; and have a node take one up."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mapping.errors import RuleSetFaults
 from mapping.validate import load_rule_set
 from node.cli.columns import show_columns
 from node.cli.map_files import export_command, import_command
+from node.cli.map_reload import reload_command
 from node.cli.map_sources import (
     Source,
     json_option,
@@ -35,9 +36,9 @@ __all__ = ["map_commands"]
 
 @click.group("map")
 def map_commands() -> None:
-    """规则集：检查、转换、解释、覆盖率、比较、导出、导入。无需运行节点。
+    """规则集：检查、转换、解释、覆盖率、比较、导出、导入，无需运行节点；重新加载。
 
-    Rule sets: check, translate, explain, measure, compare, export, import. No running node is needed.
+    Rule sets: check, translate, explain, measure, compare, export, import, all without a running node; reload.
     """
 
 
@@ -45,6 +46,7 @@ map_commands.add_command(translate_command)
 map_commands.add_command(explain_command)
 map_commands.add_command(export_command)
 map_commands.add_command(import_command)
+map_commands.add_command(reload_command)
 
 
 def _day(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> date:

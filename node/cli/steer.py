@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from node.cli.map_reload import reload_command
 from node.cli.running import call_node
 from node.cli.say import config_option, say
 
@@ -40,12 +43,24 @@ def status(config_path: Path, as_json: bool) -> None:
     for peer in trusted["peers"]:
         click.echo(f"    {peer['province']} {peer['standing']:8} {peer['entity_id']}  {peer['grpc_target']}")
     click.echo(f"  规则 access: {state['access']['version']}    方言 dialect: {state['dialect']['version']}")
+    click.echo(f"  转换 translated: {_translated(state['dialect'])}")
     click.echo(f"  TLS 证书至 TLS certificate until: {state['tls_not_after']}")
     in_flight = state["in_flight"]
     click.echo(f"  在途 in flight: 询问 asking {in_flight['ask']}, 应答 answering {in_flight['answer']}")
     if state["outcomes"]:
         ended = ", ".join(f"{code} {count}" for code, count in sorted(state["outcomes"].items()))
         click.echo(f"  已完成 finished: {ended}")
+
+
+def _translated(dialect: Mapping[str, Any]) -> str:
+    """``读入 to shared exact 1200, unmapped 3; … · 规则集没有的代码 codes without a row: 2``."""
+    ways = [("读入 to shared", "to_shared"), ("写出 to local", "to_local")]
+    told = [
+        f"{way} "
+        + (", ".join(f"{word} {count}" for word, count in dialect["translations"][name].items()) or "0")
+        for way, name in ways
+    ]
+    return f"{'; '.join(told)} · 规则集没有的代码 codes without a row: {dialect['unmapped_codes']}"
 
 
 @click.group()
@@ -125,12 +140,7 @@ def access(config_path: Path) -> None:
     say(f"访问规则现为 {result['version']}", f"the access rules are now {result['version']}")
 
 
-@reload.command()
-@config_option
-def maps(config_path: Path) -> None:
-    """重新读取方言 / Read the dialect again."""
-    result = call_node(config_path, "reload.maps")
-    say(f"方言现为 {result['version']}", f"the dialect is now {result['version']}")
+reload.add_command(reload_command, "maps")
 
 
 @reload.command()

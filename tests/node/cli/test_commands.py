@@ -44,6 +44,7 @@ def test_the_help_lists_every_command_without_loading_any(yrd: Yrd) -> None:
         ("status",),
         ("trust", "deny"),
         ("reload", "access"),
+        ("map", "reload"),
         ("evidence", "export"),
         ("verify",),
     ],
