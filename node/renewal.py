@@ -9,8 +9,13 @@ One renewal, in this order:
  4. the chain becomes a row; with that the key is the active one (`node.tls`), in every replica, and the key before
     it stays for the connections that were made with it
 
-A renewal that fails leaves everything as it was, and is tried again, ever more slowly. Of several replicas one tries
-at a time; should two try at once, both get a chain for the same key, and nothing is lost.
+A renewal that fails leaves everything as it was, and is tried again, ever more slowly; or when the anchor says, for a
+few times in a row. Of several replicas one tries at a time; should two try at once, both get a chain for the same key,
+and nothing is lost.
+
+A key whose request an operator carries to a CA that is offline is left to the operator for as long as the CA takes the
+request, unless the chain that is shown would end before. Only the replica that made the request knows that; should
+another one ask for the same key, it is one key with two chains, and the later of them is shown.
 """
 
 from __future__ import annotations
@@ -53,6 +58,8 @@ _JITTER_LIFE = 1 / 24
 _TURN_S = 120
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
 _SKEW = timedelta(seconds=60)
+_LEAST_RETRY_S, _PROMPT_RETRIES = 1.0, 3
+_CARRIED_FOR = timedelta(days=7)
 
 Claim = Callable[[str, datetime], Awaitable[bool]]
 """(turn, until): True for the first replica that asks for this turn."""
@@ -114,13 +121,17 @@ class TlsRenewal:
         self._note = note
         self._failures = 0
         self._not_before: datetime | None = None
+        self._told_at: datetime | None = None
+        self._carried: tuple[str, datetime] | None = None
 
     @property
     def is_due(self) -> bool:
         """Whether the chain that is shown is old or by a CA that is not trusted any more, or a new key waits for its
-        own: an operator rotated it, or an attempt was cut off.
+        own: an operator rotated it, or an attempt was cut off. Never while an operator carries the request for it.
         """
         shown = self._ring.shown
+        if self._is_carried():
+            return False
         is_old = self._clock.now() >= renew_at(shown.row, self._who.entity_id)
         return is_old or not shown.is_trusted or self._waiting() is not None
 
@@ -129,10 +140,13 @@ class TlsRenewal:
 
         A failure is logged and counted, and the next attempts come ever more slowly. Raises OwnStoreUnavailable.
         """
-        now = self._clock.now()
-        if not self.is_due or (self._not_before is not None and now < self._not_before):
+        now, told_at = self._clock.now(), self._told_at
+        not_before = told_at or self._not_before
+        if not self.is_due or (not_before is not None and now < not_before):
             return False
-        if not await self._is_our_turn(now) or not await self._is_still_due():
+        if told_at is None and not await self._is_our_turn(now):
+            return False
+        if not await self._is_still_due():
             return False
         try:
             until = await self.renew_now()
@@ -141,7 +155,10 @@ class TlsRenewal:
             pause_s = min(_FIRST_PAUSE_S * 2 ** (self._failures - 1), _LONGEST_PAUSE_S)
             self._not_before = now + timedelta(seconds=pause_s)
             _log.warning(
-                "tls.not_renewed", why=error.en, until=self._ring.not_after().isoformat(), again_in_s=pause_s
+                "tls.not_renewed",
+                why=error.en,
+                until=self._ring.not_after().isoformat(),
+                again_in_s=((self._told_at or self._not_before) - now).total_seconds(),
             )
             return False
         self._failures, self._not_before = 0, None
@@ -154,12 +171,14 @@ class TlsRenewal:
         Raises RenewalFailed, OwnStoreUnavailable; then everything is as before, but for a published key that the
         next attempt takes. Cancelled: the same. A repeat is safe.
         """
+        self._told_at = self._carried = None
         try:
             kid, request = await self._request()
             row = self._checked(await self._desk.renew(request), kid)
             await self._ring.store(row)
         except (RenewalRefused, TrustError, KeystoreError) as error:
             self._note("failed")
+            self._told_at = self._return_at(error)
             raise RenewalFailed(
                 f"TLS 证书未能更新，现有证书至 {self._ring.not_after().isoformat()} 有效",
                 f"the TLS certificate was not renewed: {error}; the one before is good until "
@@ -176,7 +195,9 @@ class TlsRenewal:
         days. The chain that comes of it is for `take`. Raises RenewalFailed, OwnStoreUnavailable.
         """
         try:
-            return (await self._request())[1]
+            kid, request = await self._request()
+            self._carried = kid, self._clock.now() + _CARRIED_FOR
+            return request
         except (TrustError, KeystoreError) as error:
             raise RenewalFailed("无法生成申请", f"the request cannot be made: {error}") from error
 
@@ -195,6 +216,24 @@ class TlsRenewal:
         await self._ring.store(row)
         return self._ring.not_after()
 
+    def _return_at(self, error: Exception) -> datetime | None:
+        """When the anchor wants to be asked again, where it said so: within bounds, and not for ever."""
+        if not isinstance(error, RenewalRefused) or error.retry_after_s is None:
+            return None
+        if self._failures >= _PROMPT_RETRIES:
+            return None
+        pause_s = min(max(error.retry_after_s, _LEAST_RETRY_S), _LONGEST_PAUSE_S)
+        return self._clock.now() + timedelta(seconds=pause_s)
+
+    def _is_carried(self) -> bool:
+        """Whether the key that waits is on its way to a CA that is offline, and there is time for that."""
+        if self._carried is None:
+            return False
+        kid, until = self._carried
+        shown = self._ring.shown
+        has_time = self._clock.now() < until < shown.row.not_after and shown.is_trusted
+        return has_time and self._waiting() == kid
+
     async def _is_our_turn(self, now: datetime) -> bool:
         """One replica tries in each span of time; the others find its chain with their next look."""
         turn = int(now.timestamp()) // _TURN_S
@@ -212,7 +251,10 @@ class TlsRenewal:
         return self._waiting() or (await self._keystore.generate(Purpose.TLS, activate=False)).kid
 
     def _waiting(self) -> str | None:
-        return next((row.kid for row in reversed(self._keys()) if row.state is KeyState.PUBLISHED), None)
+        """The youngest published key: one that cannot be opened here asks for nothing, and holds nothing up."""
+        faults = self._keystore.faults
+        waiting = (row for row in reversed(self._keys()) if row.state is KeyState.PUBLISHED)
+        return next((row.kid for row in waiting if row.kid not in faults), None)
 
     def _keys(self) -> list[KeyRow]:
         """This node's TLS keys, oldest first."""

@@ -19,7 +19,14 @@ _MOST_WORDS = 200
 
 
 class RenewalRefused(Exception):
-    """There was no chain: the anchor is away, or says no. The text is for the operator."""
+    """There was no chain: the anchor is away, or says no. The text is for the operator.
+
+    `retry_after_s` is how long the anchor wants not to be asked, where it says so (RFC 9110 §10.2.3); unbounded.
+    """
+
+    def __init__(self, text: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class HttpRenewalDesk:
@@ -52,14 +59,14 @@ class HttpRenewalDesk:
                 allow_redirects=False,
                 auto_decompress=False,
             ) as response:
-                body = await _read(response)
+                body, retry_after_s = await _read(response), _retry_after_s(response)
         except TimeoutError:
             raise RenewalRefused(f"{self._url} did not answer within {_TIMEOUT_S} s") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise RenewalRefused(f"{self._url} cannot be reached: {type(error).__name__}") from error
-        return self._chain(response.status, body)
+        return self._chain(response.status, body, retry_after_s)
 
-    def _chain(self, status: int, body: bytes) -> str:
+    def _chain(self, status: int, body: bytes, retry_after_s: float | None) -> str:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -67,7 +74,8 @@ class HttpRenewalDesk:
         said = answer if isinstance(answer, dict) else {}
         if status != 200:
             raise RenewalRefused(
-                f"{self._url} answers {status} {_words(said.get('error_description'))}".rstrip()
+                f"{self._url} answers {status} {_words(said.get('error_description'))}".rstrip(),
+                retry_after_s=retry_after_s,
             )
         chain = said.get("tls_chain_pem")
         if not isinstance(chain, str) or not chain.isascii():
@@ -90,6 +98,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > _MOST_BYTES:
             raise RenewalRefused(f"{response.url} gives more than {_MOST_BYTES} bytes")
     return bytes(body)
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
+    """In seconds; the form that is a date is not one that an anchor gives."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _words(text: object) -> str:

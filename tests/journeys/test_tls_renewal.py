@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from node.control import CommandRefused
 from node.store.database import open_database
 from node.store.tls import TlsRows
 from tests.journeys.test_node_replicas import name_platform_url, replica_of
+from tests.support.clock import FixedClock
 from tests.support.federation import (
     RunningNode,
     allow_all,
@@ -129,6 +130,24 @@ async def test_with_the_anchor_away_it_says_so_and_goes_on_by_itself(tmp_path: P
     async with serving_anchor(pair.anchor), running(pair.zhejiang) as (zhejiang,), asyncio.timeout(30):
         while await tls_kid(zhejiang) == before:  # noqa: ASYNC110  a background loop tells nobody
             await asyncio.sleep(0.1)
+
+
+async def test_an_anchor_that_was_asked_too_soon_is_asked_again_when_it_says(tmp_path: Path) -> None:
+    pair = await Pair.made(tmp_path)
+    pair.zhejiang.write_text(pair.zhejiang.read_text().replace("[keys]", "[keys]\npoll_s = 0.1"))
+    clock = FixedClock(datetime.now(UTC))
+    at_the_anchor = serving_anchor(pair.anchor, clock)
+    async with at_the_anchor, running(pair.zhejiang, clocks={pair.zhejiang: clock}) as (zhejiang,):
+        clock.advance(seconds=10)  # since it was enrolled
+        await command("keys", "rotate", "tls", "--config", pair.zhejiang)
+        before = await tls_kid(zhejiang)
+        error = await refused("keys", "rotate", "tls", "--config", pair.zhejiang)
+        assert (error.code, "asked too soon, again in 10 s" in error.en) == ("tls.not_renewed", True)
+        assert await tls_kid(zhejiang) == before
+        clock.advance(seconds=10)
+        async with asyncio.timeout(30):
+            while await tls_kid(zhejiang) == before:  # noqa: ASYNC110  a background loop tells nobody
+                await asyncio.sleep(0.1)
 
 
 async def test_an_enrolment_that_was_made_anew_is_taken_up_by_command(tmp_path: Path) -> None:

@@ -87,6 +87,48 @@ async def test_an_anchor_that_is_away_is_asked_again_ever_more_slowly(world: Wor
     assert replica.outcomes.count("renewed") == 1
 
 
+@pytest.mark.parametrize(("said_s", "pause_s"), [(10.0, 10), (0.0, 1), (1e9, 3600)])
+async def test_an_anchor_that_says_when_is_asked_then(
+    world: World, replica: Replica, said_s: float, pause_s: int
+) -> None:
+    world.clock.advance(days=DUE_DAYS)
+    world.desk.fault = RenewalRefused("asked too soon", retry_after_s=said_s)
+    assert not await replica.renewal.renew_once()
+    world.desk.fault = None
+    world.clock.advance(seconds=pause_s - 0.5)
+    assert not await replica.renewal.renew_once()
+    assert world.desk.asked == 1
+    world.clock.advance(seconds=0.5)
+    assert await replica.renewal.renew_once()
+
+
+async def test_an_anchor_that_says_so_again_and_again_is_asked_more_slowly(
+    world: World, replica: Replica
+) -> None:
+    world.clock.advance(days=DUE_DAYS)
+    world.desk.fault = RenewalRefused("asked too soon", retry_after_s=1.0)
+    for _ in range(600):
+        await replica.renewal.renew_once()
+        world.clock.advance(seconds=1)
+    assert 4 <= world.desk.asked <= 6
+
+
+async def test_after_an_operator_was_told_to_wait_the_node_renews_by_itself(
+    world: World, replica: Replica
+) -> None:
+    await replica.keystore.generate(Purpose.TLS, activate=False)
+    world.desk.fault = RenewalRefused("asked too soon", retry_after_s=10.0)
+    with pytest.raises(RenewalFailed, match="too soon"):
+        await replica.renewal.renew_now()
+    world.desk.fault = None
+    world.clock.advance(seconds=9)
+    assert not await replica.renewal.renew_once()
+    world.clock.advance(seconds=1)
+    assert await replica.renewal.renew_once()
+    assert world.desk.asked == 2
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+
+
 async def test_an_operator_is_told_that_the_anchor_is_away(world: World, replica: Replica) -> None:
     world.desk.fault = RenewalRefused("https://anchor.example cannot be reached")
     with pytest.raises(RenewalFailed, match="cannot be reached; the one before is good until") as failed:
@@ -217,6 +259,66 @@ async def test_a_request_is_carried_out_and_its_chain_in(world: World, replica: 
     assert await replica.renewal.take(chain) == world.clock.now() + timedelta(days=90)
     assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
     assert await replica.renewal.take(chain) == replica.ring.not_after()
+
+
+@pytest.mark.parametrize("days", [0, DUE_DAYS])
+async def test_while_a_request_is_carried_the_anchor_is_not_asked_for_its_key(
+    world: World, replica: Replica, days: int
+) -> None:
+    world.clock.advance(days=days)
+    request = await replica.renewal.request()
+    assert not replica.renewal.is_due
+    assert not await replica.renewal.renew_once()
+    chain = await world.desk.renew(request)
+    world.clock.advance(days=6)
+    assert not await replica.renewal.renew_once()
+    await replica.renewal.take(chain)
+    assert not replica.renewal.is_due
+    assert world.desk.asked == 1
+    assert tls_states(replica) == [KeyState.PASSIVE, KeyState.ACTIVE]
+
+
+@pytest.mark.parametrize(
+    ("made_days", "later_days"), [(0, 7), (84, 0)], ids=["nobody took it", "there is no time for that"]
+)
+async def test_a_request_that_is_carried_does_not_keep_a_node_from_renewing(
+    world: World, replica: Replica, made_days: int, later_days: int
+) -> None:
+    world.clock.advance(days=made_days)
+    await replica.renewal.request()
+    world.clock.advance(days=later_days)
+    assert await replica.renewal.renew_once()
+
+
+async def test_a_request_that_is_carried_does_not_keep_an_operator_or_a_lost_ca_from_renewing(
+    world: World, replica: Replica
+) -> None:
+    await replica.renewal.request()
+    waiting = replica.keystore.describe()[-1].kid
+    await replica.renewal.renew_now()
+    assert replica.ring.shown.row.kid == waiting
+    await replica.renewal.request()
+    world.desk.authority = Authority("next")
+    replica.trust(world.desk.authority)
+    await replica.ring.refresh()
+    assert await replica.renewal.renew_once()
+
+
+async def test_a_replica_that_does_not_know_of_the_request_does_no_harm(
+    world: World, replica: Replica
+) -> None:
+    request = await replica.renewal.request()
+    other = await world.replica()
+    assert await other.renewal.renew_once()
+    online = other.ring.material()
+    world.clock.advance(minutes=1)
+    carried = await world.desk.renew(request)
+    await replica.look()
+    assert await replica.renewal.take(carried) == world.clock.now() + timedelta(days=90)
+    await other.look()
+    assert other.ring.material() == replica.ring.material()
+    assert other.ring.material().key_pem == online.key_pem
+    assert tls_states(other) == [KeyState.PASSIVE, KeyState.ACTIVE]
 
 
 @pytest.mark.parametrize("lie", ["ca", "entity", "key", "retired", "expired", "text", "chinese"])

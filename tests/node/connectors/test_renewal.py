@@ -108,6 +108,31 @@ async def test_everything_else_is_refused(session: aiohttp.ClientSession, answer
 
 
 @pytest.mark.parametrize(
+    ("header", "retry_after_s"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        (None, None),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("٣", None),
+        ("1.5", None),
+    ],
+)
+async def test_when_the_anchor_wants_to_be_asked_again_is_told(
+    session: aiohttp.ClientSession, header: str | None, retry_after_s: float | None
+) -> None:
+    async def too_soon(_: web.Request) -> web.Response:
+        said = {"error_description": "asked too soon"}
+        return web.json_response(said, status=429, headers={} if header is None else {"Retry-After": header})
+
+    with pytest.raises(RenewalRefused, match="answers 429 asked too soon") as refused:
+        await renewed(session, too_soon)
+    assert refused.value.retry_after_s == retry_after_s
+
+
+@pytest.mark.parametrize(
     ("anchor", "allowed"),
     [
         ("http://127.0.0.1:1", False),
