@@ -5,9 +5,13 @@ The data are made up. Expected values are written here, from what the files are 
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
 import shutil
 import sqlite3
+import sys
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -19,10 +23,19 @@ from mapping.codelists import SERVICE_ITEM, code_lists
 from mapping.coverage import coverage_faults, coverage_of
 from mapping.element import Element, Relation
 from mapping.errors import RuleSetFaults
+from mapping.ruleset import digest_of
 from mapping.translate import Dialect, load_dialect
 from mapping.validate import load_rule_set
 from tests.mapping.samples import CERTIFICATES, KINDS, PROVINCES, all_codes, document
-from tests.support.federation import allow_all, make_anchor, make_node, running, serving_anchor, yrd
+from tests.support.federation import (
+    allow_all,
+    free_ports,
+    make_anchor,
+    make_node,
+    running,
+    serving_anchor,
+    yrd,
+)
 
 JIANGXI = "360000"
 DIRECTORY = Path(__file__).parents[1] / "vectors" / "dialect_360000"
@@ -200,6 +213,36 @@ def test_every_kind_goes_there_and_back(province: str, kind: str) -> None:
             if source == JIANGXI and kind in CERTIFICATES:
                 assert here.document_kind(local) == kind
     assert SERVICE_ITEM in KINDS
+
+
+# --- the page ---------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "new-dialect.md"
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.journey
+async def test_the_steps_of_the_page_make_the_data(tmp_path: Path) -> None:
+    script = "\n".join(["set -euo pipefail", *BLOCK.findall(PAGE.read_text("utf-8"))])
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SOURCE": str(PAGE.parents[1]),
+        "BASE": str(free_ports(10)),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script),
+        cwd=tmp_path,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode("utf-8", "replace")
+    assert digest_of(tmp_path / "jiangxi") == digest_of(DIRECTORY)
+    assert json.loads((tmp_path / "card.json").read_text("utf-8")) == CARD
+    assert "every fault told" in said.decode()
 
 
 # --- a node that speaks it --------------------------------------------------------------------------
