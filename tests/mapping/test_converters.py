@@ -25,10 +25,12 @@ def make(name: str, element_type: str, parameters: Mapping[str, str] | None = No
     return build_converter(name, Settings(parameters or {}, element_type, "1", code_lists().divisions))
 
 
-FORMS = ("iso", "datetime", "slash", "dash", "dot", "chinese", "compact", "ms")
+FORMS = ("iso", "datetime", "slash", "dash", "dot", "chinese", "numerals", "compact", "ms")
 EVERY = (
     make("text", "text"),
     make("width", "text", {"brackets": "full"}),
+    make("name", "text"),
+    make("name", "text", {"dot": ".", "private": "gb18030"}),
     *(make("date", "date_or_long", {"form": form, "long": "长期"}) for form in FORMS),
     make("date", "date"),
     make("number", "number", {"suffix": "万元", "scale": "10000"}),
@@ -108,6 +110,13 @@ def test_what_cannot_be_read_as_a_date_is_carried_as_it_is(raw: Any) -> None:
         "2020-01-02T00:00:00.000",
         "２０２０年１月２日",
         " 2020/01/02 ",
+        "20200102000000",
+        "2020/1/2 0:00:00",
+        "二〇二〇年一月二日",
+        "二○二○年一月二日",
+        "贰零贰零年零壹月零贰日",
+        "1577894400000",
+        1577894400000,
     ],
 )
 def test_dates_in_all_their_forms(raw: Any) -> None:
@@ -174,6 +183,7 @@ def test_a_last_day_that_means_long_term_here_is_not_exact() -> None:
         ("dash", "2020-1-2"),
         ("dot", "2020.01.02"),
         ("chinese", "2020年1月2日"),
+        ("numerals", "二〇二〇年一月二日"),
         ("compact", "20200102"),
         ("ms", 1577894400000),
     ],
@@ -266,6 +276,75 @@ def test_a_number_that_json_cannot_hold_exactly_is_written_as_text() -> None:
     converter = make("number", "number", {"json": "number"})
     assert converter.write("89.5", "")[0] == 89.5
     assert converter.write("12345678901234567890", "")[0] == "12345678901234567890"
+
+
+@pytest.mark.parametrize("dot", "\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u00b7")
+def test_look_alikes_of_the_middle_dot_are_one(dot: str) -> None:
+    converter = make("name", "text", {"dot": "\u2022"})
+    assert converter.read(f"阿卜杜拉{dot}买买提", "") == ("阿卜杜拉\u00b7买买提", EXACT)
+    assert converter.write("阿卜杜拉\u00b7买买提", "") == ("阿卜杜拉\u2022买买提", EXACT)
+
+
+def test_a_full_stop_in_a_name_is_no_middle_dot() -> None:
+    assert make("name", "text").read("J. Smith", "") == ("J. Smith", EXACT)
+    assert make("name", "text").read("约翰.史密斯", "") == ("约翰.史密斯", EXACT)
+
+
+@pytest.mark.parametrize("converter", [make("text", "text"), make("name", "text"), make("width", "text")])
+@pytest.mark.parametrize("private", ["\ue000", "\ue81e", "\uf8ff", "\U000f0000", "\U0010fffd"])
+def test_characters_of_the_private_use_area_are_marked_and_stay(converter: Converter, private: str) -> None:
+    assert converter.read(f"张{private}", "") == (f"张{private}", INVALID)
+
+
+def test_the_ideographs_that_gb_18030_2022_moved_are_read_where_the_dialect_says_so() -> None:
+    # 0xFE59 is U+9FB4 since 2022, was U+E81E; and so on for FE61 FE66 FE67 FE6D FE7E FE90 FEA0.
+    before = bytes.fromhex("FE59FE61FE66FE67FE6DFE7EFE90FEA0").decode("gb18030")
+    converter = make("name", "text", {"private": "gb18030"})
+    assert converter.read(before, "") == ("".join(map(chr, range(0x9FB4, 0x9FBC))), EXACT)
+    assert converter.read("\ue816", "") == ("\ue816", INVALID)
+
+
+def test_halves_of_a_surrogate_pair_that_belong_together_are_one_character() -> None:
+    assert make("text", "text").read("\ud842\udfb7野", "") == ("𠮷野", EXACT)
+    assert make("text", "text").read("\udfb7\ud842", "")[1] is INVALID
+
+
+@pytest.mark.parametrize(
+    ("raw", "parameters", "value"),
+    [
+        ("二十三", {}, "23"),
+        ("贰拾叁份", {"suffix": "份"}, "23"),
+        ("壹佰元整", {"suffix": "元"}, "100"),
+        ("叁拾伍元贰角伍分", {"suffix": "元"}, "35.25"),
+        ("伍佰万元", {"suffix": "万元", "scale": "10000"}, "5000000"),
+        (3525, {"scale": "0.01"}, "35.25"),
+        ("１，２００", {}, "1200"),
+        ("三点五", {}, "3.5"),
+    ],
+)
+def test_numbers_in_every_form(raw: Any, parameters: dict[str, str], value: str) -> None:
+    assert make("number", "number", parameters).read(raw, "") == (value, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("raw", "parameters"),
+    [
+        (
+            "五百万",
+            {"suffix": "万元", "scale": "10000"},
+        ),  # counted twice it would be ten thousand times too much
+        ("壹佰元整", {"suffix": "万元", "scale": "10000"}),
+        ("壹佰元整", {}),
+        ("一百二", {}),
+        ("9" * 65, {}),
+    ],
+)
+def test_a_number_that_could_be_two_is_none(raw: str, parameters: dict[str, str]) -> None:
+    assert make("number", "number", parameters).read(raw, "") == (raw, INVALID)
+
+
+def test_cents_are_written_as_cents() -> None:
+    assert make("number", "number", {"scale": "0.01", "json": "number"}).write("35.25", "") == (3525, EXACT)
 
 
 # --- identifiers, divisions, tokens -----------------------------------------------------------------
