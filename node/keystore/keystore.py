@@ -9,7 +9,7 @@ Private keys are in a `SignerSource`, whichever a row names.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -126,11 +126,13 @@ class Keystore:
         return self._ring.view(purpose, self._clock.now()).keys
 
     def retired_keys(self, purpose: str) -> Sequence[RetiredKey]:
-        """The public keys that were used before, with when and why they were retired, oldest first."""
+        """The public keys that were used before, with when and why they were retired, oldest first. As with
+        `verification_keys`, one that was never opened here is none of them.
+        """
         return [
-            RetiredKey(self._held(row.kid).key, row.retired_at, row.retired_reason, row.created_at)
+            RetiredKey(held.key, row.retired_at, row.retired_reason, row.created_at)
             for row in self._ring.view(purpose, self._clock.now()).rows
-            if row.retired_at is not None
+            if row.retired_at is not None and (held := self._held(row.kid)).is_told
         ]
 
     def jwks(self, purpose: str) -> dict[str, list[dict[str, str]]]:
@@ -146,12 +148,17 @@ class Keystore:
         now = self._clock.now()
         purposes = dict.fromkeys(row.purpose for row in self._ring.rows)
         views = [self._ring.view(name, now) for name in purposes]
-        return tuple((row.kid, row.state, row.kid in view.keys) for view in views for row in view.rows)
+        return tuple((row.kid, row.state, self._held(row.kid).is_told) for view in views for row in view.rows)
 
     @property
     def faults(self) -> Mapping[str, str]:
         """By key id, why a key that is not retired cannot be used by this process. All others work."""
         return self._ring.faults
+
+    @property
+    def away(self) -> Collection[str]:
+        """The ids of the keys whose source cannot be asked now, so that nothing can be said of them."""
+        return frozenset(kid for kid, one in self._ring.held.items() if one.is_away)
 
     def silent(self) -> Sequence[str]:
         """The purposes for which nothing can sign here although a key is active."""
@@ -230,6 +237,25 @@ class Keystore:
             return life.retired(rows, kid, now, reason)
 
         await self._change(decide)
+
+    async def begin_again(
+        self, lost: Collection[str], wanted: Mapping[str, str], reason: str
+    ) -> Sequence[VerificationKey]:
+        """Give keys up for ever that cannot be opened, and have new ones, of the algorithms wanted by purpose,
+        sign from now on: all of it or nothing.
+
+        Raises KeystoreError, KeyRejected, OwnStoreUnavailable.
+        """
+        now, nothing = self._clock.now(), Ring((), self._overlap)
+        given_up = {row.kid: self._opener.give_up(row) for row in self.describe() if row.kid in lost}
+        new, keys = [], []
+        for purpose, alg in wanted.items():
+            backend = self.plan.homes.get(purpose, STORE)
+            reference, public = await self._opener.make(purpose, alg, backend=backend, beside=nothing)
+            new.append(self._new_row(purpose, public, reference, backend))
+            keys.append(public)
+        await self._change(lambda rows: life.begun_again(rows, given_up, new, now, reason))
+        return keys
 
     async def _add(
         self,

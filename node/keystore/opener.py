@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -11,7 +12,7 @@ import structlog
 from node.keystore.errors import KeystoreError, SourceAway
 from node.keystore.purposes import ALGORITHMS_FOR
 from node.keystore.ring import Held, Ring
-from node.keystore.sources import STORE, SignerSource, StoreSource
+from node.keystore.sources import GIVEN_UP, STORE, GivenUpSource, SignerSource, StoreSource
 from node.keystore.wrapping import KeyEncryptionKey
 from node.store.keys import KeyRow, KeyState
 from trust.errors import AlgorithmUnavailable, KeyRejected
@@ -27,7 +28,12 @@ class KeyOpener:
 
     def __init__(self, wrapping: KeyEncryptionKey, tokens: Mapping[str, SignerSource]) -> None:
         self._store = StoreSource(wrapping)
-        self._sources: Mapping[str, SignerSource] = {**tokens, STORE: self._store}
+        self._given_up = GivenUpSource(wrapping)
+        self._sources: Mapping[str, SignerSource] = {
+            **tokens,
+            STORE: self._store,
+            GIVEN_UP: self._given_up,
+        }
 
     async def make(
         self, purpose: str, alg: str, *, backend: str, beside: Ring
@@ -48,6 +54,10 @@ class KeyOpener:
         _check_algorithm(purpose, key.alg)
         return self._store.wrap(purpose, key)
 
+    def give_up(self, row: KeyRow) -> KeyRow:
+        """The row of a key that nobody can open any more, vouched for as this node's own of before."""
+        return replace(row, backend=GIVEN_UP, wrapped=self._given_up.vouch(row.purpose, row.kid))
+
     async def ring(self, rows: Sequence[KeyRow], before: Ring, overlap: timedelta) -> Ring:
         """The rows with what signs for them; what was open in `before` is not opened again.
 
@@ -65,16 +75,19 @@ class KeyOpener:
         for kid, fault in ring.faults.items():
             if kid not in before.faults:
                 _log.error("keys.unusable", kid=kid, fault=fault)
+        for kid, fault in ring.not_ours.items():
+            if kid not in before.not_ours:
+                _log.warning("keys.left_out_of_history", kid=kid, fault=fault)
         return ring
 
     async def _hold(self, row: KeyRow, known: Held | None) -> Held:
-        """A retired key is never opened: it signs no more, and its token may be gone.
+        """A retired key is opened once, to prove that it was this node's, and signs nothing.
 
         Raises KeystoreError when the public part was altered.
         """
         public = known.key if known else _public(row)
         if row.state is KeyState.RETIRED:
-            return Held(row, public, None)
+            return await self._hold_retired(row, public, known)
         if known and known.signer and _place(known.row) == _place(row):
             return Held(row, public, known.signer, was_opened=True)
         try:
@@ -83,9 +96,23 @@ class KeyOpener:
             was_opened, is_away = known is not None and known.was_opened, isinstance(error, SourceAway)
             return Held(row, public, None, str(error), was_opened, is_away)
 
+    async def _hold_retired(self, row: KeyRow, public: VerificationKey, known: Held | None) -> Held:
+        if known and not known.is_away and _place(known.row) == _place(row):
+            if known.was_opened:
+                return Held(row, public, None, was_opened=True)
+            if known.row.state is KeyState.RETIRED:
+                return Held(row, public, None, known.fault)
+        try:
+            await self._open(row)
+        except KeystoreError as error:
+            return Held(row, public, None, str(error), is_away=isinstance(error, SourceAway))
+        return Held(row, public, None, was_opened=True)
+
     async def _open(self, row: KeyRow) -> Signer:
+        if row.backend == GIVEN_UP and row.state is not KeyState.RETIRED:
+            raise KeystoreError(f"key {row.kid} ({row.purpose}) was given up: its row was altered")
         source = self._source(row.backend, f"key {row.kid} ({row.purpose}) is")
-        if row.backend == STORE:
+        if row.backend in (STORE, GIVEN_UP):
             return source.signer(row.wrapped, row.public_jwk, purpose=row.purpose)
         return await asyncio.to_thread(source.signer, row.wrapped, row.public_jwk, purpose=row.purpose)
 

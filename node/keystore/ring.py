@@ -26,7 +26,8 @@ class Held:
     could not open; `fault` says why.
 
     Who can write rows can write any public key into one. That it is this node's is proven by opening it, so others
-    are told to take it only when it `was_opened` here, or when its source `is_away` and cannot be asked.
+    are told to take it, or that it was taken before, only when it `was_opened` here, or when its source `is_away`
+    and cannot be asked.
     """
 
     row: KeyRow
@@ -35,6 +36,11 @@ class Held:
     fault: str = ""
     was_opened: bool = False
     is_away: bool = False
+
+    @property
+    def is_told(self) -> bool:
+        """Whether others may be told of it."""
+        return self.was_opened or self.is_away
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,13 @@ class Ring:
     @property
     def faults(self) -> Mapping[str, str]:
         """By key id, why a key that is not retired could not be opened here."""
-        return {**{kid: one.fault for kid, one in self.held.items() if one.fault}, **self._altered}
+        faults = {kid: one.fault for kid, one in self.held.items() if one.fault and not _is_over(one)}
+        return {**faults, **self._altered}
+
+    @property
+    def not_ours(self) -> Mapping[str, str]:
+        """By key id, why a retired key is not told as one of this node's."""
+        return {kid: one.fault for kid, one in self.held.items() if _is_over(one) and not one.is_told}
 
     def view(self, purpose: str, now: datetime) -> View:
         """The keys of a purpose at `now`."""
@@ -84,7 +96,7 @@ class Ring:
         written = [one.row for one in self.held.values() if one.row.purpose == purpose]
         rows = as_of(written, now, self._overlap)
         usable = sorted((row for row in rows if row.state in _FIRST), key=lambda row: _FIRST.index(row.state))
-        told = [held for row in usable if (held := self.held[row.kid]).was_opened or held.is_away]
+        told = [held for row in usable if (held := self.held[row.kid]).is_told]
         keys = MappingProxyType({held.row.kid: held.key for held in told})
         signer = self._signer(usable)
         is_active = bool(usable) and usable[0].state is KeyState.ACTIVE
@@ -100,3 +112,7 @@ class Ring:
         )
         signers = (self.held[row.kid].signer for row in (usable[0], *before))
         return next((signer for signer in signers if signer is not None), None)
+
+
+def _is_over(held: Held) -> bool:
+    return held.row.state is KeyState.RETIRED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,21 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from federation.errors import OwnKeyUnavailable
 from node.config import Config, read_config
-from node.keystore import KeyEncryptionKey, KeyPlan, Keystore
+from node.keystore import KeyEncryptionKey, KeyPlan, Keystore, KeystoreError
+from node.keystore.errors import SourceAway
 from node.own_documents import entity_configuration, historical_keys
 from node.store.database import Database, open_database
+from node.store.keys import KeyRow, KeyRows, KeyState
 from node.web.federation import RenewedDocument
 from tests.node.config.samples import write_node_files
 from tests.support.clock import FixedClock
 from trust.entity import read_statement
 from trust.historical import HistoricalKeys, verify_historical_keys
+from trust.keys import Signer, SigningKey, VerificationKey
 from trust.tokens import read_token
 
 OVERLAP_S = 3600
@@ -110,6 +114,91 @@ async def test_keys_of_before_have_their_times_and_why(
     assert (rotated.issued_at, rotated.expires_at, rotated.revoked_at) == (begun, rotated_at, None)
     assert rotated.is_valid_at(leaked_at)
     assert not leaked.is_valid_at(leaked_at)
+
+
+async def store_retired(
+    database: Database, clock: FixedClock, public: VerificationKey, wrapped: bytes, backend: str = "store"
+) -> None:
+    """What somebody who can write the store puts there: a key that this node is to have used before."""
+    earlier = await KeyRows(database).load()
+    row = KeyRow(
+        kid=public.kid,
+        purpose="envelope",
+        alg=public.alg,
+        state=KeyState.RETIRED,
+        generation=7 + len(earlier),
+        public_jwk=public.jwk,
+        wrapped=wrapped,
+        created_at=clock.now(),
+        retired_at=clock.now(),
+        retired_reason="rotated",
+        backend=backend,
+    )
+    await KeyRows(database).change(lambda rows: [*rows, row])
+
+
+@pytest.mark.parametrize("backend", ["store", "pkcs11"])
+async def test_a_foreign_key_in_the_store_never_gets_into_the_history(
+    config: Config,
+    keystore: Keystore,
+    database: Database,
+    clock: FixedClock,
+    backend: str,
+) -> None:
+    ours = keystore.signing_key("envelope").kid
+    (row,) = [row for row in keystore.describe() if row.kid == ours]
+    await keystore.generate("envelope")
+    await keystore.retire(ours, "leaked")
+    foreign = SigningKey.generate().verification_key
+    await store_retired(database, clock, foreign, row.wrapped, backend)
+    again = await Keystore.open(database, KeyEncryptionKey(bytes(32)), clock)
+    with capture_logs() as lines:
+        await keystore.reload()
+        await keystore.reload()
+    warned = [line["kid"] for line in lines if line["event"] == "keys.left_out_of_history"]
+    assert warned == [foreign.kid]
+    for known in (keystore, again):
+        assert set(read(config, known, clock).keys) == {ours}
+        assert foreign.kid not in known.faults
+
+
+class Away:
+    """A token that may be pulled out. It has every key, when it is there."""
+
+    def __init__(self) -> None:
+        self.is_away, self.asked = True, 0
+
+    def generate(self, purpose: str, alg: str) -> tuple[bytes, VerificationKey]:
+        raise KeystoreError("full")
+
+    def signer(self, reference: bytes, public_jwk: Mapping[str, Any], *, purpose: str) -> Signer:
+        self.asked += 1
+        if self.is_away:
+            raise SourceAway("away")
+        if reference != b"ours":
+            raise KeystoreError("no such key")
+        return SigningKey.generate()
+
+
+async def test_keys_in_a_token_that_is_away_stay_until_it_can_be_asked(
+    config: Config, database: Database, clock: FixedClock
+) -> None:
+    token = Away()
+    keystore = await Keystore.open(database, KeyEncryptionKey(bytes(32)), clock, {"pkcs11": token})
+    await keystore.generate("federation")
+    ours, foreign = (SigningKey.generate().verification_key for _ in range(2))
+    await store_retired(database, clock, ours, b"ours", "pkcs11")
+    await store_retired(database, clock, foreign, b"theirs", "pkcs11")
+    await keystore.reload()
+    away = keystore.revision()
+    assert set(read(config, keystore, clock).keys) == {ours.kid, foreign.kid}
+    token.is_away = False
+    await keystore.reload()
+    assert set(read(config, keystore, clock).keys) == {ours.kid}
+    assert keystore.revision() != away, "so the document is signed anew"
+    asked = token.asked
+    await keystore.reload()
+    assert token.asked == asked, "each is opened once"
 
 
 async def test_an_independent_library_verifies_it(
