@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from node.connectors.renewal import RenewalRefused
 from node.keystore import Purpose
 from node.renewal import RenewalFailed, renew_at, tls_probe, untrusted_warner
 from node.store.database import open_database
-from node.store.keys import KeyState
+from node.store.keys import KeyRow, KeyRows, KeyState
 from node.store.tls import TlsRow
 from tests.node.tls_doubles import ENTITY, OTHER, Authority, Replica, World, make_world
 from tests.support.clock import NOON
@@ -169,6 +170,24 @@ async def test_two_at_once_by_hand_lose_nothing(world: World, replica: Replica) 
     for one in (replica, other):
         await one.look()
     assert replica.ring.material() == other.ring.material()
+
+
+async def test_a_published_key_that_cannot_be_opened_holds_nothing_up(world: World, replica: Replica) -> None:
+    foreign = SigningKey.generate().verification_key
+
+    def insert(rows: Sequence[KeyRow]) -> Sequence[KeyRow]:
+        (row,) = [row for row in rows if row.purpose == Purpose.TLS]
+        odd = replace(row, kid=foreign.kid, public_jwk=foreign.jwk, state=KeyState.PUBLISHED, generation=9)
+        return [*rows, replace(odd, activated_at=None)]
+
+    await KeyRows(world.database).change(insert)
+    await replica.look()
+    assert foreign.kid in replica.keystore.faults
+    assert not replica.renewal.is_due
+    world.clock.advance(days=DUE_DAYS)
+    assert await replica.renewal.renew_once()
+    assert replica.ring.shown.row.kid != foreign.kid
+    assert replica.outcomes == ["renewed"]
 
 
 async def test_a_key_that_an_operator_rotated_is_renewed_without_waiting(
