@@ -1,7 +1,7 @@
 """Keys that stay in a PKCS#11 token: made in it, never leaving it, used through it.
 
 A key is a pair of objects with one CKA_ID of 16 random bytes, which is its reference in the store, and the label
-``yrd-<purpose>``; the private one is sensitive and not extractable. Before a session signs with it, the public
+``yrd-<purpose>``; the private one is sensitive and was never extractable. Before a session signs with it, the public
 object must be the key of the row, and a signature of the private one must verify under it, so that neither a token
 of the same name nor a swapped row is ever taken for this node's key.
 
@@ -240,6 +240,11 @@ class TokenSigner:
     def _check_kept(self, private: Any) -> None:
         if not private[Attribute.SENSITIVE] or private[Attribute.EXTRACTABLE]:
             raise KeystoreError(f"{self._what} can be taken out of the token: make another one")
+        # False for one that was imported, and for one that could once be taken out (PKCS #11 2.40 §4.9).
+        if not private[Attribute.NEVER_EXTRACTABLE]:
+            raise KeystoreError(
+                f"{self._what} was not made in the token, or could be taken out of it before: make another one"
+            )
 
     def _check_signs(self, private: Any) -> None:
         message = _PROOF + secrets.token_bytes(32)

@@ -44,6 +44,10 @@ def _compute(connection: Connection, *, make: bool) -> str:
         )
     if not key[Attribute.SENSITIVE] or key[Attribute.EXTRACTABLE]:
         raise KeystoreError(f"the key {_LABEL!r} can be taken out of the token: make another one")
+    if not key[Attribute.NEVER_EXTRACTABLE]:
+        raise KeystoreError(
+            f"the key {_LABEL!r} was not made in the token, or could be taken out of it before"
+        )
     return b64url(key.sign(_TEXT, mechanism=Mechanism.SHA256_HMAC))
 
 

@@ -239,11 +239,25 @@ def _der(key: VerificationKey) -> bytes:
 def test_a_public_object_beside_another_private_key_is_refused(
     token: TestToken, source: Pkcs11Source
 ) -> None:
-    made(source)  # so that this process is logged in
-    private, public = SigningKey.generate(), SigningKey.generate()
-    reference = stored_key(token, private, public)
+    reference, _ = source.generate("envelope", "ES256")
+    other = SigningKey.generate()
+    session = pkcs11.lib(str(token.module)).get_token(token_label=token.label).open(rw=True)
+    session.get_key(object_class=ObjectClass.PUBLIC_KEY, id=reference).destroy()
+    public = pkcs11.util.ec.decode_ec_public_key(_der(other.verification_key))
+    names = {Attribute.TOKEN: True, Attribute.LABEL: "yrd-envelope", Attribute.ID: reference}
+    session.create_object({**public, **names, Attribute.VERIFY: True})
+    session.close()
+    source.close()
     with pytest.raises(KeystoreError, match="signs with another key"):
-        source.signer(reference, public.verification_key.jwk, purpose="envelope")
+        source.signer(reference, other.verification_key.jwk, purpose="envelope")
+
+
+def test_a_key_that_was_imported_is_refused_although_it_stays(token: TestToken, source: Pkcs11Source) -> None:
+    made(source)  # so that this process is logged in
+    key = SigningKey.generate()
+    reference = stored_key(token, key, key)
+    with pytest.raises(KeystoreError, match="was not made in the token"):
+        source.signer(reference, key.verification_key.jwk, purpose="envelope")
 
 
 def test_a_key_that_can_be_taken_out_is_refused(token: TestToken, source: Pkcs11Source) -> None:

@@ -71,6 +71,29 @@ def test_a_key_that_may_be_known_elsewhere_is_refused(
     source.close()
 
 
+def test_a_key_that_was_imported_is_refused_although_it_stays(token: TestToken) -> None:
+    source = source_on(token)
+    source.generate("envelope", "ES256")  # so that this process is logged in
+    session = pkcs11.lib(str(token.module)).get_token(token_label=token.label).open(rw=True)
+    session.create_object(
+        {
+            Attribute.CLASS: ObjectClass.SECRET_KEY,
+            Attribute.KEY_TYPE: KeyType.GENERIC_SECRET,
+            Attribute.LABEL: "yrd-key-file",
+            Attribute.VALUE: bytes(range(32)),
+            Attribute.TOKEN: True,
+            Attribute.SIGN: True,
+            Attribute.PRIVATE: True,
+            Attribute.SENSITIVE: True,
+            Attribute.EXTRACTABLE: False,
+        }
+    )
+    session.close()
+    with pytest.raises(KeystoreError, match="was not made in the token"):
+        source.passphrase()
+    source.close()
+
+
 def test_a_key_file_is_opened_with_its_token_only(token: TestToken, tmp_path: Path) -> None:
     config = tmp_path / "node" / "node.toml"
     assert yrd("init", "--province", "330000", "--dir", config.parent).exit_code == 0
