@@ -181,6 +181,20 @@ def test_a_state_that_differs_from_its_name_is_told() -> None:
     assert by_name["unmapped:handleStateName"] == ("注销", UNMAPPED)
 
 
+@pytest.mark.parametrize(
+    ("province", "document", "name"),
+    [
+        (ANHUI, {"certInfo": {"xm": "阿依古丽•买买提"}}, "阿依古丽·买买提"),
+        (SHANGHAI, {"name": "阿依古丽・买买提"}, "阿依古丽·买买提"),
+        (ZHEJIANG, {"XM": "王\ue82c"}, "王龷"),
+        (JIANGSU, {"data_fields": '{"name":"\\ud842\\udfb7野"}'}, "𠮷野"),
+    ],
+)
+def test_names_with_dots_and_rare_characters(province: str, document: dict[str, Any], name: str) -> None:
+    assert shared(province, IDENTITY_CARD, document, "姓名") == (name, EXACT)
+    assert local(ANHUI, IDENTITY_CARD, "姓名", name)[1] == name.replace("·", "•")
+
+
 @pytest.mark.parametrize("word", ["M", "MARRIED"])
 def test_words_beside_the_letters_in_jiangsu(word: str) -> None:
     document = {"data_fields": json.dumps({"members": [{"marital_status": word}]})}

@@ -256,6 +256,13 @@ def _certificate_number(province: str, value: str) -> Word:
     return Word(value.replace("(", "（").replace(")", "）") if full else value, means=value)
 
 
+_NAMES = ("持证主体", "姓名", "户主姓名", "男方姓名", "女方姓名", "母亲姓名", "父亲姓名", "法定代表人")
+
+
+def _name(province: str, value: str) -> Word:
+    return Word(value.replace("·", "•") if province == ANHUI else value, means=value)
+
+
 _HOUSEHOLD, _LICENCE = "11100000000013127D901", "11100000000013127D902"
 
 
@@ -285,6 +292,8 @@ def word_for(province: str, kind: str, element: str, value: str) -> Word:
         return _number(province, element, value)
     if element in _PLACES:
         return _place(province, value)
+    if element in _NAMES:
+        return _name(province, value)
     if element == "证照标识":
         return _certificate_id(province, value)
     if element == "证照编号":
