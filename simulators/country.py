@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import sys
@@ -107,7 +106,7 @@ def _require_algorithms(layout: Layout) -> None:
 
 
 def _require_softhsm(layout: Layout) -> None:
-    if layout.tokens_folder is not None:
+    if any(seat.softhsm_folder for seat in layout.seats):
         try:
             find_softhsm()
         except SoftHsmMissingError as missing:
@@ -210,7 +209,9 @@ class Country:
                 ),
             )  # fmt: skip
         for seat in layout.seats:
-            household.start(f"node-{seat.province}", yrd("serve", "--config", str(seat.config)))
+            household.start(
+                f"node-{seat.province}", yrd("serve", "--config", str(seat.config)), seat.environment
+            )
         _tell("锚、四个证照库、四个节点正在启动", "starting the anchor, four registries, four nodes")
 
     async def _await_ready(self, session: aiohttp.ClientSession) -> None:
@@ -306,10 +307,10 @@ class Country:
                 f"        证照库 registry {seat.registry_url}/_about"
             )
         asking, answering = seats[0], seats[2]
-        if layout.tokens_folder is not None:
+        for name, value in answering.environment.items():
             _tell(
-                f"直接打开令牌的命令（如 yrd evidence export）须先 export SOFTHSM2_CONF={os.environ['SOFTHSM2_CONF']}",
-                "what opens a token itself needs this in its environment",
+                f"直接打开令牌的命令（如 yrd evidence export）须先 export {name}={value}（各省各一）",
+                "what opens a province's token itself needs this in its environment",
             )
         who = self._population.resident(answering.province, 0)
         click.echo("")

@@ -52,12 +52,12 @@ async def found_country(layout: Layout, tell: Tell) -> None:
 
 
 def _make_tokens(layout: Layout) -> Mapping[str, SoftToken]:
-    """By province, in a suite that has them. Whatever this process starts from now on finds them."""
-    if layout.tokens_folder is None:
-        return {}
-    softhsm = SoftHsm(layout.tokens_folder)
-    os.environ.update(softhsm.environment)
-    return {seat.province: softhsm.make_token(f"yrd-{seat.province}") for seat in layout.seats}
+    """By province, in a suite that has them."""
+    return {
+        seat.province: SoftHsm(seat.softhsm_folder).make_token(f"yrd-{seat.province}")
+        for seat in layout.seats
+        if seat.softhsm_folder is not None
+    }
 
 
 def _said_of_signing(layout: Layout) -> tuple[str, str]:
@@ -100,7 +100,7 @@ async def _make_node(layout: Layout, seat: Seat, token: SoftToken | None = None)
         arguments += ["--registry", str(registry), "--access", str(access)]
     else:
         arguments += ["--name", "敌对节点（模拟）", "--dialect", "310000"]
-    await run_command(*arguments)
+    await run_command(*arguments, environment=seat.environment)
 
 
 def access_toml(province: str) -> str:
@@ -135,8 +135,9 @@ def access_toml(province: str) -> str:
 
 async def _make_client(seat: Seat) -> None:
     said = await run_command(
-        "client", "add", PLATFORM, "--title", f"{seat.name}演示平台", "--json", "--config", str(seat.config)
-    )
+        "client", "add", PLATFORM, "--title", f"{seat.name}演示平台", "--json", "--config", str(seat.config),
+        environment=seat.environment,
+    )  # fmt: skip
     _write_secret(seat.folder / "client.json", json.dumps(json.loads(said), indent=2) + "\n")
 
 

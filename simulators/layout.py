@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from simulators.divisions import PROVINCES, province_name
+from simulators.softhsm import CONFIG_FILE, CONFIG_VARIABLE
 
 __all__ = [
     "DEFAULT_BASE_PORT",
@@ -49,6 +50,15 @@ class Seat:
     folder: Path
     base_port: int
     envelope_algorithm: str = "ES256"
+    softhsm_folder: Path | None = None
+    """A SoftHSM of its own, in a suite that has them: several processes that write to one disturb each other."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the node's processes have in their environment beside what is there."""
+        if self.softhsm_folder is None:
+            return {}
+        return {CONFIG_VARIABLE: str(self.softhsm_folder / CONFIG_FILE)}
 
     @property
     def name(self) -> str:
@@ -95,11 +105,6 @@ class Layout:
     suite: str = "es256"
 
     @property
-    def tokens_folder(self) -> Path | None:
-        """Where the nodes' PKCS#11 tokens are, in a suite that has them."""
-        return self.folder / "softhsm" if self.suite == "pkcs11" else None
-
-    @property
     def anchor_folder(self) -> Path:
         """The anchor's folder."""
         return self.folder / "anchor"
@@ -124,6 +129,7 @@ class Layout:
                 self.folder / province,
                 self.base_port + 10 * place,
                 signing.get(province, "ES256"),
+                self.folder / "softhsm" / province if self.suite == "pkcs11" else None,
             )
             for place, province in enumerate(PROVINCES, start=1)
         )

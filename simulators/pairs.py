@@ -135,7 +135,8 @@ async def export_evidence(
                         str(seat.config),
                     ]
                     for file, (_, exchange) in wanted.items()
-                ]
+                ],
+                seat.environment,
             )
         except CommandFailedError as error:
             for pair, _ in wanted.values():

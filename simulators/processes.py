@@ -15,13 +15,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 __all__ = ["Child", "CommandFailedError", "Household", "run_command", "run_commands", "yrd"]
 
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 _PR_SET_PDEATHSIG = 1
 _STOP_S = 15.0
 _IN_TURN = """
@@ -44,26 +46,34 @@ def yrd(*arguments: str) -> list[str]:
     return [*start, *arguments]
 
 
-async def run_command(*arguments: str) -> str:
-    """Run `yrd` with these arguments and give its standard output. Raises CommandFailedError."""
-    return await _run(yrd(*arguments), f"yrd {' '.join(arguments)}")
+async def run_command(*arguments: str, environment: Mapping[str, str] = NOTHING_MORE) -> str:
+    """Run `yrd` with these arguments and give its standard output. Raises CommandFailedError.
+
+    `environment` comes on top of this process's own.
+    """
+    return await _run(yrd(*arguments), f"yrd {' '.join(arguments)}", environment)
 
 
-async def run_commands(commands: Sequence[Sequence[str]]) -> str:
+async def run_commands(
+    commands: Sequence[Sequence[str]], environment: Mapping[str, str] = NOTHING_MORE
+) -> str:
     """Run `yrd` with each of these argument lists, one after the other in one interpreter, since starting it takes
     longer than most commands. Stops at the first that fails and raises CommandFailedError.
     """
     asked = json.dumps([["yrd", *arguments] for arguments in commands]).encode()
-    return await _run([sys.executable, "-c", _IN_TURN], f"yrd {' '.join(commands[0][:2])} …", asked)
+    return await _run(
+        [sys.executable, "-c", _IN_TURN], f"yrd {' '.join(commands[0][:2])} …", environment, asked
+    )
 
 
-async def _run(command: Sequence[str], name: str, asked: bytes = b"") -> str:
+async def _run(command: Sequence[str], name: str, environment: Mapping[str, str], asked: bytes = b"") -> str:
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        env={**os.environ, **environment},
     )
     try:
         out, err = await process.communicate(asked)
@@ -100,8 +110,10 @@ class Household:
         """In the order in which they were started."""
         return tuple(self._children)
 
-    def start(self, name: str, command: Sequence[str]) -> Child:
-        """Start a child; what it says goes to ``logs/NAME.log``."""
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] = NOTHING_MORE
+    ) -> Child:
+        """Start a child; what it says goes to ``logs/NAME.log``. `environment` as for `run_command`."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
         file = log.open("ab")
@@ -113,6 +125,7 @@ class Household:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **environment},
             preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - only this thread exists yet
         )
         child = Child(name, process, log)

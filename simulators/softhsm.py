@@ -14,8 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MODULE_VARIABLE", "SoftHsm", "SoftHsmMissingError", "SoftToken", "find_softhsm"]
+__all__ = [
+    "CONFIG_FILE",
+    "CONFIG_VARIABLE",
+    "MODULE_VARIABLE",
+    "SoftHsm",
+    "SoftHsmMissingError",
+    "SoftToken",
+    "find_softhsm",
+]
 
+CONFIG_FILE = "softhsm2.conf"
+CONFIG_VARIABLE = "SOFTHSM2_CONF"
+"""The environment variable by which SoftHSM finds its tokens."""
 MODULE_VARIABLE = "SOFTHSM2_MODULE"
 """The environment variable that names the module where a system keeps it in a place of its own."""
 
@@ -53,7 +64,7 @@ class SoftHsm:
         self.folder = folder
         self.tokens = folder / "tokens"
         self.tokens.mkdir(parents=True, mode=0o700)
-        self.config = folder / "softhsm2.conf"
+        self.config = folder / CONFIG_FILE
         self.config.write_text(
             f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n", "utf-8"
         )
@@ -61,7 +72,7 @@ class SoftHsm:
     @property
     def environment(self) -> Mapping[str, str]:
         """What a process that uses these tokens has in its environment."""
-        return {"SOFTHSM2_CONF": str(self.config)}
+        return {CONFIG_VARIABLE: str(self.config)}
 
     def make_token(self, label: str) -> SoftToken:
         """A new token with a PIN of its own. Raises CalledProcessError with what the tool said."""
