@@ -255,4 +255,7 @@ def _untold(element: Element, rules: Sequence[FieldRule], group: str) -> _Held:
         return rule, [Step("rule", rule.where), Step("default", element.value)]
     if rule is not None and element.relation is Relation.INVALID and not element.original:
         return rule, [Step("rule", rule.where), Step("missing", "")]
+    second = next((rule for rule in rules if element.name == f"unmapped:{rule.local}"), None)
+    if second is not None:
+        return second, [Step("rule", second.where), Step("again", second.element)]
     return None, [Step("no_rule", "")]

@@ -133,6 +133,9 @@ REFUSED: list[tuple[Change, str]] = [
     (added(FIELDS, "居民身份证,,other.sex,名称,text,,,,"), "leaf sex occurs twice"),
     (added(FIELDS, "居民身份证,,a,名称,text,on=颁发日期,,,"), "on is for code and division"),
     (added(FIELDS, "居民户口簿,家庭成员,a,家庭成员,group,,,,"), "holds itself (a cycle)"),
+    (added(FIELDS, "居民身份证,,a,名称,group,,,,"), "converter group is for group elements"),
+    (added(FIELDS, "社会保障卡,,a,出生地,division,forward=today,,,"), "forward needs the day"),
+    (added(FIELDS, "社会保障卡,,a,出生地,division,forward=tomorrow,,,"), "parameter forward is 'tomorrow'"),
     # drift, validity, the way back
     (replaced("dialect.toml", 'list = "sex"', 'list = "sex"\nversion = "2020"'), "written against sex 2020"),
     (replaced("dialect.toml", 'list = "sex"', 'list = "sex"\nversoin = "2020"'), "unknown key versoin"),

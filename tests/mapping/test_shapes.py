@@ -162,6 +162,13 @@ def test_the_shape_is_told_step_by_step(own: Dialect) -> None:
     assert told["有效期截止日期"] == ["rule", "part", "long_term"]
 
 
+def test_a_second_place_that_differs_is_explained(own: Dialect) -> None:
+    told = explain_to_shared(own, CARD, {"street": "甲", "oldAddress": "乙"})
+    second = next(e for e in told if e.shared == "unmapped:oldAddress")
+    assert [step.word for step in second.steps] == ["rule", "again"]
+    assert second.local == "oldAddress"
+
+
 @given(days, days, texts, texts)
 def test_every_shape_comes_back(own: Dialect, first: str, last: str, address: str, name: str) -> None:
     elements = [
