@@ -34,12 +34,12 @@ test: check ## Run all checks and all tests
 
 interop: setup ## Check anchor, nodes and exports against independent implementations (needs Node.js)
 	@tests/tools.sh interop
-	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(INTEROP)/.venv/.ready
+	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(VENV)/interop/.ready
 	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py
 
-$(INTEROP)/.venv/.ready: $(INTEROP)/requirements.txt
-	@$(PYTHON) -m venv --clear $(INTEROP)/.venv
-	@$(INTEROP)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(INTEROP)/requirements.txt \
+$(VENV)/interop/.ready: $(INTEROP)/requirements.txt
+	@$(PYTHON) -m venv --clear $(VENV)/interop
+	@$(VENV)/interop/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(INTEROP)/requirements.txt \
 	  || { echo "Missing: a package registry that pip can reach (the packages of $(INTEROP)/requirements.txt could not be installed; see above)." >&2; exit 1; }
 	@touch $@
 
@@ -69,4 +69,4 @@ lock: ## Write the locks anew from pyproject.toml and tests/interop/requirements
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) $(INTEROP)/.venv $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

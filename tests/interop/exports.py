@@ -29,6 +29,7 @@ from tests.mapping.samples import PROVINCES
 
 LISTS = code_lists()
 _HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
 _LONGEST_S = 240
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
@@ -36,7 +37,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
 async def read_elsewhere(question: dict[str, Any]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *(str(_HERE / ".venv" / "bin" / "python"), str(_HERE / "read_exports.py")),
+        *(str(_ROOT / ".venv" / "interop" / "bin" / "python"), str(_HERE / "read_exports.py")),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
