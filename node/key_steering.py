@@ -30,7 +30,7 @@ from node.store.trust import TrustRows
 from trust.entity import read_statement
 from trust.errors import KeyRejected, TrustError
 
-__all__ = ["KeySteering", "key_steering", "vouched_by_anchor"]
+__all__ = ["KeySteering", "check_reason", "key_steering", "vouched_by_anchor"]
 
 _LATEST_PUBLISH_S = 30 * 86400.0
 _MOST_REASON = 200
@@ -104,11 +104,7 @@ class KeySteering:
 
         The active one only with a successor: one that is published already, or with `replace` a new one.
         """
-        kid, reason = str(arguments.get("kid", "")), str(arguments.get("reason", "")).strip()
-        if not reason or len(reason) > _MOST_REASON:
-            raise CommandRefused(
-                "keys.reason", "须说明原因（至多 200 字）", f"say why, in at most {_MOST_REASON} characters"
-            )
+        kid, reason = str(arguments.get("kid", "")), check_reason(arguments.get("reason", ""))
         await self.advance()
         row = self._row(kid)
         successor = ""
@@ -233,6 +229,16 @@ _WAITING: Mapping[str, tuple[str, str]] = {
     Purpose.FEDERATION: (_VOUCH_ZH, _VOUCH_EN),
     Purpose.TLS: ("新 TLS 密钥在锚签发证书之后自动启用，不能指定时间", _X509_EN),
 }
+
+
+def check_reason(reason: object) -> str:
+    """Why a key is taken back, as it is published. Raises CommandRefused when there is none, or a long one."""
+    text = str(reason).strip()
+    if not text or len(text) > _MOST_REASON:
+        raise CommandRefused(
+            "keys.reason", "须说明原因（至多 200 字）", f"say why, in at most {_MOST_REASON} characters"
+        )
+    return text
 
 
 def _waits_for(purpose: str) -> str:

@@ -9,7 +9,7 @@ other, and what it leads to is worthless without the keys it names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,7 +77,7 @@ def enrolment_request(
     province: str,
     name: str,
     grpc_endpoint: str,
-    federation_key: VerificationKey,
+    federation_keys: Iterable[VerificationKey],
     tls_key: SigningKey,
     openid_endpoints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def enrolment_request(
         "province": province,
         "name": name,
         "grpc_endpoint": grpc_endpoint,
-        "federation_jwks": jwks_of([federation_key]),
+        "federation_jwks": jwks_of(federation_keys),
         "tls_csr_pem": create_csr(tls_key, entity_id).decode("ascii"),
     }
     if openid_endpoints:

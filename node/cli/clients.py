@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import orjson
 
-from node.cli.say import Failed, config_option, say
+from node.cli.say import Failed, actor, config_option, say
 from node.config import read_config
 
 __all__ = ["client"]
@@ -123,18 +123,12 @@ def _with_rows(
         try:
             result = await work(ClientRows(database, SystemClock()))
             if action:
-                await AuditRows(database, SystemClock()).note(_actor(), action, detail)
+                await AuditRows(database, SystemClock()).note(actor(), action, detail)
             return result
         finally:
             await database.close()
 
     return asyncio.run(run())
-
-
-def _actor() -> str:
-    import os
-
-    return f"uid:{os.getuid()}"
 
 
 def _operations(text: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from node.cli.say import Failed, config_option, say, write_new
+from node.cli.say import Failed, actor, config_option, say, write_new
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -73,16 +73,10 @@ async def _export(config: Config, request_id: str) -> bytes:
                 anchor=config.trust.anchor,
             )
             data = await exporter.export(request_id)
-        await AuditRows(database, clock).note(_actor(), "evidence.export", {"request_id": request_id})
+        await AuditRows(database, clock).note(actor(), "evidence.export", {"request_id": request_id})
     finally:
         await database.close()
     return data
-
-
-def _actor() -> str:
-    import os
-
-    return f"uid:{os.getuid()}"
 
 
 @click.command()

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from node.cli.say import Failed, config_option, say
+from node.cli.key_loss import begin_again
+from node.cli.say import Failed, actor, config_option, say
 from node.config import Config, read_config
 from node.control import CommandRefused, call_control
 
@@ -194,6 +195,9 @@ def unprotect(config_path: Path) -> None:
     say(f"{section.key_encryption_key} 已去掉口令", "it is plain again, of mode 0600")
 
 
+keys.add_command(begin_again)
+
+
 def _carry_out(config_path: Path, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Have the running node do it, or do it on the store when none runs here."""
     config = read_config(config_path, check_files=False)
@@ -231,16 +235,10 @@ async def _on_the_store(config: Config, command: str, arguments: Mapping[str, An
                 raise
             finally:
                 detail = {"arguments": dict(arguments), "outcome": outcome}
-                await AuditRows(database, clock).note(_actor(), command, detail)
+                await AuditRows(database, clock).note(actor(), command, detail)
     finally:
         await database.close()
     return dict(result)
-
-
-def _actor() -> str:
-    import os
-
-    return f"uid:{os.getuid()}"
 
 
 def _print_json(value: Any) -> None:

@@ -221,8 +221,8 @@ def _fill(folder: Path, wanted: _Wanted) -> dict[str, str]:
 
 
 async def _make_keys(config: Config, algorithms: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    from node.anchor.enrolment import enrolment_request
     from node.clock import SystemClock
+    from node.enrolling import own_enrolment_request
     from node.keystore.configured import opened_keystore
     from node.store.database import open_database
 
@@ -234,14 +234,7 @@ async def _make_keys(config: Config, algorithms: Mapping[str, str]) -> tuple[dic
                 for purpose in _PURPOSES
             }
             kids = {purpose: key.kid for purpose, key in made.items()}
-            request = enrolment_request(
-                entity_id=config.node.entity_id,
-                province=config.node.province,
-                name=config.node.name,
-                grpc_endpoint=str(config.grpc_target),
-                federation_key=keystore.signing_key("federation").verification_key,
-                tls_key=keystore.tls_key(),
-            )
+            request = own_enrolment_request(config, keystore)
     finally:
         await database.close()
     return request, kids

@@ -16,6 +16,7 @@ __all__ = [
     "EXIT_USAGE",
     "Failed",
     "NotRunning",
+    "actor",
     "config_option",
     "say",
     "told",
@@ -124,6 +125,11 @@ def _of_a_node(error: Exception) -> Explained | None:
 def _leave(zh: str, en: str, exit_code: int) -> None:
     click.echo(f"yrd: {zh} / {en}", err=True)
     sys.exit(exit_code)
+
+
+def actor() -> str:
+    """Who is at work here, as an audit row has it."""
+    return f"uid:{os.getuid()}"
 
 
 def write_new(path: Path, data: bytes | str, *, secret: bool = False) -> None:

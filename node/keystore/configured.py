@@ -31,17 +31,24 @@ def key_plan(section: KeysSection) -> KeyPlan:
 
 @asynccontextmanager
 async def opened_keystore(
-    section: KeysSection, database: Database, clock: Clock, *, whole: bool = True
+    section: KeysSection,
+    database: Database,
+    clock: Clock,
+    *,
+    whole: bool = True,
+    wrapping: KeyEncryptionKey | None = None,
 ) -> AsyncIterator[Keystore]:
     """The keystore, with every key opened; the token is let go at the end.
 
-    Unless it must be `whole`, keys that cannot be opened are its `faults`: so can a key be replaced whose token was
-    lost. Raises KeystoreError: the key-encryption key cannot be used or, of a whole one, a key; OwnStoreUnavailable.
+    `wrapping` stands for the key in the file. Unless it must be `whole`, keys that cannot be opened are its
+    `faults`: so can a key be replaced whose token was lost. Raises KeystoreError: the key-encryption key cannot be
+    used or, of a whole one, a key; OwnStoreUnavailable.
     """
     token = _token(section)
     tokens: Mapping[str, Pkcs11Source] = {PKCS11: token} if token else {}
     try:
-        wrapping = KeyEncryptionKey.load(section.key_encryption_key, _passphrase(section, token))
+        if wrapping is None:
+            wrapping = KeyEncryptionKey.load(section.key_encryption_key, _passphrase(section, token))
         if whole:
             keystore = await Keystore.open(database, wrapping, clock, tokens, key_plan(section))
         else:

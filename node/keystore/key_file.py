@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from node.keystore.errors import KeystoreError
+from node.keystore.errors import KeystoreError, SourceAway
 from node.keystore.secret_file import read_secret_file
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "read_key_file",
     "read_passphrase",
     "unprotect_key_file",
+    "why_lost",
 ]
 
 PASSPHRASE_VARIABLE: Final = "YRD_KEY_PASSPHRASE"  # noqa: S105
@@ -106,6 +107,26 @@ def read_key_file(path: Path, passphrase: Passphrase) -> bytes:
             ) from error
         raise
     return _unseal(path, text, passphrase()) if text.startswith(b"{") else _read_plain(path, text)
+
+
+def why_lost(path: Path, passphrase: Passphrase) -> str:
+    """Why the key in the file cannot be had: it is missing, of no known form, or does not open; empty when it can.
+
+    Raises KeystoreError for a file that is there and only needs to be made readable, and SourceAway.
+    """
+    try:
+        read_secret_file(path, _WHAT, most_bytes=_MOST_FILE_BYTES)
+    except KeystoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return str(error)
+        raise
+    try:
+        read_key_file(path, passphrase)
+    except SourceAway:
+        raise
+    except KeystoreError as error:
+        return str(error)
+    return ""
 
 
 def protect_key_file(path: Path, passphrase: Passphrase) -> None:

@@ -16,7 +16,7 @@ purpose without a key that signs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -24,7 +24,7 @@ from itertools import pairwise
 from node.keystore.errors import KeystoreError
 from node.store.keys import KeyRow, KeyState
 
-__all__ = ["ROTATED", "activated", "added", "as_of", "next_change", "planned", "retired"]
+__all__ = ["ROTATED", "activated", "added", "as_of", "begun_again", "next_change", "planned", "retired"]
 
 ROTATED = "rotated"
 """Why a key was retired that only made way for the next one."""
@@ -150,6 +150,25 @@ def retired(rows: Rows, kid: str, now: datetime, reason: str) -> list[KeyRow]:
         return replace(row, state=KeyState.RETIRED, retired_at=now, retired_reason=reason)
 
     return _with(rows, kid, retire)
+
+
+def begun_again(
+    rows: Rows, lost: Mapping[str, KeyRow], new: Rows, now: datetime, reason: str
+) -> list[KeyRow]:
+    """The `lost` keys, as they are to be kept, are history from now on, and each new one signs with the next
+    generation of its purpose; a key that was retired meanwhile keeps its time and reason.
+    """
+    for key in new:
+        rows = added(rows, replace(key, state=KeyState.ACTIVE, activated_at=now))
+
+    def give_up(row: KeyRow) -> KeyRow:
+        if row.kid not in lost or row.state is KeyState.RETIRED:
+            return row
+        kept = lost[row.kid]
+        row = replace(row, backend=kept.backend, wrapped=kept.wrapped)
+        return replace(row, state=KeyState.RETIRED, retired_at=now, retired_reason=reason)
+
+    return [give_up(row) for row in rows]
 
 
 def _with(rows: Rows, kid: str, change: Callable[[KeyRow], KeyRow]) -> list[KeyRow]:

@@ -15,10 +15,11 @@ from node.keystore.wrapping import KeyEncryptionKey
 from trust.errors import KeyRejected
 from trust.keys import Signer, SigningKey, VerificationKey
 
-__all__ = ["PKCS11", "STORE", "SignerSource", "StoreSource"]
+__all__ = ["GIVEN_UP", "PKCS11", "STORE", "GivenUpSource", "SignerSource", "StoreSource"]
 
 STORE: Final = "store"
 PKCS11: Final = "pkcs11"
+GIVEN_UP: Final = "given-up"
 """The sources by the name that a key's row has in `backend`."""
 
 
@@ -72,3 +73,50 @@ class StoreSource:
         if key.kid != kid:
             raise KeystoreError(f"the row of key {kid} ({purpose}) holds another key: it was altered")
         return key
+
+
+class GivenUpSource:
+    """Keys of before whose private part nobody can open any more. The reference is no key: it proves, by the
+    key-encryption key of after, that it was an operator of this node who gave this key up, and not someone who
+    can only write rows.
+    """
+
+    def __init__(self, wrapping: KeyEncryptionKey) -> None:
+        self._wrapping = wrapping
+
+    def vouch(self, purpose: str, kid: str) -> bytes:
+        """The reference of a key that is given up now."""
+        return self._wrapping.wrap(b"", purpose=purpose, kid=kid)
+
+    def generate(self, purpose: str, alg: str) -> tuple[bytes, VerificationKey]:
+        """Never: raises KeystoreError."""
+        raise KeystoreError(f"a new {purpose} key of {alg} cannot begin as one that was given up")
+
+    def signer(self, reference: bytes, public_jwk: Mapping[str, Any], *, purpose: str) -> Signer:
+        """As `SignerSource.signer`; it proves whose key it was, and signs nothing."""
+        kid = str(public_jwk.get("kid"))
+        if self._wrapping.unwrap(reference, purpose=purpose, kid=kid):
+            raise KeystoreError(f"the row of key {kid} ({purpose}) is of another backend: it was altered")
+        return _GivenUp(VerificationKey.from_jwk(public_jwk))
+
+
+class _GivenUp:
+    """A key that is only history."""
+
+    def __init__(self, key: VerificationKey) -> None:
+        self._key = key
+
+    @property
+    def verification_key(self) -> VerificationKey:
+        return self._key
+
+    @property
+    def kid(self) -> str:
+        return self._key.kid
+
+    @property
+    def alg(self) -> str:
+        return self._key.alg
+
+    def sign(self, message: bytes) -> bytes:
+        raise KeystoreError(f"key {self.kid} was given up: it signs nothing, not {len(message)} bytes either")

@@ -106,7 +106,7 @@ class Country:
             province=PROVINCES[entity_id],
             name=entity_id[8:],
             grpc_endpoint=entity_id[8:] + ":443",
-            federation_key=self.keys[entity_id].verification_key,
+            federation_keys=[self.keys[entity_id].verification_key],
             tls_key=SigningKey.generate(),
         )
         enroll(self.directory, request, now=self.clock.now())

@@ -93,7 +93,7 @@ class Served:
             province=province,
             name=province,
             grpc_endpoint="127.0.0.1:" + province[:4],
-            federation_key=key.verification_key,
+            federation_keys=[key.verification_key],
             tls_key=SigningKey.generate(),
         )
         statement: str = enroll(self.directory, request, now=self.clock.now())["statement"]

@@ -278,7 +278,7 @@ async def test_an_authority_takes_in_no_node_and_an_anchor_has_no_superior(
         province="330000",
         name="x",
         grpc_endpoint="node.zj.example:443",
-        federation_key=SigningKey.generate().verification_key,
+        federation_keys=[SigningKey.generate().verification_key],
         tls_key=SigningKey.generate(),
     )
     with pytest.raises(AnchorRefused, match="takes in no nodes"):

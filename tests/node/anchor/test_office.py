@@ -44,7 +44,7 @@ def directory(tmp_path: Path) -> Path:
 
 def _request(entity_id: str = NODE, **changes: Any) -> dict[str, Any]:
     request = enrolment_request(
-        entity_id=entity_id, federation_key=KEY.verification_key, tls_key=TLS_KEY, **FACTS
+        entity_id=entity_id, federation_keys=[KEY.verification_key], tls_key=TLS_KEY, **FACTS
     )
     return {**request, **changes}
 

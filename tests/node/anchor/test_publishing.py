@@ -45,7 +45,7 @@ def request(entity_id: str = NODE, province: str = "330000") -> dict[str, Any]:
         province=province,
         name=province,
         grpc_endpoint=f"{province}.example:443",
-        federation_key=SigningKey.generate().verification_key,
+        federation_keys=[SigningKey.generate().verification_key],
         tls_key=SigningKey.generate(),
     )
 

@@ -240,7 +240,7 @@ def test_the_old_ca_is_kept_while_a_member_has_a_certificate_of_it(anchor: Serve
         province="330000",
         name="浙江",
         grpc_endpoint="node.zj.example:443",
-        federation_key=SigningKey.generate().verification_key,
+        federation_keys=[SigningKey.generate().verification_key],
         tls_key=SigningKey.generate(),
     )
     enroll(anchor.directory, request, now=NOON)
