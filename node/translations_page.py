@@ -34,8 +34,11 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .75rem; margi
 dt { font-weight: 600; } dd { margin: 0; } p { margin: .25rem 0; } ol { margin: .25rem 0; }
 time { white-space: nowrap; } .skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid; }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { padding-bottom: .4rem; } }
+@media (max-width: 30rem) { td code { white-space: normal; display: inline-block; min-width: 5rem; }
+  td time { white-space: normal; } th, td { padding: .25rem; font-size: .85rem; }
+  dl { grid-template-columns: 1fr; } dd { padding-bottom: .4rem; } }
 """
+_SHORT = {Direction.TO_SHARED: ("读入", "to shared"), Direction.TO_LOCAL: ("写出", "to local")}
 DIRECTIONS = {
     Direction.TO_SHARED: ("读入：本省 → 共同标准", "local to shared"),
     Direction.TO_LOCAL: ("写出：共同标准 → 本省", "shared to local"),
@@ -98,7 +101,8 @@ def translations_page(view: TranslationView) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>转换 Translations</title><style>{_STYLE}</style></head><body>",
         '<a class="skip" href="#main">跳到正文 / Skip to content</a>',
-        '<header><h1>转换 <span lang="en">Translations</span></h1>',
+        f'<header><p><a href="/">{_both("节点运行", "Operations")}</a></p>',
+        '<h1>转换 <span lang="en">Translations</span></h1>',
         f"<p>{_both('本进程所见，截至', 'as this process saw it until')} {_time(view.at)}</p></header>",
         '<main id="main">',
         *_in_force(view),
@@ -132,7 +136,7 @@ def _codes(view: TranslationView) -> Iterator[str]:
             ("代码表", "list"),
             ("代码", "code"),
             ("次数", "times"),
-            ("方向", "direction"),
+            ("方向", "way"),
             ("最近", "last seen"),
         ),
         [
@@ -140,7 +144,7 @@ def _codes(view: TranslationView) -> Iterator[str]:
                 f"<code>{escape(one.list_name)}</code>",
                 f"<code>{escape(one.code)}</code>",
                 _number(one.times),
-                _both(*DIRECTIONS[one.direction]),
+                _both(*_SHORT[one.direction]),
                 _time(one.last_seen_at),
             )
             for one in view.codes
@@ -157,12 +161,12 @@ def _not_shown(view: TranslationView) -> Iterator[str]:
     yield f"<p>{_both(*_WHY_HIDDEN)}</p>"
     yield _table(
         ("未显示的值", "Values not shown"),
-        (("代码表", "list"), ("方向", "direction"), ("次数", "times"), ("原因", "why")),
+        (("代码表", "list"), ("次数", "times"), ("方向", "way"), ("原因", "why")),
         [
             (
                 f"<code>{escape(name)}</code>",
-                _both(*DIRECTIONS[direction]),
                 _number(count),
+                _both(*_SHORT[direction]),
                 _both(*_HIDDEN[why]),
             )
             for (direction, name, why), count in sorted(view.not_shown.items(), key=lambda item: -item[1])
