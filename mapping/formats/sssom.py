@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 
 from mapping.codelists import CodeLists
@@ -174,8 +175,8 @@ def read_sssom(text: str) -> SssomSet:
 
     Only claims of a known predicate are read; a row that says no more holds always and both ways.
     """
-    lines = text.splitlines(keepends=True)
-    head = [line for line in lines if line.startswith("#")]
+    lines = [f"{line}\n" for line in text.split("\n")]
+    head = list(takewhile(lambda line: line.startswith("#"), lines))
     table = io.StringIO("".join(lines[len(head) :]), newline="")
     reader = csv.DictReader(table, delimiter="\t", restval="")
     maps: dict[str, list[MapRow]] = {}

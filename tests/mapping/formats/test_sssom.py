@@ -108,6 +108,12 @@ def test_identifiers_are_ascii() -> None:
     assert unescaped(escaped("男 (1)%|\t")) == "男 (1)%|\t"
 
 
+def test_a_line_in_a_cell_that_looks_like_a_header_is_no_header() -> None:
+    odd = MapRow("a", Relation.EXACT, "1", "", "", "both", preferred=False, where="x", note="one\u2028#two")
+    [read] = read_sssom(to_sssom(with_rows(odd), LISTS)).maps["sex"].rows
+    assert read.note == "one\u2028#two"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [("skos:exactMatch", "skos:closeMatch"), ("subject_id\t", "subject\t"), ("other\n", "another\n")],
