@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 import click
 import orjson
@@ -28,6 +30,9 @@ from node.cli.map_sources import (
     source_options,
 )
 from node.cli.say import Failed, say, write_new
+
+if TYPE_CHECKING:
+    from mapping.formats.tables import DialectTables
 
 __all__ = ["export_command", "import_command"]
 
@@ -141,7 +146,6 @@ def import_command(
     and nothing is written unless there is none.
     """
     from mapping.formats.spreadsheet import import_spreadsheet
-    from mapping.formats.tables import read_tables
     from mapping.formats.workbook import MAX_FILE_BYTES
 
     _check_target(target, replace)
@@ -152,7 +156,7 @@ def import_command(
         )
     with spreadsheet.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
-    base = read_tables(named(base_name).directory) if base_name else None
+    base = _base(named(base_name)) if base_name else None
     sheet = ("fields" if map_name == "fields" else f"map {map_name}") if map_name else ""
     found = import_spreadsheet(data, code_lists(), base, csv_name=sheet)
     if not found.faults and target is not None:
@@ -166,6 +170,16 @@ def import_command(
             click.echo(str(fault), err=True)
         _say_imported(spreadsheet, target, len(found.faults))
     leave_if(bool(found.faults))
+
+
+def _base(source: Source) -> DialectTables:
+    """The tables of a rule set that may have faults, as long as they can be read. Raises Failed."""
+    from mapping.formats.tables import read_tables
+
+    try:
+        return read_tables(source.directory)
+    except (MappingError, ValueError, csv.Error) as error:
+        raise Failed(f"{source.name} 无法读取", f"{source.name} cannot be read: {error}") from None
 
 
 def _say_imported(spreadsheet: Path, target: Path | None, faults: int) -> None:

@@ -228,6 +228,23 @@ def test_a_csv_table_over_a_rule_set(tmp_path: Path, yrd: Yrd) -> None:
     assert yrd("map", "import", table, tmp_path / "other").code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("dialect.toml", "= ="), ("dialect.toml", "a = 1"), ("fields.csv", "\x00\n"), ("fields.csv", None)],
+)
+def test_a_base_that_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, yrd: Yrd, name: str, content: str | None
+) -> None:
+    base = copied("330000", tmp_path)
+    (base / name).unlink()
+    if content is not None:
+        (base / name).write_text(content, "utf-8")
+    table = SHIPPED / "330000" / "maps" / "sex.csv"
+    said = yrd("map", "import", table, "--base", base, "--map", "sex")
+    assert said.code == 1
+    assert said.err
+
+
 def test_only_a_rule_set_is_replaced(tmp_path: Path, yrd: Yrd) -> None:
     sheet, home = tmp_path / "310000.xlsx", tmp_path / "home"
     home.mkdir()
