@@ -52,7 +52,7 @@ def list_command(with_retired: bool, as_json: bool, config_path: Path) -> None:
         return
     for key in shown:
         state = f"{_STATES[key['state']]} {key['state']}"
-        click.echo(f"{key['purpose']:11}{key['kid']}  {key['alg']:6}{key['backend']:8}{state}")
+        click.echo(f"{key['purpose']:11}{key['kid']}  {key['alg']:6}{key['backend']:9}{state}")
         for line in _planned(key):
             click.echo(f"             {line}")
 
