@@ -109,13 +109,16 @@ def _list_cell(one: RuleSetCoverage, name: str) -> str:
 
 def _list_figures(codes: ListCoverage) -> str:
     state, zh, en = _state(codes)
-    figures = (
+    figures = [] if codes.map_name.partition(" ")[0] == codes.list_name else [codes.map_name]
+    figures += [
         f"有行 {codes.with_row}/{codes.sources}",
         f"可达 {codes.reachable}/{codes.targets}",
         f"可写 {codes.writable}/{codes.targets}",
         f"有损 {len(codes.lossy_to_shared)} / {len(codes.lossy_to_local)}",
         f"往返 {codes.returns}/{codes.translated}",
-    )
+    ]
+    figures += [f"无对应 {len(codes.none)}"] if codes.none else []
+    figures += [f"不确定 {len(codes.undecided)}"] if codes.undecided else []
     return f'<span class="state {state}">{_both(zh, en)}</span>' + _lines(figures)
 
 
@@ -126,10 +129,14 @@ def _lines(figures: Iterable[str]) -> str:
 def _state(codes: ListCoverage) -> tuple[str, str, str]:
     if codes.without_row:
         return "bad", "有缺", "gaps"
-    if codes.unwritable or codes.undecided:
-        return "warn", "不能全写", "not all ways"
-    if codes.lossy_to_shared or codes.lossy_to_local or codes.none:
+    if codes.undecided:
+        return "warn", "不确定", "undecided"
+    if codes.unwritable:
+        return "warn", "不能全写", "not all written"
+    if codes.lossy_to_shared or codes.lossy_to_local:
         return "warn", "有损", "lossy"
+    if codes.none:
+        return "warn", "部分无对应", "some none"
     return "ok", "完整", "whole"
 
 
@@ -142,14 +149,15 @@ def _kind_cell(one: RuleSetCoverage, name: str) -> str:
 
 
 def _kind_figures(kind: KindCoverage) -> str:
-    lossy = sorted({field.codes.map_name for field in kind.fields if _state(field.codes)[0] == "warn"})
-    gaps = sorted({field.codes.map_name for field in kind.fields if field.codes.without_row})
-    state, zh, en = ("ok", "完整", "whole") if not lossy else ("warn", "有损", "lossy")
-    if kind.missing or gaps:
+    states = {field.codes.title: _state(field.codes) for field in kind.fields}
+    gaps = [*kind.missing, *(title for title, (state, _, _) in states.items() if state == "bad")]
+    open_ends = [(zh, title) for title, (state, zh, _) in states.items() if state == "warn"]
+    state, zh, en = ("warn", "有未尽处", "open ends") if open_ends else ("ok", "完整", "whole")
+    if gaps:
         state, zh, en = "bad", "有缺", "gaps"
     lines = [f"要素 {kind.covered}/{kind.elements}", f"代码字段 {len(kind.fields)}"]
-    lines += [f"有损 {name}" for name in lossy]
-    lines += [f"缺 {name}" for name in (*gaps, *kind.missing)]
+    lines += [f"缺 {name}" for name in gaps]
+    lines += [f"{said} {title}" for said, title in open_ends]
     return f'<span class="state {state}">{_both(zh, en)}</span>' + _lines(lines)
 
 
@@ -188,7 +196,7 @@ def _open_ends(one: RuleSetCoverage, codes: ListCoverage) -> Iterator[str]:
     told = [
         *_ends("没有行", "no row", codes.without_row),
         *_ends("无对应", "none", codes.none),
-        *_ends("此日不确定", "undecided that day", codes.undecided),
+        *_ends("不确定", "undecided", codes.undecided),
         *_ends("读入有损", "lossy when read", codes.lossy_to_shared),
         *_ends("写出有损", "lossy when written", codes.lossy_to_local),
         *_ends("写不出", "cannot be written", codes.unwritable),
