@@ -20,7 +20,7 @@ from trust.entity import MAX_HINTS, SKEW_S, UnverifiedStatement
 from trust.errors import ChainBroken, TrustError
 from trust.keys import VerificationKey
 
-__all__ = ["MAX_CANDIDATES", "Candidate", "build_chains", "resolve_held"]
+__all__ = ["MAX_CANDIDATES", "Candidate", "build_chains", "find_held", "resolve_held"]
 
 MAX_CANDIDATES = 8
 
@@ -58,14 +58,29 @@ def resolve_held(
     now: datetime,
     skew_s: int = SKEW_S,
 ) -> VerifiedEntity:
-    """What the shortest chain that holds proves about `leaf`.
+    """What the shortest chain that holds proves about `leaf`. Raises as `find_held`."""
+    return find_held(leaf, statements, anchor=anchor, anchor_keys=anchor_keys, now=now, skew_s=skew_s)[1]
+
+
+def find_held(
+    leaf: str,
+    statements: Iterable[UnverifiedStatement],
+    *,
+    anchor: str,
+    anchor_keys: Mapping[str, VerificationKey],
+    now: datetime,
+    skew_s: int = SKEW_S,
+) -> tuple[Candidate, VerifiedEntity]:
+    """The shortest chain from `leaf` that holds, and what it proves.
 
     Raises ChainBroken when there is no candidate, otherwise what is wrong with the first.
     """
     first: TrustError | None = None
     for candidate in build_chains(leaf, statements, anchor):
         try:
-            return verify_chain(candidate, anchor=anchor, anchor_keys=anchor_keys, now=now, skew_s=skew_s)
+            return candidate, verify_chain(
+                candidate, anchor=anchor, anchor_keys=anchor_keys, now=now, skew_s=skew_s
+            )
         except TrustError as error:
             first = first or error
     raise first or ChainBroken(f"no statements lead from {leaf} to the anchor {anchor} (§10.1)")

@@ -11,6 +11,7 @@
                              keys that were published and come next, and from when
     members/<name>.json      one member: what it is, its current statement, its revocation
     seen/<name>.json         what that member said about itself when it was last looked at
+    below/<name>/<city>.json what that authority says of one below it, and that one of itself
     status.json              the last status sequence that was given out
     lock                     held by whoever writes
 
@@ -19,7 +20,7 @@ Keys are 0600 in a folder of 0700, and a key that others may read is refused. Fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -194,6 +195,31 @@ class AnchorFolder:
         folder = self.directory / "seen"
         folder.mkdir(mode=0o700, exist_ok=True)
         replace_file(folder / f"{member_label(entity_id)}.json", json_bytes(seen))
+
+    def below(self, authority: str, entity_id: str) -> dict[str, Any]:
+        """What is held of an entity below an authority: `statement`, `configuration`; empty: nothing."""
+        path = self._below(authority, entity_id)
+        return orjson.loads(path.read_bytes()) if path.exists() else {}
+
+    def write_below(self, authority: str, entity_id: str, found: Mapping[str, str]) -> None:
+        """Keep what was found of an entity below an authority."""
+        path = self._below(authority, entity_id)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, json_bytes(found))
+
+    def forget_below(self, authority: str, entity_id: str) -> None:
+        """Forget an entity below an authority; none is no error."""
+        self._below(authority, entity_id).unlink(missing_ok=True)
+
+    def keep_below(self, authority: str, entity_ids: Iterable[str]) -> None:
+        """Forget all below an authority but these."""
+        kept = {self._below(authority, entity_id) for entity_id in entity_ids}
+        for path in (self.directory / "below" / member_label(authority)).glob("*.json"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def _below(self, authority: str, entity_id: str) -> Path:
+        return self.directory / "below" / member_label(authority) / f"{member_label(entity_id)}.json"
 
     def next_sequence(self, at_least: int) -> int:
         """A status sequence above every one before, on disk before it is used.

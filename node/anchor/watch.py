@@ -1,5 +1,6 @@
 """What members say about themselves, looked at in the background and kept in the folder: for resolving (§8.3),
-which never asks anyone while a stranger waits, and for new federation keys.
+which never asks anyone while a stranger waits, and for new federation keys. Those below an authority are looked at
+after that (`node.anchor.below`).
 
 A member changes its federation keys by publishing the new ones in its configuration, signed with one that the
 anchor already vouches for. That is the same trust as before, so the anchor may pass it on: its next statement
@@ -22,6 +23,7 @@ import structlog
 
 from federation.ports import Clock
 from federation.statements import StatementSource, StatementUnavailable
+from node.anchor.below import BelowWatch
 from node.anchor.folder import AnchorFolder, Member
 from trust.chain import verify_statement
 from trust.entity import UnverifiedStatement, configuration_url, read_statement
@@ -106,6 +108,8 @@ class MemberWatch:
         self._source = source
         self._clock = clock
         self._after = after
+        self._below = BelowWatch(folder, source, clock)
+        self._told: dict[str, str] = {}
 
     async def refresh_once(self) -> None:
         """Look at every member once; what one does not give is noted and disturbs no other. Safe to repeat."""
@@ -118,6 +122,7 @@ class MemberWatch:
         members = [member for member in self._folder.members().values() if not member.is_revoked]
         await asyncio.gather(*(look(member) for member in members))
         await asyncio.to_thread(self._after)
+        await asyncio.gather(*(self._look_below(member) for member in members if member.is_authority))
 
     async def run(self, interval_s: float) -> None:
         """Look every `interval_s`. Only cancelling ends it."""
@@ -127,6 +132,12 @@ class MemberWatch:
             except Exception as error:  # the loop must outlive whatever one look meets
                 _log.error("anchor.watch_failed", error=type(error).__name__, exc_info=True)
             await asyncio.sleep(interval_s)
+
+    async def _look_below(self, member: Member) -> None:
+        problem = await self._below.refresh(member)
+        if problem and problem != self._told.get(member.entity_id):
+            _log.warning("anchor.below_not_seen", authority=member.entity_id, reason=problem)
+        self._told[member.entity_id] = problem
 
     async def _look(self, member: Member) -> None:
         seen = self._folder.seen(member.entity_id)

@@ -6,9 +6,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from node.anchor import init_anchor
-from tests.node.anchor.scene import Served
+from node.anchor import authority_request, enroll, init_anchor
+from tests.node.anchor.scene import PortFactory, Served
 from tests.support.clock import NOON, FixedClock
+
+TYPES = ("openid_provider", "openid_relying_party")
 
 
 @pytest.fixture
@@ -22,3 +24,23 @@ async def anchor(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Served]:
         yield served
         for runner in served.runners:
             await runner.cleanup()
+
+
+@pytest.fixture
+async def authority(anchor: Served, tmp_path: Path, unused_tcp_port_factory: PortFactory) -> Served:
+    """Zhejiang's authority, taken in by the anchor and serving."""
+    url, directory = f"http://127.0.0.1:{unused_tcp_port_factory()}", tmp_path / "authority"
+    init_anchor(
+        directory,
+        url,
+        name="浙江省统一身份机构",
+        now=NOON,
+        allow_http_on_loopback=True,
+        superior=anchor.url,
+        entity_types=TYPES,
+    )
+    bundle = enroll(anchor.directory, authority_request(directory), now=NOON)
+    assert set(bundle) == {"entity_id", "anchor", "anchor_jwks", "statement"}
+    served = Served(url, directory, anchor.clock, anchor.http, anchor.runners)
+    await served.serve_itself()
+    return served

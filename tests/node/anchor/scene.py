@@ -12,7 +12,16 @@ from aiohttp import web
 
 from federation.peers import Directory, TrustSnapshot
 from federation.trust_sync import TrustSettings, TrustSync
-from node.anchor import AnchorFolder, Member, MemberWatch, anchor_app, anchor_jwks, enroll, enrolment_request
+from node.anchor import (
+    AnchorFolder,
+    Member,
+    MemberWatch,
+    anchor_app,
+    anchor_jwks,
+    enroll,
+    enrolment_request,
+    plain_request,
+)
 from node.connectors.statements import HttpStatementSource
 from node.web.federation import add_entity_configuration
 from tests.federation.trust_doubles import MemoryTrustStore
@@ -21,7 +30,7 @@ from trust.entity import build_entity_configuration
 from trust.keys import SigningKey, keys_from_jwks
 from trust.profile import node_metadata
 
-__all__ = ["LOOKING", "Entity", "Looking", "PortFactory", "Served"]
+__all__ = ["LOOKING", "Entity", "Looking", "PortFactory", "Served", "city", "request"]
 
 PortFactory = Callable[[], int]
 LOOKING = "https://node.sh.example"
@@ -153,3 +162,25 @@ class Looking:
     @property
     def standings(self) -> dict[str, str]:
         return {entity_id: peer.standing for entity_id, peer in self.directory.current.peers.items()}
+
+
+def request(entity: Entity, types: Sequence[str] = ("openid_provider",), **changes: Any) -> dict[str, Any]:
+    """What an authority takes a city in by."""
+    wanted = plain_request(
+        entity_id=entity.entity_id,
+        name="杭州市",
+        federation_keys=[entity.signer.verification_key],
+        entity_types=types,
+    )
+    return {**wanted, **changes}
+
+
+async def city(authority: Served, port: int, **metadata: Any) -> Entity:
+    """A city that serves and names the authority; it is not taken in."""
+    own = {
+        "openid_provider": {
+            "issuer": f"http://127.0.0.1:{port}",
+            "client_registration_types_supported": ["automatic"],
+        }
+    }
+    return await authority.entity(port, {**own, **metadata})

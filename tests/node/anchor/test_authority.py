@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,12 @@ from node.anchor import (
     enrolment_request,
     init_anchor,
     list_members,
-    plain_request,
     publish,
     revoke,
     rotate_root,
     update,
 )
-from tests.node.anchor.scene import Entity, Looking, PortFactory, Served
+from tests.node.anchor.scene import Entity, Looking, PortFactory, Served, city, request
 from tests.support.clock import NOON
 from trust.chain import VerifiedEntity, resolve_chain
 from trust.documents import FETCH_PATH
@@ -31,48 +29,6 @@ from trust.entity import WELL_KNOWN, build_subordinate_statement
 from trust.errors import ChainBroken, StatementRejected
 from trust.keys import SigningKey, keys_from_jwks
 from trust.profile import node_metadata, node_pins, read_node
-
-TYPES = ("openid_provider", "openid_relying_party")
-
-
-@pytest.fixture
-async def authority(anchor: Served, tmp_path: Path, unused_tcp_port_factory: PortFactory) -> Served:
-    """Zhejiang's authority, taken in by the anchor and serving."""
-    url, directory = f"http://127.0.0.1:{unused_tcp_port_factory()}", tmp_path / "authority"
-    init_anchor(
-        directory,
-        url,
-        name="浙江省统一身份机构",
-        now=NOON,
-        allow_http_on_loopback=True,
-        superior=anchor.url,
-        entity_types=TYPES,
-    )
-    bundle = enroll(anchor.directory, authority_request(directory), now=NOON)
-    assert set(bundle) == {"entity_id", "anchor", "anchor_jwks", "statement"}
-    served = Served(url, directory, anchor.clock, anchor.http, anchor.runners)
-    await served.serve_itself()
-    return served
-
-
-def request(entity: Entity, types: Sequence[str] = ("openid_provider",), **changes: Any) -> dict[str, Any]:
-    wanted = plain_request(
-        entity_id=entity.entity_id,
-        name="杭州市",
-        federation_keys=[entity.signer.verification_key],
-        entity_types=types,
-    )
-    return {**wanted, **changes}
-
-
-async def city(authority: Served, port: int, **metadata: Any) -> Entity:
-    own = {
-        "openid_provider": {
-            "issuer": f"http://127.0.0.1:{port}",
-            "client_registration_types_supported": ["automatic"],
-        }
-    }
-    return await authority.entity(port, {**own, **metadata})
 
 
 async def resolve(anchor: Served, authority: Served, entity: Entity) -> VerifiedEntity:
