@@ -225,8 +225,8 @@ def _shaped_reader(rule: FieldRule, shape: Shape, converter: Converter, watch: W
             return None
         original = text_of(raw)
         value, relation = (original, Relation.INVALID) if taken is None else converter.read(taken, on, note)
-        if relation in _CARRIED and not plain:
-            value = original
+        if relation in _CARRIED and not plain and not shape.parts:
+            value = original  # what was put together is carried as it stood; a part is carried alone
         element = Element(name, value, original, relation, converter.table)
         if watch:
             watch.end(element)
@@ -279,7 +279,10 @@ def _walker(root: _Node, shared: Mapping[str, object], strict: bool, today: str)
         _read_fields(node.fields, get, found)
         for key, is_json, child in node.children:
             raw = get(key)
-            walk(child, (decoded(raw) if is_json else raw) if raw != "" else None, found, late)
+            if is_json and raw is not None:
+                inner = decoded(raw)
+                raw = raw if inner is None else inner  # the text null is no object, and is carried as it was
+            walk(child, None if raw == "" else raw, found, late)
         if node.late:
             late.extend([(document, entry) for entry in node.late])
         if strict and not document.keys() <= node.known:

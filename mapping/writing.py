@@ -147,8 +147,11 @@ class KindWriter:
         if shape is None:
             page.put(writer.parents, writer.key, raw)
         elif shape.parts:
+            nowhere = page.holds(writer.parents, writer.key, _NOWHERE) in (_NOWHERE, raw)
             if shape.holds_part(text_of(raw)):
                 page.put_part(writer.parents, shape, text_of(raw))
+            elif element.relation in _CARRIED and nowhere:
+                page.put(writer.parents, writer.key, raw)  # it could not be taken apart
             else:
                 page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
         else:
@@ -246,7 +249,8 @@ class _Page:
         """Join parts, and make strings of the objects that are JSON in a string: inner ones first."""
         for path, (shape, found) in self.parts.items():
             pieces = [found.get(number, "") for number in range(1, shape.parts + 1)]
-            self._at(path[:-1])[path[-1]] = shape.split.join(pieces)
+            parent = self._at(path[:-1])
+            parent[unknown_name(path[-1], parent)] = shape.split.join(pieces)
         for path in sorted(self.strings, key=len, reverse=True):
             parent = self._at(path[:-1])
             if path[-1] in parent:

@@ -104,8 +104,18 @@ def test_a_period_with_one_end_leaves_the_other_out(own: Dialect) -> None:
 
 
 def test_a_period_of_three_parts_is_carried(own: Dialect) -> None:
-    found = read(own, {"period": "1~2~3"})
-    assert found == {"有效期起始日期": ("1~2~3", INVALID), "有效期截止日期": ("1~2~3", INVALID)}
+    document = {"period": "1~2~3"}
+    assert read(own, document) == {"有效期起始日期": ("1~2~3", INVALID), "有效期截止日期": ("1~2~3", INVALID)}
+    assert there_and_back(own, document) == document
+
+
+def test_one_wrong_day_of_a_period_leaves_the_other_right(own: Dialect) -> None:
+    document = {"period": "2020.13.01~长期"}
+    assert read(own, document) == {
+        "有效期起始日期": ("2020.13.01", INVALID),
+        "有效期截止日期": ("长期", EXACT),
+    }
+    assert there_and_back(own, document) == document
 
 
 def test_an_array_is_one_value(own: Dialect) -> None:
