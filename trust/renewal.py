@@ -24,7 +24,7 @@ from typing import Any
 from trust.entity import SKEW_S, time_of
 from trust.errors import StatementRejected, TlsIdentityRejected
 from trust.keys import Signer, VerificationKey
-from trust.tokens import read_token, sign_token, verify_token
+from trust.tokens import quoted, read_token, sign_token, verify_token
 from trust.x509 import read_csr
 
 __all__ = [
@@ -84,7 +84,9 @@ def read_renewal_request(
         raise StatementRejected("the request is not by a member in good standing")
     claims = verify_token(unverified, keys=keys, typ=RENEWAL_TYPE).claims
     if claims.get("aud") != anchor:  # 3
-        raise StatementRejected(f"the request is for {claims.get('aud')!r}, not for this anchor {anchor}")
+        raise StatementRejected(
+            f"the request is for {quoted(claims.get('aud'))}, not for this anchor {anchor}"
+        )
     _check_time(claims, now, skew_s)  # 4
     return RenewalRequest(str(issuer), _csr_of(claims, str(issuer)))  # 5
 

@@ -32,12 +32,14 @@ __all__ = [
     "MAX_TOKEN_BYTES",
     "SignedClaims",
     "UnverifiedToken",
+    "quoted",
     "read_token",
     "sign_token",
     "verify_token",
 ]
 
 MAX_TOKEN_BYTES = 64 * 1024
+_MOST_QUOTED = 80
 MAX_JSON_DEPTH = 32
 """Objects and lists within each other; whoever writes JSON again or compares it recurses as deep."""
 _REFUSED_HEADERS = ("b64", "crit", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip")
@@ -102,16 +104,22 @@ def verify_token(token: UnverifiedToken, *, keys: Mapping[str, VerificationKey],
     not among `keys`, SignatureForm, BadSignature.
     """
     if token.header.get("typ") != typ:
-        raise StatementRejected(f"the token is of type {token.header.get('typ')!r}, expected {typ!r}")
+        raise StatementRejected(f"the token is of type {quoted(token.header.get('typ'))}, expected {typ!r}")
     key = keys.get(token.kid)
     if key is None:
-        raise ForeignKey(f"the token's key {token.kid} is not one of the issuer's")
+        raise ForeignKey(f"the token's key {token.kid[:_MOST_QUOTED]} is not one of the issuer's")
     if key.alg not in JWS_ALGORITHMS:
         raise StatementRejected(f"the token's key {key.kid} is of {key.alg}, which signs no tokens")
     if token.header.get("alg") != key.alg:
-        raise StatementRejected(f"the token says alg {token.header.get('alg')!r}; its key is for {key.alg}")
+        said = quoted(token.header.get("alg"))
+        raise StatementRejected(f"the token says alg {said}; its key is for {key.alg}")
     key.verify(token.signature, token.text.rpartition(".")[0].encode("ascii"))
     return SignedClaims(token.text, token.claims, token.kid)
+
+
+def quoted(value: object) -> str:
+    """What somebody else wrote, for an error or a log: its beginning, so that nobody fills these with it."""
+    return repr(value)[:_MOST_QUOTED]
 
 
 def _check_header(header: Mapping[str, Any]) -> None:

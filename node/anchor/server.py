@@ -53,8 +53,26 @@ _log = structlog.get_logger("yrd.anchor")
 _STATUS_EVERY_S = 60
 _RENEW_EVERY_S = 3600
 _WATCH_EVERY_S = 60
+_REFUSALS_EVERY_S = 60
+_MOST_REASON = 300
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Refusals:
+    """Refused requests in the log: one line a minute with how many there were, so that nobody fills it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._told_at: datetime | None = None
+
+    def note(self, reason: str, now: datetime) -> None:
+        """One more was refused. The line has the reason of the last."""
+        self._count += 1
+        age_s = None if self._told_at is None else abs((now - self._told_at).total_seconds())
+        if age_s is None or age_s >= _REFUSALS_EVERY_S:
+            _log.warning("anchor.tls_refused", reason=reason[:_MOST_REASON], count=self._count)
+            self._count, self._told_at = 0, now
 
 
 class _Desk:
@@ -69,6 +87,7 @@ class _Desk:
         self._status_at: datetime | None = None
         self._said: Mapping[str, Member] = {}
         self._renewed_at: datetime | None = None
+        self._refusals = _Refusals()
 
     def handlers(self) -> dict[str, _Handler]:
         """The handler of each path that is read, below the entity id."""
@@ -163,7 +182,7 @@ class _Desk:
         try:
             bundle = await asyncio.to_thread(renew, self.folder.directory, token, now=self._clock.now())
         except RenewalRefused as error:
-            _log.warning("anchor.tls_refused", reason=str(error))
+            self._refusals.note(str(error), self._clock.now())
             response = _error(error.status, error.code, str(error))
             if error.retry_after_s:
                 response.headers["Retry-After"] = str(error.retry_after_s)

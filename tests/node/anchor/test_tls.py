@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.anchor import AnchorRefused, enroll, issue_from_file, plain_request, revoke, rotate_ca
 from tests.node.anchor.scene import Served
 from tests.support.clock import NOON
 from trust.documents import TLS_PATH
 from trust.keys import SigningKey
-from trust.renewal import RENEWAL_MAX_BYTES, RENEWAL_MEDIA, build_renewal_request
+from trust.renewal import RENEWAL_MAX_BYTES, RENEWAL_MEDIA, RENEWAL_TYPE, build_renewal_request
+from trust.tokens import sign_token
 from trust.x509 import create_csr, identity_from_pem, verify_issued_by
 
 NODE, OTHER = "https://node.zj.example", "https://node.ah.example"
@@ -187,3 +189,21 @@ async def test_while_the_ca_changes_nodes_trust_both(anchor: Served, member: str
     assert bundle["tls_ca_pem"].encode() == new + old
     verify_issued_by(bundle["tls_chain_pem"].encode(), new)
     assert json.loads(await anchor.text("/federation/list")) == [NODE]
+
+
+async def test_refusals_fill_no_log(anchor: Served, member: str) -> None:
+    long, key = "x" * 4000, SigningKey.generate()
+    with capture_logs() as lines:
+        for _ in range(5):
+            status, answer = await post(anchor, request(anchor, anchor=long))
+            assert status == 400
+            assert len(answer["error_description"]) < 200
+        claims = {"iss": NODE}
+        for token in (sign_token(claims, KEY, typ=long), sign_token(claims, key, typ=RENEWAL_TYPE)):
+            assert (await post(anchor, token))[0] == 400
+        anchor.clock.advance(seconds=60)
+        assert (await post(anchor, sign_token(claims, KEY, typ=long)))[0] == 400
+    told = [line for line in lines if line["event"] == "anchor.tls_refused"]
+    assert [line["count"] for line in told] == [1, 7]
+    assert all(len(line["reason"]) < 200 for line in told)
+    assert "is of type" in told[1]["reason"]
