@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +11,6 @@ from tests.federation.trust_doubles import ANCHOR, ANHUI, ZHEJIANG, Country, Own
 from tests.support.clock import FixedClock
 from trust.entity import configuration_url
 from trust.keys import SigningKey
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,21 +19,6 @@ from trust.keys import SigningKey
 from trust.status import STATUS_TYPE
 
 STATUS = ANCHOR + STATUS_PATH
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
-
-
-@pytest.fixture
-def own(country: Country) -> Own:
-    return Own(country)
 
 
 def envelope_keys(own: Own) -> set[str]:

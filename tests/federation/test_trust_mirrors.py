@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,16 +19,6 @@ from trust.entity import WELL_KNOWN
 
 MIRROR, OTHER = "https://mirror.example/yrd", "https://other.example"
 Document = Callable[[str], str | None]
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
 
 
 @pytest.fixture

@@ -1,24 +1,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from federation.trust_picture import Branch, Standing, TrustPicture
 from node.anchor import revoke
 from tests.federation.trust_doubles import ANCHOR, ANHUI, SHANGHAI, ZHEJIANG, Country, Own
 from tests.support.clock import NOON, FixedClock
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOON)
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
 
 
 def branches(picture: TrustPicture) -> dict[str, Branch]:

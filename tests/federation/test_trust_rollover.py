@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
-from pathlib import Path
 
 import orjson
 import pytest
@@ -26,21 +25,6 @@ ROW = (ANCHOR, ANCHOR, StatementKind.ROLL_OVERS)
 OVERLAP = timedelta(days=7)
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """FIPS 186-4 §D.1.2.3."""
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
-
-
-@pytest.fixture
-def own(country: Country) -> Own:
-    return Own(country)
 
 
 def rotate(country: Country) -> None:

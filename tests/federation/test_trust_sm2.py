@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from federation.errors import PeerUnknown
 from tests.federation.trust_doubles import ANHUI, ZHEJIANG, Country, Own
-from tests.support.clock import FixedClock
 from tests.support.sm2 import without_sm2
 from tests.trust.federation import bend
 from trust.entity import configuration_url
@@ -16,11 +13,6 @@ from trust.keys import SigningKey, jwks_of
 from trust.tokens import read_token
 
 SM2_KEY = SigningKey.generate("SM2")
-
-
-@pytest.fixture
-def country(tmp_path: Path) -> Country:
-    return Country(tmp_path / "anchor", FixedClock())
 
 
 def publish(country: Country, *envelope_keys: SigningKey) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,21 +31,6 @@ from trust.status import STATUS_TYPE
 from trust.tokens import read_token
 
 STATUS = ANCHOR + STATUS_PATH
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def country(tmp_path: Path, clock: FixedClock) -> Country:
-    return Country(tmp_path / "anchor", clock)
-
-
-@pytest.fixture
-def own(country: Country) -> Own:
-    return Own(country)
 
 
 async def test_a_member_that_lets_everyone_wait_puts_off_no_revocation(
