@@ -68,7 +68,7 @@ class Translator:
     def to_shared(self, kind: str, document: Mapping[str, Any]) -> tuple[Element, ...]:
         """A registry's document in shared words. Raises UnknownDocument."""
         elements = self.dialect.to_shared(kind, document)
-        self.saw_read(elements)
+        self._saw_read(elements, elements)
         return elements
 
     def to_local(self, kind: str, elements: Sequence[Element]) -> tuple[Element, ...]:
@@ -120,8 +120,10 @@ class Translator:
         self.inexact.append(one)
 
     def saw_read(self, elements: Sequence[Element]) -> None:
-        """Count elements that were read from the local side by other means than `to_shared`."""
-        self._saw_read(elements, elements)
+        """Count elements that are not of a registry's document as a whole: what a platform presents, what is only
+        carried. They say nothing of whose they are.
+        """
+        self._saw_read(elements, ())
 
     def _saw_read(self, elements: Sequence[Element], document: Sequence[Element]) -> None:
         exact = _EXACT

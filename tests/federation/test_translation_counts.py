@@ -130,6 +130,19 @@ def test_a_shared_code_that_has_no_local_one_is_told_and_what_came_unmapped_is_c
     assert (counts.outcomes[TO_LOCAL, "unmapped"], counts.outcomes[TO_LOCAL, CARRIED]) == (1, 1)
 
 
+def test_words_that_a_platform_presents_are_never_shown_whoever_they_are_of() -> None:
+    sh, _ = make_country()
+    counts, dialect = TranslationCounts(), sh.registry.dialect
+    for number in range(9):
+        words = Translator(dialect)
+        table = f"sex@{dialect.rules.version}"
+        presented = Element("性别", "中性", "中性", Relation.UNMAPPED, table)
+        words.saw_read([Element("持证主体代码", str(number)), presented])
+        counts.add(words, FixedClock())
+    assert counts.codes(dialect) == ()
+    assert counts.not_shown == {(TO_SHARED, "sex", NotShown.WORD): 9}
+
+
 def test_rows_of_a_list_are_counted_too() -> None:
     sh, _ = make_country()
     dialect = sh.registry.dialect
