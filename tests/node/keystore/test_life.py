@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.keystore import KeystoreError
-from node.keystore.life import activated, added, as_of, next_change, planned, retired
+from node.keystore.life import activated, added, as_of, begun_again, next_change, planned, retired
 from node.store.keys import KeyRow, KeyState
 from tests.support.clock import NOON
 
@@ -178,3 +179,27 @@ def test_the_active_key_is_not_retired_and_a_retired_one_keeps_its_reason() -> N
     assert retired(gone, "envelope-1", NOON + after(9), "again") == gone
     with pytest.raises(KeystoreError, match="only active"):
         retired(rows, "envelope-2", NOON, "leaked")
+
+
+def test_lost_keys_end_and_the_new_ones_sign_in_the_generation_after() -> None:
+    before = [
+        key(1, RETIRED),
+        key(2, ACTIVE, activated=0),
+        key(3),
+        key(1, ACTIVE, purpose="openid", activated=0),
+    ]
+    lost = {row.kid: replace(row, backend="given-up", wrapped=b"vouched") for row in before[:3]}
+    new = replace(key(9), kid="new", activated_at=None)
+    rows = begun_again(before, lost, [new], NOON, "lost")
+    assert [(row.kid, row.state, row.generation) for row in rows] == [
+        ("envelope-1", RETIRED, 1),
+        ("envelope-2", RETIRED, 2),
+        ("envelope-3", RETIRED, 3),
+        ("openid-1", ACTIVE, 1),
+        ("new", ACTIVE, 4),
+    ]
+    assert rows[0] == before[0]
+    assert {(row.retired_at, row.retired_reason, row.wrapped) for row in rows[1:3]} == {
+        (NOON, "lost", b"vouched")
+    }
+    assert as_of(rows, NOON, OVERLAP) == rows
