@@ -49,7 +49,7 @@ $(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
 	@touch $@
 
 soak: setup ## Fuzz every parser and converter with 10,000 examples each
-	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py
+	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py tests/mapping/test_nothing_disappears.py
 
 check: setup ## ruff, mypy strict, import contracts, generated code
 	@$(BIN)/ruff check .

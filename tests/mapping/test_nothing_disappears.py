@@ -16,6 +16,12 @@ from mapping.element import Element, Relation
 from mapping.translate import Dialect, load_dialect
 from tests.mapping.samples import KINDS, PROVINCES, all_codes, document
 
+EXAMPLES = settings().max_examples
+tried = settings(
+    max_examples=EXAMPLES if EXAMPLES > 100 else 40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+"""A few examples in `make test`, those of the profile in `make soak`."""
 CARRIED = (Relation.UNMAPPED, Relation.INVALID)
 
 odd_texts = st.one_of(
@@ -130,7 +136,7 @@ def is_found(value: Any, texts: frozenset[str], nested: Sequence[str]) -> bool:
 
 @pytest.mark.parametrize("province", PROVINCES)
 @given(st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@tried
 def test_every_value_of_a_spoiled_document_is_found_again(province: str, data: st.DataObject) -> None:
     kind, local = data.draw(spoiled(province))
     shared = dialect(province).to_shared(kind, local)
