@@ -95,7 +95,9 @@ def test_six_digits_and_long_codes_are_shown_where_the_lists_own_codes_look_like
     noted(codes, "100099", TYPES)
     noted(codes, "11100000000013127D099", TYPES, Direction.TO_LOCAL)
     assert sorted(shown(codes)) == ["100099", "11100000000013127D099"]
-    for number in (HOLDER, HOLDER[:15], HOLDER[:14] + "100099A"):
+    for number in (HOLDER + "001", "001" + HOLDER, "1" + HOLDER + "AB"):
+        noted(codes, number, TYPES, Direction.TO_LOCAL)
+    for number in (HOLDER, HOLDER[:15], HOLDER[:14] + "100099A", "19901102"):
         noted(codes, number, TYPES)
     assert len(shown(codes)) == 2
 
