@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -46,6 +47,10 @@ MAX_COLUMNS = 40
 MAX_CELL_CHARACTERS = 2_000
 _DAY_ZERO = (1980, 1, 1, 0, 0, 0)
 _MADE_AT = datetime(2000, 1, 1)  # noqa: DTZ001  openpyxl writes it as UTC
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*").findall
+_MERGE_REFERENCE = re.compile(
+    rb"""\sref\s*=\s*["'][A-Z]{1,2}([0-9]{1,7}):(?:[A-Z]|A[A-N])([0-9]{1,7})["']"""
+).search
 _TEXT_TYPES = ("s", "inlineStr")
 
 
@@ -120,16 +125,32 @@ def _package_refusal(data: bytes) -> str:
                     return f"{part.filename} 的压缩方式不认识 / is packed in an unknown way"
                 if part.filename.lower().endswith(".bin") and "vba" in part.filename.lower():
                     return "含宏 / holds macros"
-                if part.filename.endswith((".xml", ".rels")) and _is_strange_xml(package.read(part)):
+                content = _unpacked(package, part)
+                if _is_strange_xml(content, part.filename):
                     return f"{part.filename} 不是简单的 UTF-8 XML / is no plain XML in UTF-8"
+                if sum(map(_merged_rows, _MERGED(content))) > MAX_ROWS:
+                    return f"{part.filename} 的合并区域过大 / merges too many cells"
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
         return "不是 xlsx 文件 / is no xlsx file"
     return ""
 
 
-def _is_strange_xml(text: bytes) -> bool:
-    """Document types define entities; other encodings could hide them."""
-    return b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\x00" in text
+def _unpacked(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+    """What a part holds, never more than it says of itself. Raises BadZipFile when it says less than it holds."""
+    with package.open(part) as file:
+        return file.read(part.file_size + 1)
+
+
+def _is_strange_xml(text: bytes, name: str) -> bool:
+    """Document types define entities; other encodings could hide them. Any part can be XML, whatever its name."""
+    is_named_so = name.lower().endswith((".xml", ".rels"))
+    return b"<!DOCTYPE" in text or b"<!ENTITY" in text or (is_named_so and b"\x00" in text)
+
+
+def _merged_rows(tag: bytes) -> int:
+    """How many rows merged cells cover: the reader makes every one of them before anybody can refuse it."""
+    found = _MERGE_REFERENCE(tag)
+    return int(found[2]) - int(found[1]) + 1 if found else MAX_ROWS + 1
 
 
 def _read_sheet(sheet: Worksheet, faults: list[CellFault]) -> Sheet | None:
