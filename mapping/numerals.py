@@ -58,7 +58,8 @@ def read_money(text: str) -> Decimal | None:
     if found is None or number is None:
         return None
     jiao, fen = (_DIGITS[found[name][0]] if found[name] else 0 for name in ("jiao", "fen"))
-    return Decimal(number) + Decimal(jiao) / 10 + Decimal(fen) / 100
+    # Not added up: a sum keeps 28 digits only.
+    return Decimal(f"{number}.{jiao}{fen}".rstrip("0").rstrip("."))
 
 
 def _whole(text: str) -> int | None:

@@ -77,6 +77,7 @@ def test_what_is_no_numeral_or_could_be_two_is_none(text: str) -> None:
         ("叁拾伍元贰角伍分", "35.25"),
         ("三元零五分", "3.05"),
         ("壹万贰仟叁佰肆拾伍元陆角柒分", "12345.67"),
+        ("一二三四五六七八九" * 3 + "一二三四元伍角", "123456789" * 3 + "1234.5"),
     ],
 )
 def test_amounts(text: str, amount: str) -> None:
