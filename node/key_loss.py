@@ -65,8 +65,10 @@ async def find_loss(section: KeysSection, database: Database, clock: Clock) -> L
 
 
 def _loss(key_file: str, keystore: Keystore) -> Loss:
-    rows = [row for row in keystore.describe() if row.state is not KeyState.RETIRED]
-    faults = {row.kid: keystore.faults[row.kid] for row in rows if row.kid in keystore.faults}
+    # With the key file the proof is lost that keys retired before were this node's: the operator's word stands in.
+    known = {**keystore.faults, **(keystore.left_out if key_file else {})}
+    rows = [row for row in keystore.describe() if row.state is not KeyState.RETIRED or row.kid in known]
+    faults = {row.kid: known[row.kid] for row in rows if row.kid in known}
     keys = [row for row in rows if row.kid in faults]
     signing = {row.purpose for row in rows if row.state is KeyState.ACTIVE and row.kid not in faults}
     last = {row.purpose: row.alg for row in keys}  # of each purpose the newest comes last

@@ -160,6 +160,11 @@ class Keystore:
         """The ids of the keys whose source cannot be asked now, so that nothing can be said of them."""
         return frozenset(kid for kid, one in self._ring.held.items() if one.is_away)
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """By key id, why a retired key is none of the `retired_keys`."""
+        return self._ring.not_ours
+
     def silent(self) -> Sequence[str]:
         """The purposes for which nothing can sign here although a key is active."""
         now = self._clock.now()

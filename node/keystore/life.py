@@ -156,16 +156,18 @@ def begun_again(
     rows: Rows, lost: Mapping[str, KeyRow], new: Rows, now: datetime, reason: str
 ) -> list[KeyRow]:
     """The `lost` keys, as they are to be kept, are history from now on, and each new one signs with the next
-    generation of its purpose; a key that was retired meanwhile keeps its time and reason.
+    generation of its purpose; one that was retired before keeps its time and reason.
     """
     for key in new:
         rows = added(rows, replace(key, state=KeyState.ACTIVE, activated_at=now))
 
     def give_up(row: KeyRow) -> KeyRow:
-        if row.kid not in lost or row.state is KeyState.RETIRED:
+        if row.kid not in lost:
             return row
         kept = lost[row.kid]
         row = replace(row, backend=kept.backend, wrapped=kept.wrapped)
+        if row.state is KeyState.RETIRED:
+            return row
         return replace(row, state=KeyState.RETIRED, retired_at=now, retired_reason=reason)
 
     return [give_up(row) for row in rows]

@@ -91,6 +91,15 @@ def test_without_the_key_file_every_key_is_given_up_and_made_anew(yrd: Yrd, node
     assert (detail["reason"], detail["key_file"], len(detail["retired"])) == (REASON, "new", 5)
 
 
+def test_a_key_that_was_retired_before_stays_in_the_history_as_it_was(yrd: Yrd, node: Path) -> None:
+    (old,) = (key["kid"] for key in listed(yrd, node) if key["purpose"] == "envelope")
+    assert yrd("keys", "retire", old, "--reason", "leaked", "--replace", "--config", node).code == 0
+    for _ in range(2):
+        node.with_name("kek").unlink()
+        assert old in begin_again(yrd, node).err
+        assert asyncio.run(historical(node))[old]["revoked"]["reason"] == "leaked"
+
+
 def test_a_key_that_was_given_up_cannot_be_forged_or_brought_back(yrd: Yrd, node: Path) -> None:
     (envelope,) = (key for key in listed(yrd, node) if key["purpose"] == "envelope")
     node.with_name("kek").unlink()
