@@ -6,8 +6,9 @@ rule, and everything else is only counted, with the reason:
 1. Only values of closed lists (code maps, divisions). Of a division its first six digits, which are what is not
    known.
 2. A **code** is shown: at most 12 letters, digits and ``- _ . /``, no more than three letters in a row, at most
-   five digits; or six digits, or 20 to 24 characters, where that is the form of the list's own codes and no citizen
-   number is in it. Numbers of persons, passports, telephones and bank cards have 7 to 19.
+   five digits, and not letters alone in parts (Li-Na); or six digits, or 20 to 24 characters, where that is the
+   form of the list's own codes and no citizen number is in it. Numbers of persons, passports, telephones and bank
+   cards have 7 to 19.
 3. A **word** (letters of any script, brackets, at most 12 characters) is shown when documents of five different
    holders had it. Names hardly repeat; and a list that gets more than twenty different unknown words holds
    something else than codes, so none of its words is shown. Until then words and holders are kept as keyed hashes.
@@ -53,7 +54,8 @@ _DIGITS_MAX = 5
 _IN_WORDS = " -·()（）、/"
 _NO_FORMS: frozenset[str] = frozenset()
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9]|[-_./](?=[A-Za-z0-9]))*", re.ASCII)
-_NAME_LIKE = re.compile(r"[A-Za-z]{4}", re.ASCII)
+# Four letters in a row; or letters alone in several parts, such as Li-Na, unless each part is one letter.
+_NAME_LIKE = re.compile(r"[A-Za-z]{4}|^(?=.*[A-Za-z]{2})[A-Za-z]+(?:[-_./][A-Za-z]+)+$", re.ASCII)
 _CITIZEN = re.compile(r"[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]{4}[0-9Xx]", re.ASCII)
 _DIVISION = re.compile(r"[1-9][0-9]{5}(?:[0-9]{3}|[0-9]{6})?", re.ASCII)
 
