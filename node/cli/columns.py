@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-__all__ = ["show_columns", "width_of"]
+__all__ = ["plain", "show_columns", "width_of"]
 
 _LONGEST = 60
 
 
 def show_columns(heads: Sequence[str], rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
     """Print rows under their heads; the last column is never cut, the others at sixty cells."""
-    table = [tuple(heads), *(tuple(_plain(cell) for cell in row) for row in rows)]
+    table = [tuple(heads), *(tuple(plain(cell) for cell in row) for row in rows)]
     widths = [min(_LONGEST, max(width_of(row[column]) for row in table)) for column in range(len(heads) - 1)]
     for row in table:
         cells = [_fitted(cell, width) for cell, width in zip(row, widths, strict=False)]
@@ -37,6 +37,6 @@ def _fitted(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))
 
 
-def _plain(text: str) -> str:
-    """A value from a document must not steer the terminal."""
+def plain(text: str) -> str:
+    """A value from a document, with nothing in it that steers the terminal."""
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

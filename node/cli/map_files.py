@@ -6,7 +6,7 @@ import csv
 import hashlib
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
@@ -201,6 +201,21 @@ def _check_target(target: Path | None, replace: bool) -> None:
         )
     if not (target / "dialect.toml").is_file():
         raise Failed(f"{target} 不是规则集目录", f"{target} is no directory of a rule set")
+    other = next(_others(target), None)
+    if other is not None:
+        raise Failed(
+            f"{target} 中有不属于规则集的 {other.name}，替换会失去它",
+            f"{target} holds {other.name}, which is of no rule set and would be lost; import elsewhere",
+        )
+
+
+def _others(target: Path) -> Iterator[Path]:
+    """What is in a directory besides the files of a rule set."""
+    for path in target.iterdir():
+        if path.name == "maps" and path.is_dir():
+            yield from (inner for inner in path.iterdir() if inner.suffix != ".csv" or not inner.is_file())
+        elif path.name not in ("dialect.toml", "fields.csv"):
+            yield path
 
 
 def _write(target: Path, files: Mapping[str, bytes]) -> None:
@@ -216,7 +231,11 @@ def _write(target: Path, files: Mapping[str, bytes]) -> None:
         if target.exists():
             old = made.with_name(made.name + ".old")
             target.rename(old)
-            made.rename(target)
+            try:
+                made.rename(target)
+            except OSError:
+                old.rename(target)
+                raise
             shutil.rmtree(old)
         else:
             made.rename(target)

@@ -23,7 +23,7 @@ from mapping.trace import (
     explain_to_shared,
 )
 from mapping.translate import Dialect, compile_dialect
-from node.cli.columns import show_columns
+from node.cli.columns import plain, show_columns
 from node.cli.map_sources import (
     Source,
     json_option,
@@ -282,11 +282,10 @@ def _explanation_json(one: Explanation) -> dict[str, Any]:
 
 def _show_explanation(one: Explanation, indent: str) -> None:
     arrow = f"{one.local} → {one.shared}" if one.local != one.shared else one.shared
-    click.echo(
-        f"{indent}{arrow}: {one.original!r} → {one.value!r}  {_RELATIONS[one.relation.word]}  {one.table}".rstrip()
-    )
+    said = f"{arrow}: {one.original!r} → {one.value!r}  {_RELATIONS[one.relation.word]}  {one.table}"
+    click.echo(indent + plain(said.rstrip()))
     for number, line in enumerate(one.lines, start=1):
-        click.echo(f"{indent}  {number}. {line}")
+        click.echo(f"{indent}  {number}. {plain(line)}")
     if one.restored is False:
         click.echo(f"{indent}  ! 反向得不到原值 / the way back gives another value")
     for number, row in enumerate(one.groups, start=1):
@@ -323,11 +322,19 @@ def _document(path: Path | None) -> Mapping[str, Any]:
             f"文档大于 {MAX_DOCUMENT_BYTES} 字节", f"the document is larger than {MAX_DOCUMENT_BYTES} bytes"
         )
     try:
-        found = json.loads(data)
+        found = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as failed:
         raise Failed("不是 JSON 文档", f"no JSON document: {failed}") from None
     if not isinstance(found, dict):
         raise Failed("文档不是 JSON 对象", "the document is no JSON object")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names occur once: of two values under one name none is picked."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in an object")
     return found
 
 

@@ -252,3 +252,37 @@ def test_only_a_rule_set_is_replaced(tmp_path: Path, yrd: Yrd) -> None:
     yrd("map", "export", "--to", "spreadsheet", "--province", "310000", "--out", sheet)
     assert yrd("map", "import", sheet, home, "--replace").code == 1
     assert (home / "letter.txt").read_text("utf-8") == "dear"
+
+
+@pytest.mark.parametrize("name", ["README.md", "maps/notes.txt", ".git/config"])
+def test_a_rule_set_with_something_else_beside_it_is_not_replaced(
+    tmp_path: Path, yrd: Yrd, name: str
+) -> None:
+    sheet, home = tmp_path / "310000.xlsx", copied("310000", tmp_path)
+    (home / name).parent.mkdir(exist_ok=True)
+    (home / name).write_text("dear", "utf-8")
+    yrd("map", "export", "--to", "spreadsheet", "--province", "310000", "--out", sheet)
+    said = yrd("map", "import", sheet, home, "--replace")
+    assert said.code == 1
+    assert name.split("/")[-1] in said.err or ".git" in said.err
+    assert (home / name).read_text("utf-8") == "dear"
+
+
+def test_a_name_that_stands_twice_in_a_document_is_refused_and_none_picked(
+    yrd: Yrd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_stdin(monkeypatch, '{"certType":"居民身份证","certType":"结婚证"}'.encode())
+    said = yrd("map", "translate", "--province", "310000")
+    assert said.code == 1
+    assert "twice" in said.err
+
+
+def test_nothing_in_a_document_steers_the_terminal_of_who_asks_why(
+    yrd: Yrd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"certType": "结婚证", "certId": "x\x07\x1b[2J", "odd\x07\x1b]0;x": "男\x07"}
+    from_stdin(monkeypatch, json.dumps(document).encode())
+    said = yrd("map", "explain", "--province", "310000")
+    assert said.code == 0
+    assert all(letter.isprintable() or letter == "\n" for letter in said.out)
+    assert "odd\\x07" in said.out
