@@ -68,7 +68,7 @@ def build_date(settings: Settings) -> Converter:
 
     `long` is the dialect's word for 长期; without it, there is no such date in the field. A time of day other
     than midnight is lost and the reading is BROADER. Thirteen digits are milliseconds whatever the form; other
-    lengths, and JSON numbers, only where `form` is ``ms``.
+    lengths, and JSON numbers, only where `form` is ``ms``, and not when they could be written-out days as well.
     """
     form = settings.choice("form", tuple(DATE_FORMS))
     long = settings.parameters.get("long", "")
@@ -85,6 +85,8 @@ def build_date(settings: Settings) -> Converter:
         counted = form == "ms" and (type(raw) is int or _MILLISECONDS.fullmatch(half))
         if counted or _THIRTEEN.fullmatch(half):
             found = _read_milliseconds(int(half), note)
+            if found and found[1] is not Relation.EXACT and _read_separated(half, None):
+                found = None  # 20200102103000 is a time of 2020 to one and milliseconds of 2610 to another
         else:
             found = _read_separated(half, note) or _read_numerals(half, note)
         if found is None:

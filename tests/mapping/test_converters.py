@@ -428,3 +428,9 @@ def test_a_converter_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(MappingError):
         make(name, element_type, parameters)
+
+
+@pytest.mark.parametrize("raw", [20200102, 20200102103000, "20200102103000"])
+def test_digits_that_are_a_day_or_milliseconds_are_neither(raw: object) -> None:
+    read = build_converter("date", Settings({"form": "ms"}, "date", "v", code_lists().divisions)).read
+    assert read(raw, "") == (str(raw), Relation.INVALID)
