@@ -27,6 +27,8 @@ __all__ = ["Audit", "Caller", "CommandRefused", "ControlInUse", "Handler", "call
 
 LINE_BYTES = 64 * 1024
 IDLE_S = 30.0
+_TICKS_TO_CONNECT = 10
+"""More turns of the loop than lie between a connection that was accepted and the task that will close it."""
 _PEER_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 log = structlog.get_logger()
@@ -74,14 +76,21 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler], audit: Audi
         if task is not None:
             connections.add(task)
             task.add_done_callback(connections.discard)
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError, TimeoutError, ValueError):
-            await _talk(reader, writer, handlers, audit)
+        try:
+            with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+                await _talk(reader, writer, handlers, audit)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     server = await asyncio.start_unix_server(connected, sock=listening, limit=LINE_BYTES)
     try:
         yield
     finally:
         server.close()
+        for _ in range(_TICKS_TO_CONNECT):
+            await asyncio.sleep(0)
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
