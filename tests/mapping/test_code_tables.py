@@ -17,7 +17,7 @@ def test_each_code_map_and_the_divisions_are_closed_lists_under_what_elements_na
     assert (types.name, "JS-GA-001" in types.local, types.local_forms) == (
         "certificate_type",
         True,
-        {"xx-xx-xxx"},
+        frozenset({"xx-xx-xxx"}),
     )
     assert types.shared_forms == {"x" * 21}
     assert tables[dialect.code_to_shared("division", "320199").table].name == DIVISIONS
