@@ -34,6 +34,7 @@ __all__ = [
     "believed",
     "check_continued",
     "check_mark",
+    "check_revocations",
     "is_ahead",
     "last_moment",
     "read_anchor",
@@ -235,6 +236,20 @@ def check_mark(known: StoredStatement | None, offered: StoredStatement) -> None:
         raise StatementRolledBack(f"{what} is number {offered.mark}, after {known.mark} was seen")
     if offered.kind in _NUMBERED and offered.token != known.token:
         raise StatementRolledBack(f"{what} under number {offered.mark} is another than the one seen first")
+
+
+def check_revocations(known: TrustStatus, offered: TrustStatus) -> None:
+    """Return when every revocation that is `known` is still `offered`. Raises StatementRolledBack.
+
+    A revocation is final. An anchor that was restored from a copy of before one signs higher numbers again,
+    since they follow the clock, so the number alone does not show that it has forgotten.
+    """
+    forgotten = sorted(known.revocations.keys() - offered.revocations.keys())
+    if forgotten and offered.sequence > known.sequence:
+        raise StatementRolledBack(
+            f"status {offered.sequence} has forgotten the revocation of {', '.join(forgotten)}: the anchor was "
+            "restored from an old copy, and must revoke again"
+        )
 
 
 def is_ahead(row: StoredStatement, now: datetime, skew_s: int) -> bool:

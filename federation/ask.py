@@ -103,7 +103,7 @@ class Asker:
         *,
         refresh_trust: Callable[[str], Awaitable[None]],
         now_s: Callable[[], float] = time.monotonic,
-        repeat_after_s: float = 0.5,
+        repeat_after_s: float = 1.0,
     ) -> None:
         """`refresh_trust` looks at the keys of one peer, or returns at once when that was just done.
 

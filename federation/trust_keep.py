@@ -16,6 +16,7 @@ from federation.anchor import (
     TrustSettings,
     check_continued,
     check_mark,
+    check_revocations,
     is_ahead,
     read_anchor,
     read_status,
@@ -157,6 +158,9 @@ class TrustKeep:
         if row is not None and read_token(row.token).kid not in anchor.status_keys:
             # The root key has taken that key back: whoever stole it may have set the highest of all numbers.
             await self._drop(row)
+        elif row is not None and not self._is_ahead(row):
+            known = read_status(row.token, anchor, self._settings, self._clock.now(), expired_too=True)
+            check_revocations(known, status)
         await self._save_of_anchor(StatementKind.STATUS, text, status.sequence, etag)
 
     async def take_statement(self, token: str, anchor: Anchor, subject: str, etag: str) -> None:

@@ -88,14 +88,20 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler], audit: Audi
     try:
         yield
     finally:
+        # A server that is closed drops what it has just accepted without closing it, so that goes first.
+        await _let_connect()
         server.close()
-        for _ in range(_TICKS_TO_CONNECT):
-            await asyncio.sleep(0)
+        await _let_connect()
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
         with contextlib.suppress(FileNotFoundError):
             _remove(path)
+
+
+async def _let_connect() -> None:
+    for _ in range(_TICKS_TO_CONNECT):
+        await asyncio.sleep(0)
 
 
 def _bind(path: Path) -> socket.socket:

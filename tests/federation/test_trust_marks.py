@@ -169,6 +169,24 @@ async def test_who_was_revoked_before_it_was_known_is_told_so(country: Country, 
         own.directory.current.peer(ANHUI)
 
 
+async def test_an_anchor_restored_from_an_old_copy_takes_no_revocation_back(
+    own: Own, country: Country, clock: FixedClock
+) -> None:
+    """Its numbers follow the clock, so the status after the restore has a higher one than that with the revocation."""
+    before = country.folder.members()[ANHUI]
+    revoke(country.directory, ANHUI, "private key lost", now=clock.now())
+    await own.sync.refresh_once()
+    country.folder.write_member(before)
+    clock.advance(hours=1)
+    report = await own.sync.refresh_once()
+    assert f"has forgotten the revocation of {ANHUI}" in report.problems[ANCHOR]
+    with pytest.raises(PeerRevoked):
+        own.directory.current.peer(ANHUI).require_standing(clock.now())
+    revoke(country.directory, ANHUI, "private key lost", now=clock.now())
+    clock.advance(seconds=60)
+    assert (await own.sync.refresh_once()).problems == {}
+
+
 async def test_a_denial_waits_for_no_source(own: Own, country: Country) -> None:
     """`yrd trust deny` is at once, also while a refresh hangs on someone who does not answer."""
     await own.sync.refresh_once()
