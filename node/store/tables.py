@@ -12,24 +12,34 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
 
 __all__ = [
+    "ARCHIVES",
     "AUDIT",
+    "CHECKPOINTS",
     "CLAIMS",
     "CLAIM_FINISHED",
     "CLAIM_WORKING",
     "CLIENTS",
+    "COSIGNATURES",
+    "DATA_KEYS",
     "DENIES",
     "HEAD",
+    "HOLDERS",
     "IDEMPOTENCY_KEYS",
     "KEYS",
+    "LOG_CONFLICTS",
+    "LOG_GENERATIONS",
     "METADATA",
+    "RECONCILIATIONS",
     "RECORDS",
     "REPLAYS",
     "STATEMENTS",
     "STATEMENT_HISTORY",
+    "TILES",
     "TLS_CERTIFICATES",
+    "WITNESSED",
 ]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision of `versions/` that this code is written for; a test holds it to the newest one."""
 
 CLAIM_WORKING: Final = 1
@@ -196,3 +206,138 @@ AUDIT = Table(
     Index("audit_at", "at"),
 )
 """What operators did; the control commands that every replica follows."""
+
+LOG_GENERATIONS = Table(
+    "log_generations",
+    METADATA,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("first_index", BigInteger, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("closed_size", BigInteger),
+    Column("closed_root", LargeBinary),
+)
+"""The log's generations; the highest one is open. Leaf i of a generation is the record `first_index` + i. `reason`
+says why the one before it was closed; `closed_size` and `closed_root` are those of its last checkpoint.
+"""
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("generation", Integer, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("note", Text),
+    Column("settled_at", BigInteger),
+)
+"""Tree sizes that this node commits to. A row is committed before it is signed; `note` is the note signed by the log
+alone, `settled_at` the quorum's time once there are enough cosignatures.
+"""
+
+COSIGNATURES = Table(
+    "cosignatures",
+    METADATA,
+    Column("generation", Integer, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("witness", Text, primary_key=True),
+    Column("cosigned_at", BigInteger, nullable=False),
+    Column("line", Text, nullable=False),
+)
+"""What the witnesses, by entity id, said to a checkpoint: the signature line as it came."""
+
+TILES = Table(
+    "tiles",
+    METADATA,
+    Column("generation", Integer, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("hashes", LargeBinary, nullable=False),
+)
+"""C2SP tlog-tiles: up to 256 hashes of 32 bytes; level -1 are the entry bundles (leaf data of 33 bytes each). The last
+of each level may be partial and is rewritten with the checkpoint that makes it longer.
+"""
+
+WITNESSED = Table(
+    "witnessed",
+    METADATA,
+    Column("origin", Text, primary_key=True),
+    Column("entity_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("cosigned_at", BigInteger, nullable=False),
+)
+"""As a witness: the last checkpoint of each peer's log that this node cosigned."""
+
+LOG_CONFLICTS = Table(
+    "log_conflicts",
+    METADATA,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("known", Text, nullable=False),
+    Column("offered", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("settled_at", BigInteger),
+)
+"""What a log did that no log may do: a fork, a shrunk tree, a bad proof, an altered or missing record. `known` and
+`offered` are the two signed things that contradict each other; `digest` keeps the same conflict from being told twice;
+`settled_at` is when an operator took note.
+"""
+
+DATA_KEYS = Table(
+    "data_keys",
+    METADATA,
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("purpose", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("retired_at", BigInteger),
+)
+"""Secret keys of the store, wrapped by the key-encryption key: ``records`` wrap the keys of single records, ``holders``
+make the keyed hashes by which a holder is found. The newest one that is not retired is used for what is new.
+"""
+
+HOLDERS = Table(
+    "holders",
+    METADATA,
+    Column("holder", LargeBinary, primary_key=True),
+    Column("log_index", _BIG, primary_key=True),
+    Column("key_id", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Whose papers an exchange was about: 16 bytes of a keyed hash, and the log index of its request."""
+
+RECONCILIATIONS = Table(
+    "reconciliations",
+    METADATA,
+    Column("peer", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("checked_at", BigInteger, nullable=False),
+    Column("exchanges", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+)
+"""What comparing one hour with one peer came to; `findings` is JSON, empty (``[]``) when both logs say the same."""
+
+ARCHIVES = Table(
+    "archives",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("first_index", BigInteger, nullable=False),
+    Column("last_index", BigInteger, nullable=False),
+    Column("from_at", BigInteger, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("written_at", BigInteger, nullable=False),
+    Column("emptied_at", BigInteger),
+    Index("archives_last_index", "last_index"),
+)
+"""Archive files, by name below the archive folder; `emptied_at` is when their records left the database."""
