@@ -85,6 +85,13 @@ _ROWS = (
         "签名密钥暂不可用，未放行任何数据",
         "The signing key cannot be reached; nothing was released",
     ),
+    Row(
+        "own.log_closed",
+        "UNAVAILABLE",
+        503,
+        "存证日志已关闭，未放行任何数据；查明原因后执行 yrd log restart",
+        "The log of evidence is closed; nothing was released: find out why, then yrd log restart",
+    ),
     Row("own.shutting_down", "UNAVAILABLE", 503, "节点正在停止", "The node is shutting down"),
     Row(
         "own.deadline",

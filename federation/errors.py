@@ -28,6 +28,7 @@ __all__ = [
     "OwnIdempotencyConflict",
     "OwnInProgress",
     "OwnKeyUnavailable",
+    "OwnLogClosed",
     "OwnMalformedRequest",
     "OwnMethodNotAllowed",
     "OwnNotFound",
@@ -204,6 +205,12 @@ class OwnKeyUnavailable(FederationError):
     """The signing key cannot be reached; nothing was released."""
 
     code = "own.key_unavailable"
+
+
+class OwnLogClosed(FederationError):
+    """The log of evidence is closed; nothing was released. The detail says why."""
+
+    code = "own.log_closed"
 
 
 class OwnShuttingDown(FederationError):

@@ -16,19 +16,24 @@ from federation.query import Answer, Operation, Request
 from trust.envelope import Sealed
 
 __all__ = [
+    "CheckpointRow",
     "Claim",
     "ClaimState",
     "ClaimVerdict",
     "Clock",
     "Codec",
+    "Cosignature",
     "ExchangeMeta",
     "Journal",
     "LocalDocument",
     "LocalRegistry",
+    "LogGate",
+    "LogGeneration",
     "PeerTransport",
     "RecordKind",
     "RegistryAnswer",
     "StoredRecord",
+    "Tree",
 ]
 
 LocalDocument = Mapping[str, Any]
@@ -149,6 +154,110 @@ class Journal(Protocol):
 
     async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
         """All records of one exchange in log order; empty when there is none."""
+        ...
+
+
+class LogGeneration(Struct, frozen=True):
+    """One generation of the log; the highest is open. Leaf i of it is the record with log index `first_index` + i.
+
+    `reason` says why the one before it was closed, `halted` why nothing is sequenced or signed in this one any more
+    (empty: nothing is wrong). `closed_size` and `closed_root` are those of its last checkpoint.
+    """
+
+    generation: int
+    first_index: int
+    opened_at: datetime
+    reason: str = ""
+    halted: str = ""
+    closed_at: datetime | None = None
+    closed_size: int | None = None
+    closed_root: bytes | None = None
+
+
+class CheckpointRow(Struct, frozen=True):
+    """A tree size that this node committed to. `note` is the whole note signed by the log alone, empty until it is
+    signed; `settled_at` the quorum's time, None until there are enough cosignatures.
+    """
+
+    generation: int
+    size: int
+    root: bytes
+    made_at: datetime
+    note: str = ""
+    settled_at: datetime | None = None
+
+
+class Cosignature(Struct, frozen=True):
+    """What a witness (an entity id) said to a checkpoint: its signature line as it came, without a line end."""
+
+    witness: str
+    cosigned_at: datetime
+    line: str
+
+
+class Tree(Protocol):
+    """The tree over this node's log, to be read. Only what a signed checkpoint covers can be asked for.
+
+    Every method raises OwnStoreUnavailable. Proofs are made of stored tiles and are not checked again: who relies
+    on one verifies it against the root.
+    """
+
+    async def generations(self) -> Sequence[LogGeneration]:
+        """All of them, oldest first; never empty."""
+        ...
+
+    async def latest(self, generation: int | None = None) -> CheckpointRow | None:
+        """The newest signed checkpoint of a generation (None: of the open one), or None when there is none."""
+        ...
+
+    async def latest_settled(self, generation: int | None = None) -> CheckpointRow | None:
+        """The newest settled checkpoint of a generation (None: of the open one), or None when there is none."""
+        ...
+
+    async def checkpoint(self, generation: int, size: int) -> CheckpointRow | None:
+        """The signed checkpoint of exactly that size."""
+        ...
+
+    async def settled_for(self, generation: int, leaf: int) -> CheckpointRow | None:
+        """The earliest settled checkpoint that holds the leaf, which gives the evidence time; None until then."""
+        ...
+
+    async def cosignatures_of(self, generation: int, size: int) -> Sequence[Cosignature]:
+        """The cosignatures of a checkpoint, by witness in order."""
+        ...
+
+    async def inclusion(self, generation: int, leaf: int, size: int) -> tuple[bytes, ...]:
+        """The audit path of a leaf in the tree of `size`, lowest first. Raises OwnNotFound: not in that tree."""
+        ...
+
+    async def consistency(self, generation: int, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof (RFC 6962 §2.1.2) from `old` to `new`; empty for 0 and for equal sizes. Raises OwnNotFound."""
+        ...
+
+    async def tile(self, generation: int, level: int, position: int) -> bytes | None:
+        """A stored tile: hashes of 32 bytes; for level -1 leaf data of 33 bytes, one after the other. None: not there.
+
+        The last of a level may hold more than a signed checkpoint covers.
+        """
+        ...
+
+
+class LogGate(Protocol):
+    """Stops the log: while it is closed no record is written, so nothing is released. Open to begin with."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is closed; empty while it is open."""
+        ...
+
+    def require_open(self) -> None:
+        """Raises OwnLogClosed with the reason. Cheap, from any thread."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Stop the log at once; the first reason stays. Kept in the store by the sequencer's next turn, for replicas
+        and restarts; only `yrd log restart` opens it again. `reason` is English, one line.
+        """
         ...
 
 
