@@ -16,9 +16,11 @@ __all__ = [
     "EvidenceBroken",
     "ForeignKey",
     "KeyRejected",
+    "NoteRejected",
     "SignatureForm",
     "StatementRejected",
     "StatementRolledBack",
+    "TileRejected",
     "TlsIdentityRejected",
     "TrustError",
     "TwoSignatures",
@@ -127,6 +129,18 @@ class TlsIdentityRejected(TrustError):
     """The TLS certificate names no entity, several, or not this one."""
 
     code = "peer.tls_identity"
+
+
+class NoteRejected(TrustError):
+    """A signed note or checkpoint has not its one spelling, or nobody known signed it."""
+
+    code = "peer.malformed"
+
+
+class TileRejected(TrustError):
+    """A tile, its path or an entry bundle has not its one form, or a tree has no such tile."""
+
+    code = "peer.malformed"
 
 
 class EvidenceBroken(TrustError):
