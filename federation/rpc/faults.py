@@ -38,7 +38,7 @@ DETAIL_MAX: Final = 500
 ERROR_TRAILER: Final = "yrd-error"
 DETAIL_TRAILER: Final = "yrd-detail-bin"
 _TOLD_AS_BUSY: Final = frozenset(
-    {"own.busy", "own.key_unavailable", "own.store_unavailable", "own.shutting_down"}
+    {"own.busy", "own.key_unavailable", "own.log_closed", "own.store_unavailable", "own.shutting_down"}
 )
 _SPOKEN_BY_PEERS: Final = ("peer.", "access.", "registry.")
 _TOLD_AS_IT_IS: Final = (*_SPOKEN_BY_PEERS, "trust.")
