@@ -86,6 +86,13 @@ _ROWS = (
         "The signing key cannot be reached; nothing was released",
     ),
     Row(
+        "own.record_damaged",
+        "DATA_LOSS",
+        500,
+        "存证记录已损坏或被改动",
+        "A record of evidence was altered or cannot be decrypted",
+    ),
+    Row(
         "own.log_closed",
         "UNAVAILABLE",
         503,

@@ -34,6 +34,7 @@ __all__ = [
     "OwnNotFound",
     "OwnOverQuota",
     "OwnOwnProvince",
+    "OwnRecordDamaged",
     "OwnShuttingDown",
     "OwnStoreUnavailable",
     "OwnTokenExpired",
@@ -211,6 +212,12 @@ class OwnLogClosed(FederationError):
     """The log of evidence is closed; nothing was released. The detail says why."""
 
     code = "own.log_closed"
+
+
+class OwnRecordDamaged(FederationError):
+    """What the store holds of a record was altered, or its key was; the detail says which."""
+
+    code = "own.record_damaged"
 
 
 class OwnShuttingDown(FederationError):
