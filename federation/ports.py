@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
@@ -61,8 +61,15 @@ class RecordKind(IntEnum):
     """At the answering node: the answer it gave."""
 
 
+HolderHash = Callable[[str, str], bytes]
+"""The keyed hash by which a holder is found again, of (holder id type, holder id) in shared words; empty: none kept."""
+
+
 class ExchangeMeta(Struct, frozen=True):
-    """By what an exchange is found again. `client` is the platform's client id, at the asking node only."""
+    """By what an exchange is found again. `client` is the platform's client id, at the asking node only.
+
+    `holders` are keyed hashes (`HolderHash`) of those whose papers it is about; they are written and not read back.
+    """
 
     request_id: str
     asking: str
@@ -71,10 +78,14 @@ class ExchangeMeta(Struct, frozen=True):
     client: str = ""
     outcome: str = ""
     case_number: str = ""
+    holders: tuple[bytes, ...] = ()
 
 
 class StoredRecord(Struct, frozen=True):
-    """One record as it lies in the log. `leaf` = SHA-256 leaf data hash per design §6, `salt` 16 bytes."""
+    """One record as it lies in the log. `leaf` = SHA-256 leaf data hash per design §6, `salt` 16 bytes.
+
+    Of a record that was forgotten `envelope` and `salt` are empty; its leaf stays.
+    """
 
     log_index: int
     kind: RecordKind
@@ -84,6 +95,7 @@ class StoredRecord(Struct, frozen=True):
     envelope: bytes
     salt: bytes
     leaf: bytes
+    generation: int = 1
 
 
 class ClaimState(StrEnum):
@@ -235,7 +247,7 @@ class Tree(Protocol):
         ...
 
     async def tile(self, generation: int, level: int, position: int) -> bytes | None:
-        """A stored tile: hashes of 32 bytes; for level -1 leaf data of 33 bytes, one after the other. None: not there.
+        """A stored tile: hashes of 32 bytes; for level -1 an entry bundle as `trust.tiles` spells it. None: not there.
 
         The last of a level may hold more than a signed checkpoint covers.
         """

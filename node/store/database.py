@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from federation.errors import OwnStoreUnavailable
 from node.store.migrate import upgrade
@@ -32,6 +32,7 @@ __all__ = [
     "check_postgres",
     "check_sqlite",
     "open_database",
+    "translated",
 ]
 
 BUSY_TIMEOUT_S: Final = 2.0
@@ -74,7 +75,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection with a snapshot to read from. Raises OwnStoreUnavailable."""
-        with _translated():
+        with translated():
             async with self.engine.connect() as connection:
                 yield connection
 
@@ -84,12 +85,33 @@ class Database:
 
         Raises OwnStoreUnavailable. Cancellation rolls back.
         """
-        with _translated():
+        with translated():
             async with self.engine.connect() as connection:
                 # An upsert says by its row count whether it won; SQLAlchemy forgets an insert's by default.
                 writer = await connection.execution_options(writes=True, preserve_rowcount=True)
                 async with writer.begin():
                     yield writer
+
+    def beside(self) -> Engine:
+        """An engine with one connection, for work that one thread does beside the event loop.
+
+        Whoever gets it disposes of it, and uses it inside `translated`. A transaction that writes begins on a
+        connection with ``execution_options(writes=True)``.
+        """
+        url = self.engine.url
+        sqlite = self.dialect == "sqlite"
+        engine = create_engine(
+            url.set(drivername="sqlite") if sqlite else url,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=self.busy_timeout_s,
+            pool_pre_ping=not sqlite,
+            hide_parameters=True,
+            connect_args=_connect_args(sqlite=sqlite, busy_timeout_s=self.busy_timeout_s),
+        )
+        _listen(engine)
+        return engine
 
     async def close(self) -> None:
         """Give back all connections."""
@@ -100,7 +122,7 @@ class Database:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn what the driver raises when the store cannot be reached or written into OwnStoreUnavailable."""
     try:
         yield
@@ -142,9 +164,7 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
     # Parameters may be personal data or secrets: they stay out of the texts of errors.
     options: dict[str, Any] = {"hide_parameters": True}
     sqlite = backend == "sqlite"
-    options["connect_args"] = (
-        {"timeout": busy_timeout_s} if sqlite else {"connect_timeout": CONNECT_TIMEOUT_S}
-    )
+    options["connect_args"] = _connect_args(sqlite=sqlite, busy_timeout_s=busy_timeout_s)
     _prepare(drivers[0], options)
     engine = create_async_engine(
         drivers[1],
@@ -157,6 +177,10 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
     )
     _listen(engine.sync_engine)
     return Database(backend, location, engine, busy_timeout_s)
+
+
+def _connect_args(*, sqlite: bool, busy_timeout_s: float) -> dict[str, Any]:
+    return {"timeout": busy_timeout_s} if sqlite else {"connect_timeout": CONNECT_TIMEOUT_S}
 
 
 def _make_private(path: Path) -> None:
@@ -172,7 +196,7 @@ def _prepare(url: URL, options: dict[str, Any]) -> None:
     """Migrate and check with a connection of its own."""
     engine = create_engine(url, poolclass=NullPool, **options)
     _listen(engine)
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         writer = connection.execution_options(writes=True)
         with writer.begin():
             upgrade(writer)
