@@ -22,7 +22,7 @@ from trust.entity import UnverifiedStatement, read_statement, time_of
 from trust.errors import ChainExpired, StatementRejected, StatementRolledBack
 from trust.keys import VerificationKey, keys_from_jwks
 from trust.rollover import RollOver, anchor_keys, read_roll_overs
-from trust.status import ANCHOR_TYPE, TrustStatus, verify_status
+from trust.status import ANCHOR_TYPE, TrustStatus, read_witness_quorum, verify_status
 from trust.tokens import read_token
 from trust.x509 import read_authorities
 
@@ -92,6 +92,8 @@ class Anchor:
     expires_at: datetime
     tls_ca_pem: tuple[str, ...] = ()
     """The CAs for mutual TLS, each in PEM: several while one follows the other, empty when it names none."""
+    witness_quorum: int = 0
+    """How many other members must cosign a checkpoint before it is settled; 0 when it names none."""
 
 
 def rows_by_key(rows: Iterable[StoredStatement]) -> dict[Key, StoredStatement]:
@@ -160,6 +162,7 @@ def read_anchor(
         issued_at=statement.issued_at,
         expires_at=statement.expires_at,
         tls_ca_pem=_authorities(metadata.get(ANCHOR_TYPE, {})),
+        witness_quorum=read_witness_quorum(statement.claims),
     )
     return anchor, int(statement.issued_at.timestamp())
 

@@ -27,7 +27,8 @@ class Peer:
     `grpc_target` is ``host:port``; `tls_name` the ``….peer.yrd`` name its TLS certificate must carry;
     `envelope_keys` are by key id; `expires_at` is when the chain ends, `warn_at` from when its operator should
     look why nothing newer came. `standing` is ``member``, ``revoked`` (the anchor said so) or ``denied`` (this
-    node's operator said so).
+    node's operator said so). `log_keys` sign its log of `log_generation`, `witness_keys` its cosignatures; a peer
+    that tells of none has neither.
     """
 
     entity_id: str
@@ -40,6 +41,9 @@ class Peer:
     standing: str = "member"
     reason: str = ""
     warn_at: datetime | None = None
+    log_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: MappingProxyType({}))
+    witness_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: MappingProxyType({}))
+    log_generation: int = 0
 
     def require_standing(self, now: datetime) -> None:
         """Return when this peer may be dealt with now.
@@ -67,7 +71,8 @@ def _revoked(entity_id: str, reason: str) -> PeerRevoked:
 class TrustSnapshot:
     """All peers at one moment. `refreshed_at` is when the anchor's status was last seen; `sequence` its number.
 
-    `tls_ca_pem` are the CAs that the anchor's configuration names for mutual TLS; empty when it names none.
+    `tls_ca_pem` are the CAs that the anchor's configuration names for mutual TLS, empty when it names none;
+    `witness_quorum` is how many peers must cosign a checkpoint before it is settled, 0 when it names none.
     """
 
     own_entity: str
@@ -80,6 +85,7 @@ class TrustSnapshot:
     own_expires_at: datetime | None = None
     own_warn_at: datetime | None = None
     tls_ca_pem: tuple[str, ...] = ()
+    witness_quorum: int = 0
 
     def peer(self, entity_id: str) -> Peer:
         """The peer with that entity id. Raises PeerUnknown, PeerRevoked for one that was never known here."""

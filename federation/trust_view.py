@@ -118,6 +118,7 @@ def build_view(
         own_expires_at=own.node.expires_at if own else None,
         own_warn_at=own.warn_at if own else None,
         tls_ca_pem=anchor.tls_ca_pem,
+        witness_quorum=anchor.witness_quorum,
     )
     return View(snapshot, MappingProxyType(problems))
 
@@ -218,6 +219,9 @@ def _peer(chain: Chain) -> Peer:
         envelope_keys=node.envelope_keys,
         expires_at=node.expires_at,
         warn_at=chain.warn_at,
+        log_keys=node.log_keys,
+        witness_keys=node.witness_keys,
+        log_generation=node.log_generation,
     )
 
 

@@ -15,6 +15,7 @@ from node.enrolled import EnrolmentFile
 from node.health import Health, KeyWatch, StoreWatch, keys_probe, keys_warner, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
+from node.keystore.missing import make_missing
 from node.metrics import Metrics
 from node.renewal import tls_probe, untrusted_warner
 from node.store.database import Database, open_database
@@ -51,6 +52,7 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     database = await asyncio.to_thread(open_database, config.store.url)
     stack.push_async_callback(database.close)
     keystore = await stack.enter_async_context(opened_keystore(config.keys, database, clock))
+    await make_missing(keystore)
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)

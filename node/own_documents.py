@@ -25,9 +25,12 @@ HISTORICAL_KEYS_PATH = "/trust/historical-keys"
 _PURPOSES = (Purpose.FEDERATION, Purpose.ENVELOPE, Purpose.OPENID, Purpose.LOG, Purpose.WITNESS)
 
 
-def entity_configuration(config: Config, keystore: Keystore) -> Callable[[datetime], str]:
+def entity_configuration(
+    config: Config, keystore: Keystore, log_generation: Callable[[], int] = lambda: 1
+) -> Callable[[datetime], str]:
     """This node's entity configuration (§3.1.2): what it says about itself, within what the anchor pinned.
 
+    `log_generation` is the generation of its log that is open at that moment.
     Keys to come and keys that only verify are in it beside those that sign. Without a key to sign it what is made
     raises OwnKeyUnavailable: what was signed before is served meanwhile.
     """
@@ -39,6 +42,9 @@ def entity_configuration(config: Config, keystore: Keystore) -> Callable[[dateti
             name=config.node.name,
             grpc_endpoint=str(config.grpc_target),
             envelope_keys=keystore.verification_keys(Purpose.ENVELOPE).values(),
+            log_keys=keystore.verification_keys(Purpose.LOG).values(),
+            witness_keys=keystore.verification_keys(Purpose.WITNESS).values(),
+            log_generation=log_generation(),
         )
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH
         return build_entity_configuration(

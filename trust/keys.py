@@ -200,8 +200,11 @@ def keys_from_jwks(jwks: object) -> Mapping[str, VerificationKey]:
     return MappingProxyType(keys)
 
 
-def envelope_keys_from_jwks(jwks: object) -> tuple[Mapping[str, VerificationKey], tuple[str, ...]]:
-    """The keys of a JWK Set that envelopes are verified with, by key id, and what was left out, in words.
+def envelope_keys_from_jwks(
+    jwks: object, *, what: str = "an envelope"
+) -> tuple[Mapping[str, VerificationKey], tuple[str, ...]]:
+    """The keys of a JWK Set that envelopes are verified with, by key id, and what was left out, in words that begin
+    with `what` they are for.
 
     Every algorithm may sign envelopes. A key whose algorithm this machine lacks, or this version does not know, is
     left out as long as there is another. Raises KeyRejected as `keys_from_jwks`, AlgorithmUnavailable or
@@ -216,7 +219,7 @@ def envelope_keys_from_jwks(jwks: object) -> tuple[Mapping[str, VerificationKey]
         except (AlgorithmUnavailable, AlgorithmUnknown) as error:
             missing = error
             kind = str(entry.get("crv") or entry.get("kty") if isinstance(entry, Mapping) else "no kind")
-            problems.append(f"an envelope key of {kind[:20]!a} is left out: {error.detail}")
+            problems.append(f"{what} key of {kind[:20]!a} is left out: {error.detail}")
     if missing is not None and not keys:
         raise missing
     return MappingProxyType(keys), tuple(problems)

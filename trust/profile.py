@@ -4,19 +4,30 @@
 `protocol_versions`. Province, name, endpoint and issuer are the anchor's to say, by a policy that pins them:
 a node with Zhejiang's statement cannot be Anhui. A node that claims something else than it is pinned to is
 not silently corrected but refused, since one of the two is wrong.
+
+A node with a log says so by `log_generation` and `log_jwks`, one that cosigns the logs of others by `witness_jwks`
+(Ed25519 keys, as C2SP signed-note has them). The names in the notes follow from the entity id, so that nobody can
+sign under another's: `log_origin` and `witness_name`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from trust.algorithms import JWS_ALGORITHMS
 from trust.chain import VerifiedEntity
-from trust.errors import EntityIdRejected, StatementRejected
+from trust.errors import (
+    AlgorithmUnavailable,
+    AlgorithmUnknown,
+    EntityIdRejected,
+    KeyRejected,
+    StatementRejected,
+)
 from trust.identity import host_and_port, tls_name
 from trust.keys import VerificationKey, envelope_keys_from_jwks, jwks_of
 from trust.policy import pin
@@ -26,15 +37,21 @@ __all__ = [
     "PROTOCOL_VERSION",
     "NodeProfile",
     "check_node_facts",
+    "log_origin",
     "node_metadata",
     "node_pins",
     "read_node",
+    "witness_name",
 ]
 
 NODE_TYPE = "yrd_node"
 PROTOCOL_VERSION = "1"
 _PROVINCE = re.compile(r"[1-9][0-9]0000")
 _MOST_NAME = 60
+_LARGEST_GENERATION = 2**31 - 1
+_NOTE_ALGORITHM = "EdDSA"
+"""What signed notes are signed with (C2SP signed-note, type 0x01; tlog-cosignature, type 0x04)."""
+_NO_KEYS: Mapping[str, VerificationKey] = MappingProxyType({})
 _MUST_BE_PINNED = frozenset(
     {(NODE_TYPE, "province"), (NODE_TYPE, "grpc_endpoint"), ("openid_provider", "issuer")}
 )
@@ -70,9 +87,10 @@ _CLIENT_ALGORITHMS = (
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """A node as its chain proves it. `envelope_keys` are by key id; `expires_at` is when the chain ends.
+    """A node as its chain proves it. Keys are by key id; `expires_at` is when the chain ends.
 
-    `problems` says which of its keys this machine cannot use, and why.
+    `problems` says which of its keys this machine cannot use, and why. A node without a log has no `log_keys` and the
+    generation 0; one that cosigns nothing has no `witness_keys`.
     """
 
     entity_id: str
@@ -83,6 +101,23 @@ class NodeProfile:
     envelope_keys: Mapping[str, VerificationKey]
     expires_at: datetime
     problems: tuple[str, ...] = ()
+    log_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: _NO_KEYS)
+    witness_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: _NO_KEYS)
+    log_generation: int = 0
+
+
+def log_origin(entity_id: str, generation: int) -> str:
+    """The origin line of a node's checkpoints, which is also the name in their signatures (C2SP tlog-checkpoint)."""
+    return f"{_bare(entity_id)}/log/{generation}"
+
+
+def witness_name(entity_id: str) -> str:
+    """The name in the cosignatures of a node (C2SP tlog-cosignature: a URL without its scheme)."""
+    return f"{_bare(entity_id)}/witness"
+
+
+def _bare(entity_id: str) -> str:
+    return entity_id.partition("://")[2]
 
 
 def node_metadata(
@@ -93,8 +128,14 @@ def node_metadata(
     grpc_endpoint: str,
     envelope_keys: Iterable[VerificationKey],
     protocol_versions: Iterable[str] = (PROTOCOL_VERSION,),
+    log_keys: Iterable[VerificationKey] = (),
+    witness_keys: Iterable[VerificationKey] = (),
+    log_generation: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`."""
+    """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
+
+    Without `log_keys` it tells of no log, without `witness_keys` of no witness.
+    """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
         "federation_entity": {"organization_name": name},
@@ -114,8 +155,17 @@ def node_metadata(
             "grpc_endpoint": grpc_endpoint,
             "envelope_jwks": jwks_of(envelope_keys),
             "protocol_versions": list(protocol_versions),
+            **_told(log_keys, witness_keys, log_generation),
         },
     }
+
+
+def _told(
+    log_keys: Iterable[VerificationKey], witness_keys: Iterable[VerificationKey], log_generation: int
+) -> dict[str, Any]:
+    log, witness = jwks_of(log_keys), jwks_of(witness_keys)
+    of_log = {"log_generation": log_generation, "log_jwks": log} if log["keys"] else {}
+    return {**of_log, "witness_jwks": witness} if witness["keys"] else of_log
 
 
 def node_pins(
@@ -167,7 +217,8 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     Refused: no `yrd_node`, or none that its superiors allow; a superior other than the anchor, since what is
     pinned for a province binds its cities too and would make them nodes of it; a province, endpoint or issuer
     that nobody pins, a claim that differs from its pin, an issuer other than the entity, an OpenID endpoint
-    that is not its own, a protocol version that this node does not speak.
+    that is not its own, a protocol version that this node does not speak; a log without a generation or the other
+    way round, a key of log or witness that is not Ed25519, one key for two purposes.
     """
     node = entity.metadata.get(NODE_TYPE)
     if node is None:
@@ -183,6 +234,9 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     if PROTOCOL_VERSION not in _list_of(node, "protocol_versions"):
         raise StatementRejected(f"{entity.entity_id} does not speak protocol version {PROTOCOL_VERSION}")
     envelope_keys, problems = envelope_keys_from_jwks(node.get("envelope_jwks"))
+    log_keys, of_log = _note_keys(node, "log_jwks")
+    witness_keys, of_witness = _note_keys(node, "witness_jwks")
+    _check_apart(envelope_keys, log_keys, witness_keys)
     return NodeProfile(
         entity.entity_id,
         str(province),
@@ -191,8 +245,46 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
         tls_name(entity.entity_id),
         envelope_keys,
         entity.expires_at,
-        problems,
+        (*problems, *of_log, *of_witness),
+        log_keys,
+        witness_keys,
+        _generation(entity.entity_id, node),
     )
+
+
+def _note_keys(
+    node: Mapping[str, Any], parameter: str
+) -> tuple[Mapping[str, VerificationKey], tuple[str, ...]]:
+    """Keys that notes are verified with, and what was left out, in words. Absent: none; none that this version knows:
+    none either, since that takes nothing from the exchange.
+    """
+    if parameter not in node:
+        return _NO_KEYS, ()
+    try:
+        keys, problems = envelope_keys_from_jwks(node[parameter], what=parameter)
+    except (AlgorithmUnavailable, AlgorithmUnknown) as error:
+        return _NO_KEYS, (f"{parameter} has no key that can be used here: {error.detail}",)
+    wrong = sorted(kid for kid, key in keys.items() if key.alg != _NOTE_ALGORITHM)
+    if wrong:
+        raise KeyRejected(f"{parameter} has a key that is not Ed25519: {wrong[0]}")
+    return keys, problems
+
+
+def _check_apart(*purposes: Mapping[str, VerificationKey]) -> None:
+    """A key signs for one purpose: what is signed for one must never pass for another."""
+    kids = [kid for keys in purposes for kid in keys]
+    twice = sorted(kid for kid in kids if kids.count(kid) > 1)
+    if twice:
+        raise KeyRejected(f"the key {twice[0]} is named for two purposes")
+
+
+def _generation(entity_id: str, node: Mapping[str, Any]) -> int:
+    if ("log_generation" in node) is not ("log_jwks" in node):
+        raise StatementRejected(f"{entity_id} names one of log_generation and log_jwks without the other")
+    generation = node.get("log_generation", 0)
+    if type(generation) is not int or not ("log_jwks" not in node or 0 < generation <= _LARGEST_GENERATION):
+        raise StatementRejected(f"{entity_id} names a log_generation that is not a number from 1 on")
+    return generation
 
 
 def _check_pins(entity: VerifiedEntity) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Revocation",
     "TrustStatus",
     "build_status",
+    "read_witness_quorum",
     "verify_status",
 ]
 
@@ -34,6 +35,7 @@ STATUS_LIFE_S = 3600
 ANCHOR_TYPE = "yrd_anchor"
 _MOST_REASON = 200
 _LARGEST_SEQUENCE = 2**53 - 1
+_LARGEST_QUORUM = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,16 @@ def verify_status(
     if type(sequence) is not int or not 0 < sequence <= _LARGEST_SEQUENCE:
         raise StatementRejected("the status has no sequence number")
     return TrustStatus(sequence, issued_at, expires_at, _digests(claims), _revocations(claims))
+
+
+def read_witness_quorum(configuration: Mapping[str, Any]) -> int:
+    """How many other members must have cosigned a checkpoint before it is settled: `yrd_anchor.witness_quorum` of the
+    claims of the anchor's verified configuration; 0 when it names none. Raises StatementRejected.
+    """
+    quorum = mapping_of(mapping_of(configuration, "metadata"), ANCHOR_TYPE).get("witness_quorum", 0)
+    if type(quorum) is not int or not 0 <= quorum <= _LARGEST_QUORUM:
+        raise StatementRejected("the anchor names a witness_quorum that is not a number from 1 on")
+    return quorum
 
 
 def _digests(claims: Mapping[str, Any]) -> Mapping[str, str]:

@@ -60,7 +60,7 @@ class AnchorFolder:
             self.write_key(name, key)
         if ca_pem:
             replace_file(self.directory / "ca.crt.pem", ca_pem)
-        replace_file(self.directory / "anchor.json", json_bytes(asdict(facts)))
+        self.write_facts(facts)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -77,6 +77,10 @@ class AnchorFolder:
             return AnchorFacts(**orjson.loads((self.directory / "anchor.json").read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             raise AnchorRefused(f"{self.directory} holds no anchor: {error}") from error
+
+    def write_facts(self, facts: AnchorFacts) -> None:
+        """Replace who the anchor is."""
+        replace_file(self.directory / "anchor.json", json_bytes(asdict(facts)))
 
     # --- keys -----------------------------------------------------------------------------------------------
 

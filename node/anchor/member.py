@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from trust.identity import tls_name
 from trust.profile import NODE_TYPE
 
-__all__ = ["AnchorFacts", "AnchorRefused", "Member", "member_label"]
+__all__ = ["DEFAULT_WITNESS_QUORUM", "AnchorFacts", "AnchorRefused", "Member", "member_label"]
 
+DEFAULT_WITNESS_QUORUM = 2
+"""Two of the other three provinces."""
+_MOST_WITNESSES = 64
 _NODE_TYPES = ("federation_entity", "openid_provider", "openid_relying_party", NODE_TYPE)
 
 
@@ -30,11 +33,23 @@ class AnchorFacts:
     superior: str = ""
     entity_types: Sequence[str] = ()
     """An authority's: what those below it may be."""
+    witness_quorum: int = DEFAULT_WITNESS_QUORUM
+    """How many other members must cosign a node's checkpoint before it is settled."""
 
     @property
     def is_authority(self) -> bool:
         """Whether it stands below an anchor: then it has no CA and no status of its own."""
         return bool(self.superior)
+
+    def with_quorum(self, quorum: int) -> Self:
+        """The same anchor with another quorum of witnesses. Raises AnchorRefused."""
+        if self.is_authority:
+            raise AnchorRefused(
+                f"{self.entity_id} is an authority: the quorum of witnesses is the anchor's to say"
+            )
+        if not 0 < quorum <= _MOST_WITNESSES:
+            raise AnchorRefused(f"the quorum of witnesses is a number from 1 to {_MOST_WITNESSES}")
+        return replace(self, witness_quorum=quorum)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,12 @@ def init_anchor(
     entity_types: Sequence[str] = (),
     replaces: Path | None = None,
     root_path: Path | None = None,
+    witness_quorum: int | None = None,
 ) -> AnchorFolder:
     """Make an anchor: its keys, its CA, its signed configuration. With a `superior` make an authority below
     it, for entities of these types: it has neither a status nor a CA. `replaces` is the folder of one whose
-    root key is lost: its members and CA are taken over, and every node has to pin the new key.
+    root key is lost: its members and CA are taken over, and every node has to pin the new key. `witness_quorum` is
+    two, or that of the one replaced.
 
     Raises AnchorRefused when there is one already, the root key's file exists, or an entity id is none.
     """
@@ -69,6 +71,10 @@ def init_anchor(
     keys = {key: SigningKey.generate() for key in ((ROOT,) if superior else (ROOT, "status", "ca"))}
     folder = AnchorFolder(directory, root_key=root_path)
     facts = AnchorFacts(entity_id, name, allow_http_on_loopback, superior, types)
+    if replaces is not None and not superior:
+        facts = facts.with_quorum(AnchorFolder(replaces).facts().witness_quorum)
+    if witness_quorum is not None:
+        facts = facts.with_quorum(witness_quorum)
     if replaces is not None:
         check_predecessor(AnchorFolder(replaces), facts)
     folder.create(facts, keys, b"" if superior else make_ca(keys["ca"], name, now))

@@ -56,17 +56,21 @@ def publish(
     renew_within_s: int | None = None,
     life_s: int = STATEMENT_LIFE_S,
     root_path: Path | None = None,
+    witness_quorum: int | None = None,
 ) -> int:
     """Sign anew, with the root key, what ends within `renew_within_s` or says something that has changed: the
     configuration and the statements of members in good standing. By default everything, for `life_s`. New
     federation keys that members have published are taken over, nodes are bound as this release binds them,
-    and keys that had their time are dropped.
+    and keys that had their time are dropped. `witness_quorum` changes how many must cosign a checkpoint.
 
     Returns how many. Raises AnchorRefused without the root key.
     """
     folder = AnchorFolder(directory, root_key=root_path)
     with folder.changing():
         root, facts = root_key(folder), folder.facts()
+        if witness_quorum is not None:
+            facts = facts.with_quorum(witness_quorum)
+            folder.write_facts(facts)
         finish_changes(folder, now)
         signed = 0
         configuration = sign_configuration(folder, root, now, life_s=life_s)

@@ -113,6 +113,7 @@ def _metadata(folder: AnchorFolder, facts: AnchorFacts, now: datetime) -> dict[s
             "status_endpoint": base + STATUS_PATH,
             "status_jwks": jwks_of(status_keys(folder, now)),
             "tls_ca_pem": [pem.decode("ascii") for pem in authorities(folder)],
+            "witness_quorum": facts.witness_quorum,
         },
     }
 

@@ -19,6 +19,7 @@ from node.cli.anchor_folder import (
     PUBLIC_FILE,
     dir_option,
     out_file_option,
+    quorum_option,
     refusals_told,
     root_key_option,
     write_json,
@@ -67,6 +68,7 @@ for _command in (issue, list_command, publish, rotate, show, status, update):
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="根密钥已失的旧锚目录 / The folder of an anchor whose root key is lost",
 )
+@quorum_option
 @root_key_option
 def init(
     directory: Path,
@@ -76,6 +78,7 @@ def init(
     superior: str,
     entity_types: tuple[str, ...],
     replaces: Path | None,
+    witness_quorum: int | None,
     root_key: Path | None,
 ) -> None:
     """成立：生成密钥、签名与公开文件。
@@ -98,6 +101,7 @@ def init(
             entity_types=entity_types if superior else (),
             replaces=replaces,
             root_path=root_key,
+            witness_quorum=witness_quorum,
         )
     write_public(directory)
     _say_made(directory, superior, replaces, root_key)

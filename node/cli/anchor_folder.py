@@ -17,6 +17,7 @@ __all__ = [
     "PUBLIC_FILE",
     "dir_option",
     "out_file_option",
+    "quorum_option",
     "refusals_told",
     "root_key_option",
     "write_json",
@@ -40,6 +41,11 @@ root_key_option = click.option(
     "--root-key",
     type=click.Path(path_type=Path, dir_okay=False),
     help="根密钥不在 keys/ 时的位置 / Where the root key is, when not in keys/",
+)
+quorum_option = click.option(
+    "--witness-quorum",
+    type=click.IntRange(1, 64),
+    help="见证人法定数，默认 2 / How many other nodes must cosign a checkpoint; two at first",
 )
 out_file_option = click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="输出 / Where to"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.anchor_folder import dir_option, refusals_told, root_key_option, write_public
+from node.cli.anchor_folder import dir_option, quorum_option, refusals_told, root_key_option, write_public
 from node.cli.say import Failed, say
 
 if TYPE_CHECKING:
@@ -31,13 +31,16 @@ _MOST_SHOWN = 20
     help="另写入可由任意网站服务器提供的目录 / Also lay out a folder for any web server",
 )
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1, 366), help="天数 / Signed for")
+@quorum_option
 @root_key_option
-def publish(directory: Path, out: Path | None, days: int, root_key: Path | None) -> None:
+def publish(
+    directory: Path, out: Path | None, days: int, witness_quorum: int | None, root_key: Path | None
+) -> None:
     """预先重签全部声明；需要根密钥。
 
     Sign every statement anew, ahead of time; needs the root key. New federation keys that members have
     published are taken over. --out lays out all plain files for any web server; then keep `yrd anchor status`
-    running for the status.
+    running for the status. --witness-quorum changes how many nodes must cosign another's log from now on.
     """
     from node.anchor import AnchorFolder, pending_of, write_out
     from node.anchor import publish as sign_all
@@ -46,7 +49,9 @@ def publish(directory: Path, out: Path | None, days: int, root_key: Path | None)
     with refusals_told():
         folder.facts()
         taking_over = [member for member in folder.members().values() if pending_of(folder, member, now)]
-        count = sign_all(directory, now=now, life_s=days * 86400, root_path=root_key)
+        count = sign_all(
+            directory, now=now, life_s=days * 86400, root_path=root_key, witness_quorum=witness_quorum
+        )
         paths = write_out(folder, out, now=now) if out else []
     write_public(directory)
     for member in taking_over:

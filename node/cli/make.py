@@ -22,9 +22,10 @@ from node.config import Config, read_config
 __all__ = ["init"]
 
 _NAMES = {"310000": "上海市节点", "320000": "江苏省节点", "330000": "浙江省节点", "340000": "安徽省节点"}
-_PURPOSES = ("federation", "envelope", "openid", "tls")
+_PURPOSES = ("federation", "envelope", "openid", "tls", "log", "witness")
 # As node.keystore.ALGORITHMS_FOR says; not imported, so that `yrd --help` need not load the store.
 _ENVELOPE_ALGORITHMS = ("ES256", "EdDSA", "SM2")
+_NOTE_ALGORITHMS = {"log": "EdDSA", "witness": "EdDSA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,9 @@ def _fill(folder: Path, wanted: _Wanted) -> dict[str, str]:
         write_new(folder / "anchor.jwks.json", _json(wanted.anchor_jwks))
     config = read_config(folder / "node.toml", check_files=False)
     KeyEncryptionKey.create(folder / "kek")
-    request, kids = asyncio.run(_make_keys(config, {"envelope": wanted.envelope_algorithm}))
+    request, kids = asyncio.run(
+        _make_keys(config, {"envelope": wanted.envelope_algorithm, **_NOTE_ALGORITHMS})
+    )
     write_new(folder / "enrolment.json", _json(request))
     return kids
 

@@ -64,6 +64,21 @@ async def test_a_refresh_finds_the_peers(own: Own, country: Country) -> None:
     peer.require_standing(NOON)
 
 
+async def test_log_witness_and_quorum_come_with_the_peers(own: Own, country: Country) -> None:
+    log, witness = (SigningKey.generate("EdDSA") for _ in range(2))
+    country.notes[ZHEJIANG] = {
+        "log_keys": [log.verification_key],
+        "witness_keys": [witness.verification_key],
+        "log_generation": 4,
+    }
+    await own.sync.refresh_once()
+    snapshot = own.directory.current
+    peer, other = snapshot.peer(ZHEJIANG), snapshot.peer(ANHUI)
+    assert (set(peer.log_keys), set(peer.witness_keys), peer.log_generation) == ({log.kid}, {witness.kid}, 4)
+    assert (dict(other.log_keys), dict(other.witness_keys), other.log_generation) == ({}, {}, 0)
+    assert snapshot.witness_quorum == 2
+
+
 async def test_what_did_not_change_is_not_sent_again(own: Own, country: Country) -> None:
     await own.sync.refresh_once()
     country.asked.clear()

@@ -95,6 +95,8 @@ class Country:
         self.pinned = keys_from_jwks(anchor_jwks(directory))
         self.keys: dict[str, SigningKey] = {}
         self.envelope_keys: dict[str, SigningKey] = {}
+        self.notes: dict[str, dict[str, Any]] = {}
+        """What a node tells of its log and of itself as a witness."""
         for entity_id in PROVINCES:
             self.enroll(entity_id)
 
@@ -119,6 +121,7 @@ class Country:
             name=entity_id[8:],
             grpc_endpoint=entity_id[8:] + ":443",
             envelope_keys=[self.envelope_keys[entity_id].verification_key],
+            **self.notes.get(entity_id, {}),
         )
         return build_entity_configuration(
             entity_id=entity_id,

@@ -33,7 +33,7 @@ from tests.support.clock import NOON
 from trust.documents import HISTORICAL_KEYS_PATH, ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, read_statement
 from trust.keys import SigningKey
-from trust.status import verify_status
+from trust.status import read_witness_quorum, verify_status
 from trust.tokens import read_token
 
 ANCHOR, NODE, OTHER = "https://anchor.example", "https://node.zj.example", "https://node.ah.example"
@@ -57,6 +57,38 @@ def folder(tmp_path: Path) -> AnchorFolder:
     enroll(made.directory, request(), now=NOON)
     enroll(made.directory, request(OTHER, "340000"), now=NOON)
     return made
+
+
+def quorum(folder: AnchorFolder) -> int:
+    return read_witness_quorum(read_token(folder.configuration()).claims)
+
+
+def test_the_quorum_of_witnesses_is_two_until_it_is_changed(folder: AnchorFolder, tmp_path: Path) -> None:
+    assert quorum(folder) == 2
+    publish(folder.directory, now=NOON, witness_quorum=1)
+    assert quorum(folder) == 1
+    publish(folder.directory, now=NOON)
+    assert quorum(folder) == 1
+    assert quorum(init_anchor(tmp_path / "new", ANCHOR, name="锚", now=NOON, replaces=folder.directory)) == 1
+    assert quorum(init_anchor(tmp_path / "three", ANCHOR, name="锚", now=NOON, witness_quorum=3)) == 3
+
+
+def test_a_quorum_that_is_none_is_refused(folder: AnchorFolder, tmp_path: Path) -> None:
+    for number in (0, 65):
+        with pytest.raises(AnchorRefused, match="a number from 1"):
+            publish(folder.directory, now=NOON, witness_quorum=number)
+    city = tmp_path / "authority"
+    with pytest.raises(AnchorRefused, match="the anchor's to say"):
+        init_anchor(
+            city,
+            "https://city.example",
+            name="市",
+            now=NOON,
+            superior=ANCHOR,
+            entity_types=("openid_provider",),
+            witness_quorum=1,
+        )
+    assert quorum(folder) == 2
 
 
 @contextmanager

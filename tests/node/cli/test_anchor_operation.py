@@ -101,6 +101,15 @@ def test_publish_lays_out_a_folder_and_warns_of_what_ends(
     assert yrd("anchor", "publish", "--dir", anchor, "--days", "400").code == 2
 
 
+def test_publish_changes_the_quorum_of_witnesses(anchor: Path, yrd: Yrd) -> None:
+    assert yrd("anchor", "publish", "--dir", anchor, "--witness-quorum", "3").code == 0
+    assert (
+        read_token(AnchorFolder(anchor).configuration()).claims["metadata"]["yrd_anchor"]["witness_quorum"]
+        == 3
+    )
+    assert yrd("anchor", "publish", "--dir", anchor, "--witness-quorum", "0").code == 2
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "91"])
 def test_no_tls_certificate_outlives_what_a_change_of_the_ca_allows_for(
     anchor: Path, node: Path, stick: Path, tmp_path: Path, yrd: Yrd, days: str

@@ -24,7 +24,7 @@ from tests.node.cli.conftest import Said, Yrd
 from tests.support.clock import FixedClock
 from trust.tokens import read_token
 
-PURPOSES = ["envelope", "federation", "openid", "tls"]
+PURPOSES = ["envelope", "federation", "log", "openid", "tls", "witness"]
 REASON = "密钥文件丢失"
 
 
@@ -61,7 +61,6 @@ def enroll_again(yrd: Yrd, anchor: Path, node: Path) -> Said:
 
 
 def test_without_the_key_file_every_key_is_given_up_and_made_anew(yrd: Yrd, node: Path, anchor: Path) -> None:
-    yrd("keys", "rotate", "log", "--config", node)
     before = {key["purpose"]: key for key in listed(yrd, node)}
     node.with_name("kek").unlink()
     said = begin_again(yrd, node)
@@ -70,7 +69,7 @@ def test_without_the_key_file_every_key_is_given_up_and_made_anew(yrd: Yrd, node
     after = listed(yrd, node)
     retired = {key["purpose"]: key for key in after if key["state"] == "retired"}
     active = {key["purpose"]: key for key in after if key["state"] == "active"}
-    assert sorted(retired) == sorted(active) == sorted([*PURPOSES, "log"])
+    assert sorted(retired) == sorted(active) == PURPOSES
     for purpose, old in before.items():
         assert (retired[purpose]["kid"], retired[purpose]["reason"]) == (old["kid"], REASON)
         assert active[purpose]["generation"] == old["generation"] + 1
@@ -88,7 +87,7 @@ def test_without_the_key_file_every_key_is_given_up_and_made_anew(yrd: Yrd, node
     assert all(key["revoked"]["reason"] == REASON for key in told.values())
     (noted,) = query(node, "SELECT detail FROM audit WHERE action = 'keys.begin-again'")
     detail = json.loads(noted[0])
-    assert (detail["reason"], detail["key_file"], len(detail["retired"])) == (REASON, "new", 5)
+    assert (detail["reason"], detail["key_file"], len(detail["retired"])) == (REASON, "new", 6)
 
 
 def test_a_key_that_was_retired_before_stays_in_the_history_as_it_was(yrd: Yrd, node: Path) -> None:
@@ -107,9 +106,17 @@ def test_a_key_that_was_given_up_cannot_be_forged_or_brought_back(yrd: Yrd, node
     query(node, "UPDATE keys SET state = 'active' WHERE kid = ?", envelope["kid"])
     (again,) = (key for key in listed(yrd, node) if key["kid"] == envelope["kid"])
     assert "was given up" in again["fault"]
-    query(node, "UPDATE keys SET state = 'retired', purpose = 'log' WHERE kid = ?", envelope["kid"])
+    query(
+        node,
+        "UPDATE keys SET state = 'retired', purpose = 'log', generation = 9 WHERE kid = ?",
+        envelope["kid"],
+    )
     assert envelope["kid"] not in asyncio.run(historical(node))
-    query(node, "UPDATE keys SET backend = 'store', purpose = 'envelope' WHERE kid = ?", envelope["kid"])
+    query(
+        node,
+        "UPDATE keys SET backend = 'store', purpose = 'envelope', generation = 1 WHERE kid = ?",
+        envelope["kid"],
+    )
     assert envelope["kid"] not in asyncio.run(historical(node))
     (live,) = query(node, "SELECT wrapped FROM keys WHERE purpose = 'envelope' AND state = 'active'")
     query(node, "UPDATE keys SET backend = 'given-up', wrapped = ? WHERE kid = ?", live[0], envelope["kid"])
@@ -134,7 +141,7 @@ def test_what_is_left_of_a_key_file_is_moved_aside(
     assert (aside.read_bytes(), aside.stat().st_mode & 0o777) == (left, 0o600)
     assert kek.stat().st_mode & 0o777 == 0o600
     assert str(aside) in said.out
-    assert len(listed(yrd, node)) == 8
+    assert len(listed(yrd, node)) == 12
 
 
 def test_another_key_file_is_kept_and_a_repeat_has_nothing_to_do(
@@ -149,7 +156,7 @@ def test_another_key_file_is_kept_and_a_repeat_has_nothing_to_do(
     again = begin_again(yrd, node)
     assert (again.code, again.out) == (1, "")
     assert "nothing to begin again" in again.err
-    assert len(listed(yrd, node)) == 8
+    assert len(listed(yrd, node)) == 12
 
 
 def test_one_row_that_cannot_be_opened_leaves_the_other_keys(yrd: Yrd, node: Path) -> None:
@@ -168,7 +175,7 @@ def test_the_algorithms_stay(yrd: Yrd, node: Path) -> None:
     assert begin_again(yrd, node).code == 0
     assert {key["purpose"]: key["alg"] for key in listed(yrd, node) if key["state"] == "active"} == {
         **dict.fromkeys(PURPOSES, "ES256"),
-        "envelope": "EdDSA",
+        **dict.fromkeys(("envelope", "log", "witness"), "EdDSA"),
     }
 
 
@@ -190,7 +197,7 @@ def test_with_a_yes_it_goes_on(yrd: Yrd, node: Path, monkeypatch: pytest.MonkeyP
     node.with_name("kek").unlink()
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert yrd("keys", "begin-again", "--reason", REASON, "--config", node).code == 0
-    assert len(listed(yrd, node)) == 8
+    assert len(listed(yrd, node)) == 12
 
 
 @pytest.mark.parametrize("reason", ["", " ", "x" * 201])

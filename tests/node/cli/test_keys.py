@@ -25,8 +25,12 @@ def of(yrd: Yrd, node: Path, purpose: str) -> list[dict[str, Any]]:
 
 def test_a_new_node_has_one_active_key_a_purpose(yrd: Yrd, node: Path) -> None:
     keys = listed(yrd, node)
-    assert sorted(key["purpose"] for key in keys) == ["envelope", "federation", "openid", "tls"]
-    assert {(key["state"], key["backend"], key["alg"]) for key in keys} == {("active", "store", "ES256")}
+    assert {key["purpose"]: key["alg"] for key in keys} == {
+        **dict.fromkeys(("envelope", "federation", "openid", "tls"), "ES256"),
+        **dict.fromkeys(("log", "witness"), "EdDSA"),
+    }
+    assert {(key["state"], key["backend"]) for key in keys} == {("active", "store")}
+    assert len(keys) == 6
     said = yrd("keys", "list", "--config", node)
     assert all(key["kid"] in said.out for key in keys)
 
@@ -96,10 +100,12 @@ def test_at_once_where_it_is_safe_or_forced(yrd: Yrd, node: Path, purpose: str, 
 
 
 @pytest.mark.parametrize("purpose", ["log", "witness"])
-def test_the_first_key_of_a_purpose_is_used_at_once(yrd: Yrd, node: Path, purpose: str) -> None:
+def test_what_signs_notes_is_ed25519(yrd: Yrd, node: Path, purpose: str) -> None:
     assert yrd("keys", "rotate", purpose, "--config", node).code == 0
-    (key,) = of(yrd, node, purpose)
-    assert (key["state"], key["alg"]) == ("active", "EdDSA")
+    assert [(key["state"], key["alg"]) for key in of(yrd, node, purpose)] == [
+        ("active", "EdDSA"),
+        ("published", "EdDSA"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ def test_the_key_file_gets_a_passphrase_and_loses_it(
     monkeypatch.setenv("YRD_KEY_PASSPHRASE", "a passphrase of some length")
     assert yrd("keys", "protect", "--config", node).code == 0
     assert kek.read_bytes() != plain
-    assert len(listed(yrd, node)) == 4
+    assert len(listed(yrd, node)) == 6
 
     monkeypatch.setenv("YRD_KEY_PASSPHRASE", "another one of some length")
     said = yrd("keys", "list", "--config", node)
@@ -212,7 +218,7 @@ def test_the_key_file_gets_a_passphrase_and_loses_it(
     file.write_text("a passphrase of some length\n", "utf-8")
     text = node.read_text("utf-8")
     node.write_text(text.replace("[keys]\n", '[keys]\npassphrase_file = "passphrase"\n'), "utf-8")
-    assert len(listed(yrd, node)) == 4
+    assert len(listed(yrd, node)) == 6
     file.chmod(0o644)
     assert "chmod 600" in yrd("keys", "unprotect", "--config", node).err
     file.chmod(0o600)

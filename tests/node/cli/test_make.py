@@ -132,6 +132,8 @@ def test_the_envelope_key_is_of_the_algorithm_that_was_asked_for(alg: str, tmp_p
         "envelope": alg,
         "openid": "ES256",
         "tls": "ES256",
+        "log": "EdDSA",
+        "witness": "EdDSA",
     }
 
 
