@@ -9,6 +9,9 @@ The rules of the rules:
 5. Certificate types and fields are shared words. A query for all types matches any rule that grants some; the
    answer then holds those types only.
 6. A consent as basis is refused with `access.consent_unsupported`, whatever the rules say.
+7. What only nodes ask each other (`query.BETWEEN_NODES`) needs no rule and can have none: every member may compare
+   with this node what both logged of their own exchanges, never a third party's, and may see what is kept of a
+   holder who is logged in there, which a statement proves (`federation.between_nodes`). No platform can ask it.
 """
 
 from __future__ import annotations
@@ -24,10 +27,22 @@ from msgspec import Struct
 from federation.access_faults import AccessFault, AccessFaults, check_document, rule_lines, syntax_fault
 from federation.current import Current
 from federation.errors import AccessConsentUnsupported, AccessDenied
-from federation.query import Basis, BasisKind, Operation
+from federation.query import BETWEEN_NODES, Basis, BasisKind, Operation
 from mapping.element import Element
 
-__all__ = ["AccessFault", "AccessFaults", "AccessHolder", "AccessPolicy", "Grant", "cut", "parse_access"]
+__all__ = [
+    "BETWEEN_NODES_RULE",
+    "AccessFault",
+    "AccessFaults",
+    "AccessHolder",
+    "AccessPolicy",
+    "Grant",
+    "cut",
+    "parse_access",
+]
+
+BETWEEN_NODES_RULE = "between_nodes"
+"""The name under which a decision cites rule 7."""
 
 
 class Grant(Struct, frozen=True):
@@ -82,12 +97,16 @@ class AccessPolicy:
         `certificate_type` is shared; empty for all types, or where there is none in question.
         Raises AccessConsentUnsupported for a consent as basis, AccessDenied when no rule matches.
         """
+        if operation in BETWEEN_NODES:  # rule 7: a rule for every operation does not mean these
+            raise AccessDenied(f"{operation.value} is between nodes; no platform can ask it")
         return _decide(self._asking, province, platform, operation, basis, certificate_type, self.version)
 
     def may_answer(
         self, *, asking: str, platform: str, operation: Operation, basis: Basis, certificate_type: str = ""
     ) -> Grant:
-        """What this node answers to a platform of the asking province. Raises as `may_ask`."""
+        """What this node answers to a platform of the asking province, or to its node. Raises as `may_ask`."""
+        if operation in BETWEEN_NODES:  # rule 7
+            return Grant(BETWEEN_NODES_RULE, self.version)
         return _decide(self._answering, asking, platform, operation, basis, certificate_type, self.version)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.query import BasisKind, Operation
+from federation.query import PLATFORM_OPERATIONS, BasisKind
 
 __all__ = ["AccessFault", "AccessFaults", "check_document", "rule_lines", "syntax_fault"]
 
 _LISTS = ("operations", "certificate_types", "fields", "service_items", "bases")
 _COUNTERPART = {"asking": "province", "answering": "asking"}
 _WORDS = {
-    "operations": frozenset(operation.value for operation in Operation),
+    "operations": frozenset(operation.value for operation in PLATFORM_OPERATIONS),
     "bases": frozenset(kind.word for kind in BasisKind),
 }
 # What begins a rule, or may look like it: strings and comments are stepped over with the braces in them.

@@ -11,16 +11,18 @@ from msgspec import Struct
 
 from federation.bodies import OPERATIONS
 from federation.errors import (
+    PeerMalformed,
     PeerOverQuota,
     PeerUnsupportedType,
     PeerWrongAsker,
     PeerWrongAudience,
     PeerWrongOperation,
 )
-from federation.exchange import ExchangeParts, check_request_time
+from federation.exchange import ExchangeLimits, ExchangeParts, check_request_time
 from federation.peers import Peer
 from federation.query import Operation, Request, RequestHeader
 from federation.quota import TokenBuckets
+from federation.request_ids import time_of_request_id
 from trust.envelope import Opened, Sealed, parse, unseal
 from trust.errors import ForeignKey
 
@@ -70,6 +72,7 @@ class Admission:
         request = self._parts.codec.decode_request(sealed.payload_type, opened.payload)
         self._check_header(request.header, tls_peer, operation, method_operation)  # 5
         check_request_time(request.header, self._parts.clock.now(), self._parts.limits)  # 6
+        _check_id_time(request.header, self._parts.limits)
         return Asked(peer, opened, request)
 
     def require_peer(self, tls_peer: str) -> Peer:
@@ -109,6 +112,20 @@ class Admission:
             raise PeerWrongOperation(f"the header says {header.operation}, the payload type {operation}")
         if method_operation is not None and operation is not method_operation:
             raise PeerWrongOperation(f"{operation} was sent to the method of {method_operation}")
+
+
+def _check_id_time(header: RequestHeader, limits: ExchangeLimits) -> None:
+    """Both logs are compared by the hour in the request id: no exchange may lie in an hour that is not its own.
+
+    Raises PeerMalformed when the id's time is farther from `asked_at` than any request is old.
+    """
+    id_at = time_of_request_id(header.request_id)
+    most_s = limits.skew_s + limits.request_life_s
+    if abs((header.asked_at - id_at).total_seconds()) > most_s:
+        raise PeerMalformed(
+            f"request_id is of {id_at.isoformat()}, asked_at is {header.asked_at.isoformat()}; "
+            f"at most {most_s:g} s may lie between them"
+        )
 
 
 def _known_operation(payload_type: str) -> Operation:

@@ -16,6 +16,9 @@ from federation.query import (
     CertificateTypes,
     CertificateTypesAnswer,
     CertificateVerify,
+    EvidenceRecords,
+    EvidenceRoots,
+    HolderRecord,
     Operation,
     RequestBody,
     ServiceGet,
@@ -37,6 +40,9 @@ _OPERATION_OF: dict[type[RequestBody], Operation] = {
     ServiceSearch: Operation.SERVICES_SEARCH,
     ServiceGet: Operation.SERVICES_GET,
     StateQuery: Operation.NODE_STATE,
+    EvidenceRoots: Operation.EVIDENCE_ROOTS,
+    EvidenceRecords: Operation.EVIDENCE_RECORDS,
+    HolderRecord: Operation.HOLDER_RECORD,
 }
 
 OPERATIONS = {operation.request_type: operation for operation in Operation}

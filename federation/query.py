@@ -14,6 +14,8 @@ from msgspec import Struct
 from mapping.element import Element
 
 __all__ = [
+    "BETWEEN_NODES",
+    "PLATFORM_OPERATIONS",
     "Answer",
     "AnswerBody",
     "AnswerHeader",
@@ -29,9 +31,19 @@ __all__ = [
     "CertificateVerify",
     "CertificatesAnswer",
     "Decision",
+    "EvidenceRecords",
+    "EvidenceRecordsAnswer",
+    "EvidenceRoots",
+    "EvidenceRootsAnswer",
+    "HolderRecord",
+    "HolderRecordAnswer",
+    "HolderUse",
+    "HourRoot",
+    "LoggedMessage",
     "MapSet",
     "Operation",
     "Outcome",
+    "Part",
     "Request",
     "RequestBody",
     "RequestHeader",
@@ -57,6 +69,9 @@ class Operation(StrEnum):
     SERVICES_SEARCH = "services.search"
     SERVICES_GET = "services.get"
     NODE_STATE = "node.state"
+    EVIDENCE_ROOTS = "evidence.roots"
+    EVIDENCE_RECORDS = "evidence.records"
+    HOLDER_RECORD = "holder.record"
 
     @property
     def request_type(self) -> str:
@@ -67,6 +82,13 @@ class Operation(StrEnum):
     def answer_type(self) -> str:
         """The payload type of an answer."""
         return f"application/vnd.yrd.{self.value}.answer.v1+protobuf"
+
+
+BETWEEN_NODES = frozenset({Operation.EVIDENCE_ROOTS, Operation.EVIDENCE_RECORDS, Operation.HOLDER_RECORD})
+"""What only nodes ask each other, by themselves: no platform can ask it, and no access rule speaks of it."""
+
+PLATFORM_OPERATIONS = tuple(operation for operation in Operation if operation not in BETWEEN_NODES)
+"""What a platform can ask, if the rules let it."""
 
 
 class BasisKind(IntEnum):
@@ -204,6 +226,40 @@ class StateQuery(Struct, frozen=True):
     """A node's own state."""
 
 
+class EvidenceRoots(Struct, frozen=True):
+    """What the answering node logged of its exchanges with the asking one, hour by hour.
+
+    Hours count from 1970 and go by the time in the request id. Request ids of `until` or later are left out.
+    """
+
+    first_hour: int
+    hours: int
+    until: datetime
+
+
+class EvidenceRecords(Struct, frozen=True):
+    """The messages of one such hour, in the order of request ids: at most `limit` exchanges after `after`."""
+
+    hour: int
+    until: datetime
+    after: str = ""
+    limit: int = 500
+
+
+class HolderRecord(Struct, frozen=True):
+    """Who asked about a holder: exchanges before `before`, newest first.
+
+    `statement` is the envelope by which the asking node says that the holder is logged in there
+    (`trust.authentication`).
+    """
+
+    holder_id_type: str
+    holder_id: str
+    statement: bytes
+    before: str = ""
+    limit: int = 100
+
+
 RequestBody = (
     CertificateQuery
     | CertificateGet
@@ -212,6 +268,9 @@ RequestBody = (
     | ServiceSearch
     | ServiceGet
     | StateQuery
+    | EvidenceRoots
+    | EvidenceRecords
+    | HolderRecord
 )
 
 
@@ -312,6 +371,86 @@ class StateAnswer(Struct, frozen=True):
     operations: tuple[str, ...] = ()
 
 
+class HourRoot(Struct, frozen=True):
+    """One hour of one pair: how many answered exchanges, the root over their messages (32 bytes), and of how many
+    messages the identity was made anew from the stored bytes.
+    """
+
+    hour: int
+    exchanges: int
+    root: bytes
+    checked: int = 0
+
+
+class EvidenceRootsAnswer(Struct, frozen=True):
+    """The roots, by hour; exchanges before `held_since_hour` have left the database for archives."""
+
+    hours: tuple[HourRoot, ...] = ()
+    held_since_hour: int = 0
+
+
+class Part(IntEnum):
+    """Which message of an exchange; the numbers are those on the wire and in the roots."""
+
+    REQUEST = 1
+    ANSWER = 2
+
+
+class LoggedMessage(Struct, frozen=True, order=True):
+    """One message as a log has it.
+
+    `identity` is that of the stored bytes, or, when they are not those that were logged (`altered`), the one that
+    was logged with them.
+    """
+
+    request_id: str
+    asking: str
+    part: Part
+    identity: bytes
+    recorded_at: datetime
+    altered: bool = False
+
+
+class EvidenceRecordsAnswer(Struct, frozen=True):
+    """One page of messages; `next` is what to ask `after` for more, empty at the end."""
+
+    messages: tuple[LoggedMessage, ...] = ()
+    next: str = ""
+
+
+class HolderUse(Struct, frozen=True):
+    """One exchange that was about a holder: who asked whom, for what, when, why, and what came of it.
+
+    It names no holder and no officer. `consent` is the SHA-256 of the consent, `outcome` None when no answer is in
+    that log; of a message that was forgotten only what the log itself knows is left.
+    """
+
+    request_id: str
+    request_identity: bytes
+    asking: str
+    answering: str
+    operation: str
+    asked_at: datetime
+    platform: str = ""
+    certificate_types: tuple[str, ...] = ()
+    basis: BasisKind | None = None
+    service_item_name: str = ""
+    service_item_code: str = ""
+    case_number: str = ""
+    purpose: str = ""
+    consent: bytes = b""
+    outcome: Outcome | None = None
+    refusal_code: str = ""
+    forgotten: bool = False
+
+
+class HolderRecordAnswer(Struct, frozen=True):
+    """One page of uses, newest first; `next` is what to ask `before` for more, empty at the end."""
+
+    uses: tuple[HolderUse, ...] = ()
+    next: str = ""
+
+
 AnswerBody = (
     CertificatesAnswer
     | CertificateAnswer
@@ -320,6 +459,9 @@ AnswerBody = (
     | ServicesAnswer
     | ServiceItemAnswer
     | StateAnswer
+    | EvidenceRootsAnswer
+    | EvidenceRecordsAnswer
+    | HolderRecordAnswer
 )
 
 

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 from yrd.certificates.v1 import certificates_pb2 as certificates
+from yrd.evidence.v1 import evidence_pb2 as evidence
 from yrd.services.v1 import services_pb2 as services
 from yrd.state.v1 import state_pb2 as state
 
 from federation.errors import PeerMalformed, PeerUnsupportedType
 from federation.query import Answer, Operation, Outcome, Request
 from federation.rpc import convert_bodies as bodies
+from federation.rpc import convert_evidence as logged
 from federation.rpc.convert_header import (
     fill_answer_header,
     fill_request_header,
@@ -59,6 +61,15 @@ _REQUESTS: Final[dict[Operation, _Form]] = {
     ),
     Operation.SERVICES_GET: _Form(services.GetRequest, bodies.fill_service_get, bodies.read_service_get),
     Operation.NODE_STATE: _Form(state.StateRequest, bodies.fill_state_query, bodies.read_state_query),
+    Operation.EVIDENCE_ROOTS: _Form(
+        evidence.RootsRequest, logged.fill_roots_request, logged.read_roots_request
+    ),
+    Operation.EVIDENCE_RECORDS: _Form(
+        evidence.RecordsRequest, logged.fill_records_request, logged.read_records_request
+    ),
+    Operation.HOLDER_RECORD: _Form(
+        evidence.HolderRecordRequest, logged.fill_holder_request, logged.read_holder_request
+    ),
 }
 
 _ANSWERS: Final[dict[Operation, _Form]] = {
@@ -81,6 +92,13 @@ _ANSWERS: Final[dict[Operation, _Form]] = {
         services.GetAnswer, bodies.fill_service_item_answer, bodies.read_service_item_answer
     ),
     Operation.NODE_STATE: _Form(state.StateAnswer, bodies.fill_state_answer, bodies.read_state_answer),
+    Operation.EVIDENCE_ROOTS: _Form(evidence.RootsAnswer, logged.fill_roots_answer, logged.read_roots_answer),
+    Operation.EVIDENCE_RECORDS: _Form(
+        evidence.RecordsAnswer, logged.fill_records_answer, logged.read_records_answer
+    ),
+    Operation.HOLDER_RECORD: _Form(
+        evidence.HolderRecordAnswer, logged.fill_holder_answer, logged.read_holder_answer
+    ),
 }
 
 _REQUEST_TYPES: Final = {operation.request_type: form for operation, form in _REQUESTS.items()}

@@ -38,6 +38,7 @@ __all__ = [
     "read_digest",
     "read_elements",
     "read_request_header",
+    "read_request_id",
     "read_time",
     "require_text",
     "to_micros",
@@ -176,7 +177,7 @@ def read_request_header(source: wire.RequestHeader) -> RequestHeader:
     if expires_at <= asked_at:
         raise PeerMalformed("expires_at is not after asked_at")
     return RequestHeader(
-        request_id=_read_request_id(source.request_id),
+        request_id=read_request_id(source.request_id),
         asking=require_text(source.asking_entity, "asking_entity"),
         answering=require_text(source.answering_entity, "answering_entity"),
         operation=_read_operation(source.operation),
@@ -202,7 +203,7 @@ def read_answer_header(source: wire.AnswerHeader) -> AnswerHeader:
         raise PeerMalformed("a refusal has a refusal_code, an answer has none")
     decision = source.decision
     return AnswerHeader(
-        request_id=_read_request_id(source.request_id),
+        request_id=read_request_id(source.request_id),
         request_identity=read_digest(source.request_identity, "request_identity"),
         answering=require_text(source.answering_entity, "answering_entity"),
         asking=require_text(source.asking_entity, "asking_entity"),
@@ -245,7 +246,8 @@ def _read_critical(names: Iterable[str], known: frozenset[str]) -> tuple[str, ..
     return critical
 
 
-def _read_request_id(value: str) -> str:
+def read_request_id(value: str) -> str:
+    """A UUIDv7 in its one spelling. Raises PeerMalformed."""
     if _UUID7.fullmatch(value) is None:
         raise PeerMalformed("request_id is not a UUIDv7 in lower case")
     return value

@@ -75,6 +75,9 @@ _ROWS: Final = (
     _unary("/yrd.services.v1.ServicesService/Search", Operation.SERVICES_SEARCH, 64 * _KIB),
     _unary("/yrd.services.v1.ServicesService/Get", Operation.SERVICES_GET, 64 * _KIB),
     _unary("/yrd.state.v1.StateService/State", Operation.NODE_STATE, 32 * _KIB),
+    _unary("/yrd.evidence.v1.EvidenceService/Roots", Operation.EVIDENCE_ROOTS, 32 * _KIB),
+    _unary("/yrd.evidence.v1.EvidenceService/Records", Operation.EVIDENCE_RECORDS, 32 * _KIB),
+    _unary("/yrd.evidence.v1.EvidenceService/HolderRecord", Operation.HOLDER_RECORD, 64 * _KIB),
     _standard("/grpc.health.v1.Health/Check", Caller.ENROLLED, _KIB, 5.0),
     _standard("/grpc.health.v1.Health/Watch", Caller.ENROLLED, _KIB, 3600.0),
     _standard(

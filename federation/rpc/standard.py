@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from yrd.certificates.v1 import certificates_pb2
+from yrd.evidence.v1 import evidence_pb2
 from yrd.exchange.v1 import exchange_pb2
 from yrd.services.v1 import services_pb2
 from yrd.state.v1 import state_pb2
@@ -26,6 +27,7 @@ _FILES = (
     certificates_pb2.DESCRIPTOR,
     services_pb2.DESCRIPTOR,
     state_pb2.DESCRIPTOR,
+    evidence_pb2.DESCRIPTOR,
 )
 SERVICES: tuple[str, ...] = (
     *(service.full_name for file in _FILES for service in file.services_by_name.values()),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from federation.query import Operation
+from federation.query import PLATFORM_OPERATIONS
 
 __all__ = ["ALL", "RIGHTS", "is_granted"]
 
 ALL = "*"
 
-RIGHTS = frozenset({ALL, *(operation.value for operation in Operation)})
+RIGHTS = frozenset({ALL, *(operation.value for operation in PLATFORM_OPERATIONS)})
 
 
 def is_granted(right: str, granted: AbstractSet[str]) -> bool:

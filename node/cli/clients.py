@@ -132,10 +132,10 @@ def _with_rows(
 
 
 def _operations(text: str) -> frozenset[str]:
-    from federation.query import Operation
+    from federation.query import PLATFORM_OPERATIONS
 
     wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
-    known = {"*", *(operation.value for operation in Operation)}
+    known = {"*", *(operation.value for operation in PLATFORM_OPERATIONS)}
     if not wanted or wanted - known:
         said = ", ".join(sorted(wanted - known)) or "—"
         raise Failed(

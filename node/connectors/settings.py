@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from federation.errors import RegistryNotOffered
-from federation.query import Operation
+from federation.query import PLATFORM_OPERATIONS, Operation
 
 __all__ = [
     "PARAMETERS",
@@ -45,7 +45,7 @@ PARAMETERS = (
 """Our names for what an operation asks with (`federation.ports.LocalRegistry`)."""
 
 REGISTRY_OPERATIONS = tuple(
-    operation.value for operation in Operation if operation is not Operation.NODE_STATE
+    operation.value for operation in PLATFORM_OPERATIONS if operation is not Operation.NODE_STATE
 )
 """The operations that a registry may offer; a node tells its own state itself."""
 

@@ -23,7 +23,7 @@ from google.protobuf.descriptor_pb2 import (
 from yrd.certificates.v1 import certificates_pb2 as certificates
 from yrd.exchange.v1 import exchange_pb2 as exchange
 
-from federation.query import Operation
+from federation.query import PLATFORM_OPERATIONS, Operation
 from federation.rpc.convert import ProtobufCodec
 from tests.federation.rpc import samples
 
@@ -150,7 +150,7 @@ def test_what_is_new_breaks_nothing() -> None:
 # --- golden messages --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("operation", PLATFORM_OPERATIONS)
 def test_golden_messages_still_mean_the_same(operation: Operation) -> None:
     request = (VECTORS / f"{operation.value}.request.bin").read_bytes()
     answer = (VECTORS / f"{operation.value}.answer.bin").read_bytes()

@@ -19,14 +19,16 @@ from federation.errors import FederationError, code_of
 from federation.exchange import ExchangeLimits
 from federation.observe import Side
 from federation.query import CertificateQuery, MapSet, Operation, Request, RequestHeader
+from federation.request_ids import RequestIds
 from federation.rpc.convert import ProtobufCodec
-from tests.support.clock import NOON
+from tests.support.clock import NOON, FixedClock
 from tests.support.exchange import DUTY, HOLDER, Node, make_country
 from tests.support.replacing import replace
 from trust.envelope import Sealed, seal
 from trust.keys import SigningKey
 
-REQUEST_ID = "01941f29-7c00-7000-8000-000000000001"
+REQUEST_ID = "01a19c21-7200-7000-8000-000000000001"
+"""Made at NOON."""
 QUERY = Operation.CERTIFICATES_QUERY
 
 
@@ -181,6 +183,16 @@ def let_it_expire(at: Scene) -> Attack:
     return at.sent(at.sealed(asked_at=asked_at, expires_at=asked_at + timedelta(seconds=10)).envelope)
 
 
+def date_the_id(**away: float) -> Callable[[Scene], Attack]:
+    """The exchange would lie in an hour that is not its own when the two logs are compared."""
+    request_id = RequestIds(FixedClock(NOON + timedelta(**away))).new()
+
+    def attack(at: Scene) -> Attack:
+        return at.sent(at.sealed(request_id=request_id).envelope)
+
+    return attack
+
+
 def be_a_stranger(at: Scene) -> Attack:
     return Attack(at.sealed().envelope, "https://stranger.example")
 
@@ -226,6 +238,9 @@ ATTACKS = [
     (date_back(minutes=-11), "peer.from_future"),
     (date_back(minutes=11), "peer.stale"),
     (let_it_expire, "peer.expired"),
+    (date_the_id(hours=-1), "peer.malformed"),
+    (date_the_id(hours=1), "peer.malformed"),
+    (date_the_id(seconds=-91), "peer.malformed"),
 ]
 
 
@@ -271,6 +286,12 @@ async def test_a_clock_error_states_both_clocks_and_the_bound(attack: Callable[[
     assert NOON.isoformat() in refusal.detail
     assert refusal.detail.count("+00:00") == 2
     assert " s " in refusal.detail
+
+
+@pytest.mark.parametrize("seconds", [-89, 89])
+async def test_an_id_made_a_while_from_its_request_is_fine(seconds: float) -> None:
+    at = scene()
+    assert await _send(at, date_the_id(seconds=seconds)(at))
 
 
 @pytest.mark.parametrize("seconds", [-59, 59])

@@ -22,9 +22,19 @@ from federation.query import (
     CertificateTypesAnswer,
     CertificateVerify,
     Decision,
+    EvidenceRecords,
+    EvidenceRecordsAnswer,
+    EvidenceRoots,
+    EvidenceRootsAnswer,
+    HolderRecord,
+    HolderRecordAnswer,
+    HolderUse,
+    HourRoot,
+    LoggedMessage,
     MapSet,
     Operation,
     Outcome,
+    Part,
     Request,
     RequestBody,
     RequestHeader,
@@ -91,6 +101,48 @@ BODIES: dict[Operation, tuple[RequestBody, Any]] = {
         ServiceItemAnswer(ServiceItem("11330000MB01", "社保转移", ELEMENTS)),
     ),
     Operation.NODE_STATE: (StateQuery(), StateAnswer("0.1.0", ASKED_AT, ("certificates.query",))),
+    Operation.EVIDENCE_ROOTS: (
+        EvidenceRoots(498_220, 24, ASKED_AT),
+        EvidenceRootsAnswer((HourRoot(498_220, 17, b"\x44" * 32, 34),), 470_000),
+    ),
+    Operation.EVIDENCE_RECORDS: (
+        EvidenceRecords(498_220, ASKED_AT, REQUEST_ID, 500),
+        EvidenceRecordsAnswer(
+            (
+                LoggedMessage(
+                    REQUEST_ID, "https://node.zj.example", Part.ANSWER, b"\x55" * 32, ASKED_AT, True
+                ),
+            ),
+            REQUEST_ID,
+        ),
+    ),
+    Operation.HOLDER_RECORD: (
+        HolderRecord("111", "330102199003077896", b"envelope", REQUEST_ID, 20),
+        HolderRecordAnswer(
+            (
+                HolderUse(
+                    request_id=REQUEST_ID,
+                    request_identity=b"\x66" * 32,
+                    asking="https://node.zj.example",
+                    answering="https://node.sh.example",
+                    operation="certificates.query",
+                    asked_at=ASKED_AT,
+                    platform="portal-zj",
+                    certificate_types=(MARRIAGE,),
+                    basis=BasisKind.OFFICIAL_DUTY,
+                    service_item_name="结婚登记",
+                    service_item_code="11330000MB01",
+                    case_number="2026-1",
+                    purpose="核验",
+                    consent=b"\x77" * 32,
+                    outcome=Outcome.REFUSED,
+                    refusal_code="access.denied",
+                    forgotten=True,
+                ),
+            ),
+            REQUEST_ID,
+        ),
+    ),
 }
 
 
@@ -174,6 +226,30 @@ elements = rows_of(
 certificates = st.builds(Certificate, some_words, words, elements)
 items = st.builds(ServiceItem, some_words, words, elements)
 
+hours = st.integers(0, 2_000_000)
+cursors = st.just("") | uuids
+messages = st.builds(LoggedMessage, uuids, some_words, st.sampled_from(Part), digests, times, st.booleans())
+uses = st.builds(
+    HolderUse,
+    uuids,
+    digests,
+    some_words,
+    some_words,
+    some_words,
+    times,
+    words,
+    rows_of(words),
+    st.none() | st.sampled_from(BasisKind),
+    words,
+    words,
+    words,
+    words,
+    st.just(b"") | digests,
+    st.none() | st.sampled_from(Outcome),
+    words,
+    st.booleans(),
+)
+
 REQUEST_BODIES: dict[Operation, st.SearchStrategy[Any]] = {
     Operation.CERTIFICATES_QUERY: st.builds(CertificateQuery, some_words, some_words, words),
     Operation.CERTIFICATES_GET: st.builds(CertificateGet, some_words),
@@ -182,6 +258,11 @@ REQUEST_BODIES: dict[Operation, st.SearchStrategy[Any]] = {
     Operation.SERVICES_SEARCH: st.builds(ServiceSearch, words, words, words, counts, counts),
     Operation.SERVICES_GET: st.builds(ServiceGet, some_words),
     Operation.NODE_STATE: st.just(StateQuery()),
+    Operation.EVIDENCE_ROOTS: st.builds(EvidenceRoots, hours, counts, times),
+    Operation.EVIDENCE_RECORDS: st.builds(EvidenceRecords, hours, times, cursors, counts),
+    Operation.HOLDER_RECORD: st.builds(
+        HolderRecord, some_words, some_words, st.binary(min_size=1, max_size=50), cursors, counts
+    ),
 }
 ANSWER_BODIES: dict[Operation, st.SearchStrategy[Any]] = {
     Operation.CERTIFICATES_QUERY: st.builds(CertificatesAnswer, rows_of(certificates)),
@@ -195,6 +276,13 @@ ANSWER_BODIES: dict[Operation, st.SearchStrategy[Any]] = {
     Operation.SERVICES_SEARCH: st.builds(ServicesAnswer, rows_of(items), st.integers(0, 2**32 - 1), counts),
     Operation.SERVICES_GET: st.builds(ServiceItemAnswer, st.none() | items),
     Operation.NODE_STATE: st.builds(StateAnswer, words, times, rows_of(words)),
+    Operation.EVIDENCE_ROOTS: st.builds(
+        EvidenceRootsAnswer,
+        rows_of(st.builds(HourRoot, hours, st.integers(0, 2**40), digests, st.integers(0, 2**40))),
+        hours,
+    ),
+    Operation.EVIDENCE_RECORDS: st.builds(EvidenceRecordsAnswer, rows_of(messages), cursors),
+    Operation.HOLDER_RECORD: st.builds(HolderRecordAnswer, rows_of(uses), cursors),
 }
 map_sets = st.builds(MapSet, words, digests)
 case_numbers = words.filter(lambda text: "\0" not in text)

@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from yrd.certificates.v1 import certificates_pb2
+from yrd.evidence.v1 import evidence_pb2
 from yrd.exchange.v1 import exchange_pb2
 from yrd.header.v1 import header_pb2
 from yrd.services.v1 import services_pb2
@@ -22,7 +23,7 @@ from federation.rpc.methods import EXCHANGE, FETCH_ANSWER, METHODS, Kind, unary_
 from federation.rpc.standard import SERVICES
 from tests.federation.rpc.country import ZHEJIANG, Served, enrolled, refuse, serving
 
-FILES = (certificates_pb2, exchange_pb2, header_pb2, services_pb2, state_pb2)
+FILES = (certificates_pb2, evidence_pb2, exchange_pb2, header_pb2, services_pb2, state_pb2)
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
