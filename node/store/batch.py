@@ -13,19 +13,30 @@ from typing import Protocol
 
 import structlog
 
-from federation.errors import FederationError, OwnKeyUnavailable, OwnStoreUnavailable
+from federation.errors import FederationError, OwnKeyUnavailable, OwnLogClosed, OwnStoreUnavailable
 from federation.ports import Clock
+from node.store.bodies import Bodies
 from node.store.database import Database
 from node.store.drivers import connect_log
 from node.store.jobs import Job, StoreExchange, StoreRequest
-from node.store.log_connection import LogConnection
-from node.store.plan import Plan, RowRefusedError, look_first, number_records, settle, take_claims
+from node.store.labels import Labels
+from node.store.log_connection import LogConnection, Place
+from node.store.plan import (
+    Drafts,
+    Plan,
+    RowRefusedError,
+    draft_records,
+    look_first,
+    place_records,
+    settle,
+    take_claims,
+)
 from node.store.times import to_micros
 from trust.envelope import seal, seal_batch
 from trust.errors import TrustError
 from trust.keys import Signer
 
-__all__ = ["BatchStore", "JournalMetrics", "NoMetrics"]
+__all__ = ["BatchStore", "Gate", "JournalMetrics", "NoMetrics", "OpenGate"]
 
 _log = structlog.get_logger("journal")
 
@@ -59,6 +70,21 @@ class NoMetrics:
         """Nothing."""
 
 
+class Gate(Protocol):
+    """As `federation.ports.LogGate`: asked before each transaction that stores a record."""
+
+    def require_open(self) -> None:
+        """Raises OwnLogClosed."""
+        ...
+
+
+class OpenGate:
+    """Never closed."""
+
+    def require_open(self) -> None:
+        """Nothing."""
+
+
 class BatchStore:
     """Implements `outbox.JobStore` on a database. `process` is unique to this journal among all replicas."""
 
@@ -69,10 +95,15 @@ class BatchStore:
         clock: Clock,
         metrics: JournalMetrics,
         *,
+        bodies: Bodies,
+        gate: Gate,
         process: str,
         sign_batches: bool = False,
     ) -> None:
         self._database = database
+        self._bodies = bodies
+        self._gate = gate
+        self._labels = Labels()
         self._signer = signer
         self._clock = clock
         self._metrics = metrics
@@ -183,13 +214,19 @@ class BatchStore:
         is not as expected then raises RowRefusedError.
         """
         now = to_micros(self._clock.now())
-        index = connection.begin(durable=plan.durable)
-        if carefully:
-            look_first(connection, plan.exchanges)
+        drafts = None
         if plan.durable:
-            rows, finishes = number_records(plan, index, now, self._process)
-            connection.add_records(rows)
-            if finishes and connection.finish_claims(finishes) != len(finishes):
+            self._gate.require_open()
+            if not carefully:
+                drafts = draft_records(plan, now, self._bodies)
+        place = connection.begin(durable=plan.durable)
+        if carefully:
+            look_first(connection, plan.exchanges, self._bodies)
+        if plan.durable:
+            if place.halted:
+                raise OwnLogClosed(_HALTED.format(place.halted))
+            drafts = drafts or draft_records(plan, now, self._bodies)
+            if not self._add_records(connection, drafts, place):
                 if carefully:
                     raise RowRefusedError
                 connection.rollback()
@@ -200,13 +237,24 @@ class BatchStore:
                 [(job.claim.asking, job.claim.request_id, pattern) for job in plan.releases]
             )
         if plan.claims:
-            take_claims(connection, plan.claims, now)
+            take_claims(connection, plan.claims, now, self._bodies)
         connection.commit()
+        self._labels.committed()
         settle(plan)
         return True
 
+    def _add_records(self, connection: LogConnection, drafts: Drafts, place: Place) -> bool:
+        """False when a claim that should be finished by them is not as expected."""
+        self._labels.began()
+        rows = place_records(drafts, place, self._labels, connection, self._process)
+        connection.add_records(rows.records, rows.bodies)
+        if rows.holders or rows.holders_later:
+            connection.add_holders(rows.holders, rows.holders_later)
+        return not rows.finishes or connection.finish_claims(rows.finishes) == len(rows.finishes)
+
 
 _NO_KEY = "the signing key cannot be used now, so nothing was released: try again shortly"
+_HALTED = "the log takes nothing more: {}; yrd log restart begins a new generation"
 _NO_STORE = "the record could not be stored, so nothing was released: try again"
 
 

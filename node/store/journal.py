@@ -16,14 +16,14 @@ from typing import Any, Final
 from sqlalchemy import and_, select
 
 from federation.errors import OwnStoreUnavailable
-from federation.ports import Claim, ClaimVerdict, Clock, ExchangeMeta, RecordKind, StoredRecord
-from federation.query import Operation
-from node.store.batch import BatchStore, JournalMetrics, NoMetrics
+from federation.ports import Claim, ClaimVerdict, Clock, ExchangeMeta, StoredRecord
+from node.store.batch import BatchStore, Gate, JournalMetrics, NoMetrics, OpenGate
+from node.store.bodies import Bodies, ClearBodies
 from node.store.database import Database
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
 from node.store.outbox import QUEUE_BYTES, QUEUE_JOBS, Outbox
-from node.store.tables import CLAIM_FINISHED, CLAIMS, RECORDS
-from node.store.times import from_micros
+from node.store.records import RECORD_ROWS, RecordReader
+from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, RECORDS
 from trust.envelope import Sealed
 from trust.keys import Signer
 
@@ -33,6 +33,8 @@ POLL_FIRST_S: Final = 0.02
 """After how long another replica's answer is looked for the first time; each next time half as much later."""
 
 POLL_LONGEST_S: Final = 0.25
+
+_BODY = (RECORDS.c.key_id, RECORDS.c.wrapped, BODIES.c.sealed)
 
 _FORGOTTEN_AFTER_S: Final = 5.0
 """An exchange that was begun and never ended (a timeout) counts as in flight for at most twice this long."""
@@ -66,7 +68,8 @@ class _InFlight:
 class StoreJournal:
     """Implements `federation.ports.Journal`.
 
-    `signer` gives the envelope key of the moment; it is called in the writer thread, once a batch. With
+    `signer` gives the envelope key of the moment; it is called in the writer thread, once a batch. `bodies` seals
+    what is stored, in clear without; while `gate` is closed nothing is stored and OwnLogClosed is raised. With
     `sign_batches` the messages of one flush share one signature over their Merkle root. With `sole_process`,
     which says that no other process works on this store, a claim that an ended process left behind is taken up
     at once by a repeat, not only when its lease has run out. All methods raise OwnBusy when more waits than
@@ -80,12 +83,16 @@ class StoreJournal:
         clock: Clock,
         metrics: JournalMetrics | None = None,
         *,
+        bodies: Bodies | None = None,
+        gate: Gate | None = None,
         sign_batches: bool = False,
         sole_process: bool = False,
         queue_jobs: int = QUEUE_JOBS,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._database = database
+        bodies = bodies or ClearBodies()
+        self._reader = RecordReader(bodies)
         self._process = secrets.token_hex(8)
         self._takes = 0
         self._sole = sole_process
@@ -93,7 +100,14 @@ class StoreJournal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: dict[tuple[str, str], list[asyncio.Future[bytes | None]]] = {}
         store = BatchStore(
-            database, signer, clock, metrics or NoMetrics(), process=self._process, sign_batches=sign_batches
+            database,
+            signer,
+            clock,
+            metrics or NoMetrics(),
+            bodies=bodies,
+            gate=gate or OpenGate(),
+            process=self._process,
+            sign_batches=sign_batches,
         )
         self._outbox = Outbox(
             store,
@@ -192,21 +206,22 @@ class StoreJournal:
     async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
         """The envelope of the finished answer to a request of `asking`, or None."""
         query = (
-            select(RECORDS.c.envelope)
+            select(*_BODY)
             .join(CLAIMS, CLAIMS.c.answer == RECORDS.c.log_index)
+            .join(BODIES, BODIES.c.log_index == RECORDS.c.log_index)
             .where(CLAIMS.c.identity == request_identity, CLAIMS.c.asking == asking)
             .where(CLAIMS.c.state == CLAIM_FINISHED)
         )
         async with self._database.reading() as connection:
-            found: bytes | None = (await connection.execute(query)).scalar()
-        return found
+            row = (await connection.execute(query)).mappings().first()
+        return self._reader.body(row).envelope if row else None
 
     async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
         """All records of one exchange in log order."""
-        query = select(RECORDS).where(RECORDS.c.request_id == request_id).order_by(RECORDS.c.log_index)
+        query = RECORD_ROWS.where(RECORDS.c.request_id == request_id).order_by(RECORDS.c.log_index)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [_record(row) for row in rows]
+        return [self._reader.read(row) for row in rows]
 
     # --- inside ---
 
@@ -229,17 +244,18 @@ class StoreJournal:
         later.
         """
         query = (
-            select(CLAIMS.c.state, RECORDS.c.envelope)
+            select(CLAIMS.c.state, *_BODY)
             .outerjoin(RECORDS, RECORDS.c.log_index == CLAIMS.c.answer)
+            .outerjoin(BODIES, BODIES.c.log_index == CLAIMS.c.answer)
             .where(and_(CLAIMS.c.asking == claim.asking, CLAIMS.c.request_id == claim.request_id))
             .where(CLAIMS.c.identity == claim.identity)
         )
         try:
             async with self._database.reading() as connection:
-                row = (await connection.execute(query)).one_or_none()
+                row = (await connection.execute(query)).mappings().one_or_none()
         except OwnStoreUnavailable:
             return False, None
-        return row is None, row[1] if row is not None else None
+        return row is None, (self._reader.body(row).envelope or None) if row else None
 
     def _wake(self, batch: Sequence[Job]) -> None:
         """Tell those who wait in this process; on the event loop, after each batch."""
@@ -259,25 +275,3 @@ class StoreJournal:
         for woken in self._waiters.get(key, ()):
             if not woken.done():
                 woken.set_result(job.result.envelope if job is not None else None)
-
-
-def _record(row: Any) -> StoredRecord:
-    meta = ExchangeMeta(
-        request_id=row["request_id"],
-        asking=row["asking"],
-        answering=row["answering"],
-        operation=Operation(row["operation"]),
-        client=row["client"],
-        outcome=row["outcome"],
-        case_number=row["case_number"],
-    )
-    return StoredRecord(
-        log_index=row["log_index"],
-        kind=RecordKind(row["kind"]),
-        meta=meta,
-        recorded_at=from_micros(row["recorded_at"]),
-        identity=bytes(row["identity"]),
-        envelope=bytes(row["envelope"]),
-        salt=bytes(row["salt"]),
-        leaf=bytes(row["leaf"]),
-    )

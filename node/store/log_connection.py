@@ -8,29 +8,71 @@ new connection; everything else is about a row, and the batch is taken apart to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
+    "ADD_LABEL",
+    "BODY",
     "FINISH",
+    "HOLDER",
+    "HOLDER_LATER",
+    "LABEL",
     "LOOK",
     "NEXT",
+    "NOWHERE",
     "RECORD",
     "RELEASE",
     "TAKE",
     "TAKE_OVER",
     "ClaimRow",
     "LogConnection",
+    "Place",
     "Row",
 ]
 
 Row = tuple[Any, ...]
-ClaimRow = tuple[bytes, int, str, bytes | None]
-"""identity, state, owner, and the first answer's envelope when finished."""
+
+
+class ClaimRow(NamedTuple):
+    """A claim, and with it the first answer's body as it is stored, when it is finished and not forgotten."""
+
+    identity: bytes
+    state: int
+    owner: str
+    key_id: int | None
+    wrapped: bytes | None
+    sealed: bytes | None
+
+
+class Place(NamedTuple):
+    """Where the next record goes: the open generation and the log index; `halted` says why nowhere."""
+
+    generation: int
+    log_index: int
+    halted: str
+
+
+NOWHERE: Final = Place(0, 0, "")
+"""The place in a transaction that stores no record."""
 
 RECORD: Final = (
-    "INSERT INTO records (log_index, generation, kind, request_id, asking, answering, operation,"
-    " outcome, client, case_number, recorded_at, identity, envelope, salt, leaf)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO records (log_index, generation, kind, label, request_id, case_number, recorded_at,"
+    " identity, leaf, key_id, wrapped) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+BODY: Final = "INSERT INTO bodies (log_index, sealed) VALUES (?,?)"
+HOLDER: Final = "INSERT INTO holders (holder, log_index) VALUES (?,?) ON CONFLICT DO NOTHING"
+# In `kind`, 1 is ASKED_REQUEST: an answer's holders belong to the request that was stored before it.
+HOLDER_LATER: Final = (
+    "INSERT INTO holders (holder, log_index) SELECT ?, log_index FROM records"
+    " WHERE request_id = ? AND kind = 1 ON CONFLICT DO NOTHING"
+)
+LABEL: Final = (
+    "SELECT label FROM labels WHERE kind = ? AND asking = ? AND answering = ? AND operation = ?"
+    " AND outcome = ? AND client = ?"
+)
+ADD_LABEL: Final = (
+    "INSERT INTO labels (kind, asking, answering, operation, outcome, client) VALUES (?,?,?,?,?,?)"
+    " RETURNING label"
 )
 # In `state`, 1 is CLAIM_WORKING and 2 CLAIM_FINISHED.
 FINISH: Final = (
@@ -49,10 +91,20 @@ TAKE_OVER: Final = (
 )
 RELEASE: Final = "DELETE FROM claims WHERE asking = ? AND request_id = ? AND state = 1 AND owner LIKE ?"
 LOOK: Final = (
-    "SELECT c.identity, c.state, c.owner, r.envelope FROM claims c"
-    " LEFT JOIN records r ON r.log_index = c.answer WHERE c.asking = ? AND c.request_id = ?"
+    "SELECT c.identity, c.state, c.owner, r.key_id, r.wrapped, b.sealed FROM claims c"
+    " LEFT JOIN records r ON r.log_index = c.answer LEFT JOIN bodies b ON b.log_index = c.answer"
+    " WHERE c.asking = ? AND c.request_id = ?"
 )
-NEXT: Final = "SELECT coalesce(max(log_index) + 1, 0) FROM records"
+
+
+# An index is never given twice, also when the newest records are in an archive only.
+NEXT: Final = (
+    "SELECT generation, GREATEST(first_index,"
+    " (SELECT coalesce(max(log_index) + 1, 0) FROM records),"
+    " (SELECT coalesce(max(last_index) + 1, 0) FROM archives)), halted"
+    " FROM log_generations ORDER BY generation DESC LIMIT 1"
+)
+"""The `Place` of the next record. `GREATEST` is PostgreSQL's word; SQLite's is ``max``."""
 
 
 class LogConnection(Protocol):
@@ -62,14 +114,20 @@ class LogConnection(Protocol):
         """Whether the store as a whole cannot take anything now, rather than one row of the batch."""
         ...
 
-    def begin(self, *, durable: bool) -> int:
-        """Begin a transaction; a durable one is on disk when it commits, and gets the next log index (else
-        0).
-        """
+    def begin(self, *, durable: bool) -> Place:
+        """Begin a transaction; a durable one is on disk when it commits, and gets the next place (else NOWHERE)."""
         ...
 
-    def add_records(self, rows: Sequence[Row]) -> None:
-        """Rows in the order of the columns of `records`."""
+    def label(self, label: Row) -> int:
+        """The number of a label, which is made when there is none; in a durable transaction only."""
+        ...
+
+    def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
+        """Rows in the order of the columns of `records` and of `bodies`."""
+        ...
+
+    def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
+        """(hash, log index); and (hash, request id) for those that came with the answer to a stored request."""
         ...
 
     def finish_claims(self, rows: Sequence[Row]) -> int:

@@ -10,7 +10,24 @@ from typing import Any, Final
 import psycopg
 
 from node.store.database import CONNECT_TIMEOUT_S, check_postgres
-from node.store.log_connection import FINISH, LOOK, NEXT, RECORD, RELEASE, TAKE, TAKE_OVER, ClaimRow, Row
+from node.store.log_connection import (
+    ADD_LABEL,
+    BODY,
+    FINISH,
+    HOLDER,
+    HOLDER_LATER,
+    LABEL,
+    LOOK,
+    NEXT,
+    NOWHERE,
+    RECORD,
+    RELEASE,
+    TAKE,
+    TAKE_OVER,
+    ClaimRow,
+    Place,
+    Row,
+)
 
 __all__ = ["LOG_LOCK", "PostgresLog"]
 
@@ -30,6 +47,9 @@ def _for_psycopg(sql: str) -> bytes:
 
 _RECORD, _FINISH, _TAKE = _for_psycopg(RECORD), _for_psycopg(FINISH), _for_psycopg(TAKE)
 _TAKE_OVER, _RELEASE, _LOOK = _for_psycopg(TAKE_OVER), _for_psycopg(RELEASE), _for_psycopg(LOOK)
+_BODY, _HOLDER, _HOLDER_LATER = _for_psycopg(BODY), _for_psycopg(HOLDER), _for_psycopg(HOLDER_LATER)
+_LABEL, _ADD_LABEL = _for_psycopg(LABEL), _for_psycopg(ADD_LABEL)
+_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); {NEXT}".encode()
 
 
 class PostgresLog:
@@ -59,20 +79,32 @@ class PostgresLog:
         kinds = psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError | OSError
         return isinstance(error, kinds)
 
-    def begin(self, *, durable: bool) -> int:
+    def begin(self, *, durable: bool) -> Place:
         if not durable:
             self._cursor.execute("BEGIN; SET LOCAL synchronous_commit TO off")
-            return 0
+            return NOWHERE
         # READ COMMITTED: each statement sees what was committed before it, so the lock must be its own
         # statement.
-        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); {NEXT}".encode())
+        self._cursor.execute(_BEGIN)
         while self._cursor.nextset():
             pass
-        row = self._cursor.fetchone()
-        return int(row[0]) if row else 0
+        return Place(*self._cursor.fetchone())  # type: ignore[misc]  # every log has a generation
 
-    def add_records(self, rows: Sequence[Row]) -> None:
-        self._cursor.executemany(_RECORD, rows)
+    def label(self, label: Row) -> int:
+        row = self._cursor.execute(_LABEL, label).fetchone()
+        if row is None:
+            row = self._cursor.execute(_ADD_LABEL, label).fetchone()
+        return int(row[0])  # type: ignore[index]  # an insert that returns has a row
+
+    def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
+        self._cursor.executemany(_RECORD, records)
+        self._cursor.executemany(_BODY, bodies)
+
+    def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
+        if rows:
+            self._cursor.executemany(_HOLDER, rows)
+        if later:
+            self._cursor.executemany(_HOLDER_LATER, later)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
         self._cursor.executemany(_FINISH, rows)
@@ -89,8 +121,8 @@ class PostgresLog:
         self._cursor.executemany(_RELEASE, rows)
 
     def look(self, asking: str, request_id: str) -> ClaimRow | None:
-        row: ClaimRow | None = self._cursor.execute(_LOOK, (asking, request_id)).fetchone()
-        return row
+        row = self._cursor.execute(_LOOK, (asking, request_id)).fetchone()
+        return ClaimRow(*row) if row else None
 
     def commit(self) -> None:
         self._cursor.execute("COMMIT")

@@ -9,9 +9,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from node.store.database import SQLITE_PRAGMAS, check_sqlite
-from node.store.log_connection import FINISH, LOOK, NEXT, RECORD, RELEASE, TAKE, TAKE_OVER, ClaimRow, Row
+from node.store.log_connection import (
+    ADD_LABEL,
+    BODY,
+    FINISH,
+    HOLDER,
+    HOLDER_LATER,
+    LABEL,
+    LOOK,
+    NEXT,
+    NOWHERE,
+    RECORD,
+    RELEASE,
+    TAKE,
+    TAKE_OVER,
+    ClaimRow,
+    Place,
+    Row,
+)
 
 __all__ = ["SqliteLog"]
+
+_NEXT = NEXT.replace("GREATEST", "max")
 
 
 class SqliteLog:
@@ -34,7 +53,7 @@ class SqliteLog:
         unavailable = isinstance(error, sqlite3.OperationalError | sqlite3.InternalError | OSError)
         return unavailable or type(error) is sqlite3.DatabaseError
 
-    def begin(self, *, durable: bool) -> int:
+    def begin(self, *, durable: bool) -> Place:
         if durable is not self._full:
             # The pragma takes effect when it is compiled, so the text must be new each time: the driver keeps
             # compiled statements by their text.
@@ -44,10 +63,23 @@ class SqliteLog:
             )
             self._full = durable
         self._cursor.execute("BEGIN IMMEDIATE")
-        return int(self._scalar(NEXT)) if durable else 0
+        return Place(*self._cursor.execute(_NEXT).fetchone()) if durable else NOWHERE
 
-    def add_records(self, rows: Sequence[Row]) -> None:
-        self._cursor.executemany(RECORD, rows)
+    def label(self, label: Row) -> int:
+        row = self._cursor.execute(LABEL, label).fetchone()
+        if row is None:
+            row = self._cursor.execute(ADD_LABEL, label).fetchone()
+        return int(row[0])
+
+    def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
+        self._cursor.executemany(RECORD, records)
+        self._cursor.executemany(BODY, bodies)
+
+    def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
+        if rows:
+            self._cursor.executemany(HOLDER, rows)
+        if later:
+            self._cursor.executemany(HOLDER_LATER, later)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
         return self._cursor.executemany(FINISH, rows).rowcount
@@ -62,8 +94,8 @@ class SqliteLog:
         self._cursor.executemany(RELEASE, rows)
 
     def look(self, asking: str, request_id: str) -> ClaimRow | None:
-        row: ClaimRow | None = self._cursor.execute(LOOK, (asking, request_id)).fetchone()
-        return row
+        row = self._cursor.execute(LOOK, (asking, request_id)).fetchone()
+        return ClaimRow(*row) if row else None
 
     def commit(self) -> None:
         self._cursor.execute("COMMIT")

@@ -1,19 +1,31 @@
 """The one schema, for SQLite and PostgreSQL alike.
 
 Times are microseconds since 1970-01-01T00:00:00Z (``_at`` columns). Digests and signed bytes are binary and
-are kept exactly as they were received. Each index serves a query that is in this package; `records` has only
-two, since every exchange pays for them twice.
+are kept exactly as they were received. Each index serves a query that is in this package; those of `records` are as
+narrow as they can be, since every exchange pays for them twice.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 __all__ = [
     "ARCHIVES",
     "AUDIT",
+    "BODIES",
     "CHECKPOINTS",
     "CLAIMS",
     "CLAIM_FINISHED",
@@ -26,6 +38,7 @@ __all__ = [
     "HOLDERS",
     "IDEMPOTENCY_KEYS",
     "KEYS",
+    "LABELS",
     "LOG_CONFLICTS",
     "LOG_GENERATIONS",
     "METADATA",
@@ -56,21 +69,57 @@ RECORDS = Table(
     Column("log_index", _BIG, primary_key=True, autoincrement=False),
     Column("generation", Integer, nullable=False),
     Column("kind", SmallInteger, nullable=False),
+    Column("label", Integer, nullable=False),
     Column("request_id", Text, nullable=False),
+    Column("case_number", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("identity", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("key_id", Integer, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Index("records_request_id", "request_id"),
+    Index("records_label", "label", "log_index"),
+    Index(
+        "records_case_number",
+        "case_number",
+        sqlite_where=text("case_number <> '' AND kind IN (1, 3)"),
+        postgresql_where=text("case_number <> '' AND kind IN (1, 3)"),
+    ),
+)
+"""The log: one narrow row per message, numbered from 0 without a gap; its body is in `bodies`.
+
+`wrapped` is the key of this record alone, wrapped by the data key `key_id`; with `key_id` 0 the body is in clear.
+A record that was forgotten has neither body nor wrapped key. `records_case_number` holds the requests only, and is used
+only by a query that says so in its own words.
+"""
+
+LABELS = Table(
+    "labels",
+    METADATA,
+    Column("label", Integer, primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
     Column("asking", Text, nullable=False),
     Column("answering", Text, nullable=False),
     Column("operation", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("client", Text, nullable=False),
-    Column("case_number", Text, nullable=False),
-    Column("recorded_at", BigInteger, nullable=False),
-    Column("identity", LargeBinary, nullable=False),
-    Column("envelope", LargeBinary, nullable=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("leaf", LargeBinary, nullable=False),
-    Index("records_request_id", "request_id"),
+    Index("labels_all", "kind", "asking", "answering", "operation", "outcome", "client", unique=True),
 )
-"""The log: one row per message, numbered from 0 without a gap."""
+"""What many records have in common, written out once: who asked whom for what, as which platform, with which outcome.
+
+There are as many as there are combinations in use: hundreds, not millions. So whatever is asked of these, the labels
+that fit are found first, and then the newest records of each by `records_label`, without looking at any others.
+"""
+
+BODIES = Table(
+    "bodies",
+    METADATA,
+    Column("log_index", _BIG, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What a record's leaf commits to: salt and envelope, encrypted under the record's key (`node.store.bodies`). Without a
+row the content was forgotten, and only its leaf is left.
+"""
 
 CLAIMS = Table(
     "claims",
@@ -214,12 +263,14 @@ LOG_GENERATIONS = Table(
     Column("first_index", BigInteger, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("halted", Text, nullable=False),
     Column("closed_at", BigInteger),
     Column("closed_size", BigInteger),
     Column("closed_root", LargeBinary),
 )
 """The log's generations; the highest one is open. Leaf i of a generation is the record `first_index` + i. `reason`
-says why the one before it was closed; `closed_size` and `closed_root` are those of its last checkpoint.
+says why the one before it was closed, `halted` why nothing is written, sequenced or signed in this one any more
+(empty: nothing is wrong); `closed_size` and `closed_root` are those of its last checkpoint.
 """
 
 CHECKPOINTS = Table(
@@ -235,6 +286,21 @@ CHECKPOINTS = Table(
 """Tree sizes that this node commits to. A row is committed before it is signed; `note` is the note signed by the log
 alone, `settled_at` the quorum's time once there are enough cosignatures.
 """
+
+Index(
+    "checkpoints_unsigned",
+    CHECKPOINTS.c.generation,
+    CHECKPOINTS.c.size,
+    sqlite_where=CHECKPOINTS.c.note.is_(None),
+    postgresql_where=CHECKPOINTS.c.note.is_(None),
+)
+Index(
+    "checkpoints_settled",
+    CHECKPOINTS.c.generation,
+    CHECKPOINTS.c.size,
+    sqlite_where=CHECKPOINTS.c.settled_at.is_not(None),
+    postgresql_where=CHECKPOINTS.c.settled_at.is_not(None),
+)
 
 COSIGNATURES = Table(
     "cosignatures",
@@ -310,10 +376,11 @@ HOLDERS = Table(
     METADATA,
     Column("holder", LargeBinary, primary_key=True),
     Column("log_index", _BIG, primary_key=True),
-    Column("key_id", SmallInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Whose papers an exchange was about: 16 bytes of a keyed hash, and the log index of its request."""
+"""Whose papers an exchange was about: the keyed hash (the data key's id in 2 bytes, 16 bytes of HMAC-SHA-256), and the
+log index of the exchange's request.
+"""
 
 RECONCILIATIONS = Table(
     "reconciliations",

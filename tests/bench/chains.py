@@ -218,7 +218,7 @@ class NodeChain:
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             count, envelopes = connection.execute(
-                "SELECT count(*), sum(length(envelope)) FROM records"
+                "SELECT count(*), sum(length(sealed)) FROM bodies"
             ).fetchone()
             pages, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
@@ -230,7 +230,7 @@ class NodeChain:
         """Bytes of one query, read from the log."""
         with sqlite3.connect(self.folder / ANSWERING / "node.db") as connection:
             rows = connection.execute(
-                "SELECT kind, length(envelope) FROM records ORDER BY log_index DESC LIMIT 2"
+                "SELECT kind, length(sealed) FROM records JOIN bodies USING (log_index) ORDER BY log_index DESC LIMIT 2"
             )
             by_kind = dict(rows.fetchall())
         return Sizes(len(request), by_kind[3], by_kind[4], answer_bytes, 200, registry_bytes)

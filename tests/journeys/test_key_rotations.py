@@ -6,7 +6,6 @@ Clocks are moved by hand, so that a new key's time comes when the test says so.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from node.config import read_config
 from node.own_documents import HISTORICAL_KEYS_PATH
 from tests.bench.chains import ASKING
 from tests.support.federation import RunningNode, command
+from tests.support.stored import newest_envelope
 from tests.support.two_nodes import TwoNodes, found
 from trust.entity import read_statement
 from trust.envelope import parse
@@ -65,11 +65,7 @@ async def advance(nodes: TwoNodes, *, seconds: float) -> None:
 def last_signer(path: Path) -> str:
     """The key id under which the newest message in a node's log that it made itself was signed."""
     kind = RecordKind.ASKED_REQUEST if path.parent.name == ASKING else RecordKind.ANSWERED_ANSWER
-    with sqlite3.connect(f"file:{path.with_name('node.db')}?mode=ro", uri=True) as connection:
-        (envelope,) = connection.execute(
-            "SELECT envelope FROM records WHERE kind = ? ORDER BY log_index DESC", (kind.value,)
-        ).fetchone()
-    return parse(envelope, max_bytes=4 * 1024 * 1024).kid
+    return parse(newest_envelope(path, kind), max_bytes=4 * 1024 * 1024).kid
 
 
 async def configuration_of(node: RunningNode) -> Any:

@@ -14,15 +14,15 @@ import aiohttp
 import orjson
 import pytest
 
+from federation.ports import RecordKind
 from tests.bench.chains import ANSWERING, ASKING
 from tests.support.federation import command, free_ports
 from tests.support.softhsm import TestToken, new_token
+from tests.support.stored import newest_envelope
 from tests.support.two_nodes import TwoNodes, found
 from trust.envelope import parse
 
 pytestmark = pytest.mark.journey
-
-_ANSWERED_ANSWER = 4
 
 
 @pytest.fixture
@@ -55,10 +55,7 @@ async def keys_of(config: Path, purpose: str) -> list[dict[str, str]]:
 
 def last_answer_kid(config: Path) -> str:
     """The key id of the newest answer that this node gave, from its log."""
-    with sqlite3.connect(config.with_name("node.db")) as connection:
-        query = "SELECT envelope FROM records WHERE kind = ? ORDER BY log_index DESC LIMIT 1"
-        (envelope,) = connection.execute(query, (_ANSWERED_ANSWER,)).fetchone()
-    connection.close()
+    envelope = newest_envelope(config, RecordKind.ANSWERED_ANSWER)
     return parse(envelope, max_bytes=1 << 20).kid
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,10 +16,93 @@ _BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
+    _records()
     _tree()
     _witnesses()
     _bodies()
     _keeping()
+
+
+def _records() -> None:
+    """Take the rows of before apart: narrow rows, labels, bodies (in clear, for they were)."""
+    postgres = op.get_bind().dialect.name == "postgresql"
+    op.drop_index("records_request_id", "records")
+    op.rename_table("records", "records_of_0002")
+    if postgres:
+        op.execute("ALTER INDEX records_pkey RENAME TO records_of_0002_pkey")
+    _record_tables()
+    if postgres:
+        # Ciphertext does not compress: PostgreSQL need not try.
+        op.execute("ALTER TABLE bodies ALTER COLUMN sealed SET STORAGE EXTERNAL")
+    op.execute(_CARRY_LABELS)
+    if postgres:
+        op.execute(_CARRY_RECORDS)
+        op.execute(_CARRY_BODIES)
+    else:
+        op.execute(_CARRY_RECORDS.replace("''", "x''"))
+        op.execute(_CARRY_BODIES.replace("salt || envelope", "CAST(salt || envelope AS BLOB)"))
+    op.drop_table("records_of_0002")
+
+
+_CARRY_LABELS = """
+INSERT INTO labels (kind, asking, answering, operation, outcome, client)
+SELECT DISTINCT kind, asking, answering, operation, outcome, client FROM records_of_0002
+"""
+_CARRY_RECORDS = """
+INSERT INTO records (log_index, generation, kind, label, request_id, case_number, recorded_at, identity, leaf,
+    key_id, wrapped)
+SELECT o.log_index, o.generation, o.kind, l.label, o.request_id, o.case_number, o.recorded_at, o.identity, o.leaf,
+    0, ''
+FROM records_of_0002 o JOIN labels l ON l.kind = o.kind AND l.asking = o.asking AND l.answering = o.answering
+    AND l.operation = o.operation AND l.outcome = o.outcome AND l.client = o.client
+"""
+_CARRY_BODIES = (
+    "INSERT INTO bodies (log_index, sealed) SELECT log_index, salt || envelope FROM records_of_0002"
+)
+
+
+def _record_tables() -> None:
+    op.create_table(
+        "records",
+        sa.Column("log_index", _BIG, primary_key=True, autoincrement=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("kind", sa.SmallInteger, nullable=False),
+        sa.Column("label", sa.Integer, nullable=False),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("case_number", sa.Text, nullable=False),
+        sa.Column("recorded_at", sa.BigInteger, nullable=False),
+        sa.Column("identity", sa.LargeBinary, nullable=False),
+        sa.Column("leaf", sa.LargeBinary, nullable=False),
+        sa.Column("key_id", sa.Integer, nullable=False),
+        sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("records_request_id", "records", ["request_id"])
+    op.create_index("records_label", "records", ["label", "log_index"])
+    with_case = sa.text("case_number <> '' AND kind IN (1, 3)")
+    op.create_index(
+        "records_case_number",
+        "records",
+        ["case_number"],
+        sqlite_where=with_case,
+        postgresql_where=with_case,
+    )
+    op.create_table(
+        "labels",
+        sa.Column("label", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.SmallInteger, nullable=False),
+        sa.Column("asking", sa.Text, nullable=False),
+        sa.Column("answering", sa.Text, nullable=False),
+        sa.Column("operation", sa.Text, nullable=False),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.Column("client", sa.Text, nullable=False),
+    )
+    shared = ["kind", "asking", "answering", "operation", "outcome", "client"]
+    op.create_index("labels_all", "labels", shared, unique=True)
+    op.create_table(
+        "bodies",
+        sa.Column("log_index", _BIG, primary_key=True, autoincrement=False),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+    )
 
 
 def _tree() -> None:
@@ -27,10 +112,12 @@ def _tree() -> None:
         sa.Column("first_index", sa.BigInteger, nullable=False),
         sa.Column("opened_at", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("halted", sa.Text, nullable=False),
         sa.Column("closed_at", sa.BigInteger),
         sa.Column("closed_size", sa.BigInteger),
         sa.Column("closed_root", sa.LargeBinary),
     )
+    _open_the_first_generation()
     op.create_table(
         "checkpoints",
         sa.Column("generation", sa.Integer, primary_key=True),
@@ -40,6 +127,13 @@ def _tree() -> None:
         sa.Column("note", sa.Text),
         sa.Column("settled_at", sa.BigInteger),
     )
+    for name, where in (
+        ("checkpoints_unsigned", sa.text("note IS NULL")),
+        ("checkpoints_settled", sa.text("settled_at IS NOT NULL")),
+    ):
+        op.create_index(
+            name, "checkpoints", ["generation", "size"], sqlite_where=where, postgresql_where=where
+        )
     op.create_table(
         "cosignatures",
         sa.Column("generation", sa.Integer, primary_key=True),
@@ -55,6 +149,14 @@ def _tree() -> None:
         sa.Column("position", sa.BigInteger, primary_key=True),
         sa.Column("hashes", sa.LargeBinary, nullable=False),
     )
+
+
+def _open_the_first_generation() -> None:
+    row = sa.text(
+        "INSERT INTO log_generations (generation, first_index, opened_at, reason, halted)"
+        " VALUES (1, 0, :now, '', '')"
+    )
+    op.get_bind().execute(row, {"now": time.time_ns() // 1000})
 
 
 def _witnesses() -> None:
@@ -97,7 +199,6 @@ def _bodies() -> None:
         "holders",
         sa.Column("holder", sa.LargeBinary, primary_key=True),
         sa.Column("log_index", _BIG, primary_key=True),
-        sa.Column("key_id", sa.SmallInteger, nullable=False),
         sqlite_with_rowid=False,
     )
 
