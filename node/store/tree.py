@@ -1,0 +1,106 @@
+"""The tree over the log, as it is read: checkpoints, cosignatures, tiles and the proofs that are made of them.
+
+Nothing here writes; `node.store.tree_growth` does. A proof costs one query for each tile on its way, a handful at any
+size of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from federation.errors import OwnNotFound, OwnRecordDamaged
+from federation.ports import CheckpointRow, Cosignature, LogGeneration
+from node.store.database import Database
+from node.store.generations import all_generations, read_checkpoint_row
+from node.store.tables import CHECKPOINTS, COSIGNATURES, LOG_GENERATIONS, TILES
+from node.store.times import from_micros
+from node.store.tree_growth import tile_reader
+from trust.errors import TileRejected
+from trust.tiles import TileReader, consistency_from_tiles, inclusion_from_tiles
+
+__all__ = ["TreeStore"]
+
+_C, _T, _S = CHECKPOINTS.c, TILES.c, COSIGNATURES.c
+_OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
+
+
+class TreeStore:
+    """Implements `federation.ports.Tree`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def generations(self) -> Sequence[LogGeneration]:
+        """All of them, oldest first."""
+        async with self._database.reading() as connection:
+            return await connection.run_sync(all_generations)
+
+    async def latest(self, generation: int | None = None) -> CheckpointRow | None:
+        """The newest signed checkpoint of a generation, or of the open one."""
+        return await self._row(_of(generation).where(_C.note.is_not(None)).order_by(_C.size.desc()))
+
+    async def latest_settled(self, generation: int | None = None) -> CheckpointRow | None:
+        """The newest settled checkpoint of a generation, or of the open one."""
+        return await self._row(_of(generation).where(_C.settled_at.is_not(None)).order_by(_C.size.desc()))
+
+    async def checkpoint(self, generation: int, size: int) -> CheckpointRow | None:
+        """The signed checkpoint of exactly that size."""
+        return await self._row(_of(generation).where(_C.size == size, _C.note.is_not(None)))
+
+    async def settled_for(self, generation: int, leaf: int) -> CheckpointRow | None:
+        """The earliest settled checkpoint that holds the leaf."""
+        query = _of(generation).where(_C.size > leaf, _C.settled_at.is_not(None)).order_by(_C.size)
+        return await self._row(query)
+
+    async def cosignatures_of(self, generation: int, size: int) -> Sequence[Cosignature]:
+        """The cosignatures of a checkpoint, by witness in order."""
+        query = select(COSIGNATURES).where(_S.generation == generation, _S.size == size).order_by(_S.witness)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [
+                Cosignature(row["witness"], from_micros(row["cosigned_at"]), row["line"].rstrip("\n"))
+                for row in rows
+            ]
+
+    async def inclusion(self, generation: int, leaf: int, size: int) -> tuple[bytes, ...]:
+        """The audit path of a leaf. Raises OwnNotFound; OwnRecordDamaged when a tile is gone."""
+        return await self._proof(generation, size, lambda reader: inclusion_from_tiles(reader, leaf, size))
+
+    async def consistency(self, generation: int, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof from `old` to `new`. Raises OwnNotFound; OwnRecordDamaged when a tile is gone."""
+        return await self._proof(generation, new, lambda reader: consistency_from_tiles(reader, old, new))
+
+    async def tile(self, generation: int, level: int, position: int) -> bytes | None:
+        """A stored tile."""
+        where = _T.generation == generation, _T.level == level, _T.position == position
+        async with self._database.reading() as connection:
+            found = (await connection.execute(select(_T.hashes).where(*where))).scalar()
+        return None if found is None else bytes(found)
+
+    async def _row(self, query: Select[Any]) -> CheckpointRow | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query.limit(1))).mappings().one_or_none()
+        return None if row is None else read_checkpoint_row(row)
+
+    async def _proof(
+        self, generation: int, size: int, make: Callable[[TileReader], tuple[bytes, ...]]
+    ) -> tuple[bytes, ...]:
+        latest = await self.latest(generation)
+        if size > (latest.size if latest else 0):
+            raise OwnNotFound(f"generation {generation} of the log has no checkpoint of {size} records yet")
+        try:
+            async with self._database.reading() as connection:
+                return await connection.run_sync(lambda sync: make(tile_reader(sync, generation)))
+        except IndexError as error:
+            raise OwnNotFound(str(error)) from None
+        except TileRejected as error:
+            raise OwnRecordDamaged(
+                f"the log's tree is damaged: {error.detail}; see yrd log verify"
+            ) from error
+
+
+def _of(generation: int | None) -> Select[Any]:
+    return select(CHECKPOINTS).where(_C.generation == (_OPEN if generation is None else generation))

@@ -1,0 +1,317 @@
+"""How the tree over the log grows: in turns, each one transaction, each ending in a checkpoint's row (design §6).
+
+ 1. Under a lock of the tree's own (PostgreSQL: an advisory lock; SQLite: a write transaction), the leaves after the
+    last checkpoint are read, at most `LEAVES_PER_TURN`.
+ 2. The partial tiles at the tree's right edge must make the last checkpoint's root: otherwise they were edited.
+ 3. The longer tiles and the row of the new checkpoint are committed. Only then may anyone sign it: there is one row
+    for each size, so whoever signs, in whatever process and however late, signs the same.
+ 4. A row is signed when the stored tree has its root, and extends what this machine signed last (`log_mark`). The
+    note is shown only if the row is still there as it was read.
+
+A process that is frozen inside its transaction loses it: PostgreSQL ends it after `STALLED_S`, and with it the lock.
+On SQLite the leaves are read and hashed before the write transaction begins, since that one would hold up the
+journal; what it began from is checked again inside.
+
+Everything here blocks and is called in threads, one call at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from federation.ports import CheckpointRow, LogGeneration
+from node.store.database import Database, translated
+from node.store.generations import (
+    LogBrokenError,
+    all_generations,
+    halt,
+    newest_checkpoint,
+    open_generation,
+    open_next,
+    read_checkpoint_row,
+)
+from node.store.log_mark import LogMark
+from node.store.tables import ARCHIVES, CHECKPOINTS, RECORDS, TILES
+from node.store.times import to_micros
+from node.store.upsert import insert_into
+from trust.errors import TileRejected
+from trust.tiles import (
+    ENTRIES,
+    TILE_WIDTH,
+    Extension,
+    TileReader,
+    edge_tiles,
+    extend_tiles,
+    read_bundle,
+    root_of,
+)
+
+__all__ = ["LEAVES_PER_TURN", "STALLED_S", "TREE_LOCK", "Look", "TreeGrowth", "tile_reader"]
+
+LEAVES_PER_TURN: Final = 8192
+"""Leaves that one turn takes at most: a few megabytes, and some thirty milliseconds."""
+
+TREE_LOCK: Final = 0x59524403
+"""Key of the PostgreSQL advisory lock under which the tree grows."""
+
+STALLED_S: Final = 10
+"""After this long in the middle of a transaction a stalled process loses it, and with it the tree's lock."""
+
+_SIGNED_PER_TURN: Final = 16
+
+_C, _T, _R = CHECKPOINTS.c, TILES.c, RECORDS.c
+
+
+class Look(NamedTuple):
+    """The log as one transaction sees it. `unsigned` are rows to sign, oldest first, none of a halted generation."""
+
+    generation: LogGeneration
+    last: CheckpointRow | None
+    unsigned: Sequence[CheckpointRow]
+
+
+class _Work(NamedTuple):
+    """A turn that only needs to be written."""
+
+    generation: LogGeneration
+    size: int
+    extension: Extension
+
+
+class TreeGrowth:
+    """The writing side of the tree. Every method raises OwnStoreUnavailable, most LogBrokenError."""
+
+    def __init__(self, database: Database, *, leaves_per_turn: int = LEAVES_PER_TURN) -> None:
+        self._database = database
+        self._postgres = database.dialect == "postgresql"
+        self._engine = database.beside()
+        self._leaves_per_turn = leaves_per_turn
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._engine.dispose()
+
+    def advance(self, now: datetime) -> CheckpointRow | None:
+        """One turn: take what is new into the tree, and commit to its size. The row is not signed yet.
+
+        None when there is nothing new, the generation is halted, or another process is at it.
+        """
+        if self._postgres:
+            with self._transaction(writes=True) as connection:
+                if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({TREE_LOCK})")).scalar():
+                    return None
+                work = self._prepared(connection)
+                return None if work is None else self._write(connection, work, now)
+        with self._transaction() as connection:
+            work = self._prepared(connection)
+        if work is None:
+            return None
+        with self._transaction(writes=True) as connection:
+            return self._write(connection, work, now) if _still_holds(connection, work) else None
+
+    def look(self, mark: LogMark | None, *, deeply: bool = False) -> Look:
+        """How the log stands. `mark` was read before, so the store must know at least as much.
+
+        With `deeply` its root is computed from tiles. Raises LogBrokenError when the store is behind the mark, or has
+        another history.
+        """
+        with self._transaction() as connection:
+            generation = open_generation(connection)
+            last = newest_checkpoint(connection, generation.generation)
+            if mark is not None and mark.generation >= generation.generation:
+                _check_mark(connection, generation, last, mark, deeply=deeply)
+            return Look(generation, last, _unsigned(connection))
+
+    def check_root(self, row: CheckpointRow, mark: LogMark | None) -> None:
+        """Raises LogBrokenError unless the stored tiles make the row's root, and the mark's."""
+        with self._transaction() as connection:
+            reader = tile_reader(connection, row.generation)
+            _check_root(reader, row.size, row.root, f"generation {row.generation}")
+            if mark is not None and mark.generation == row.generation and mark.size <= row.size:
+                _check_root(reader, mark.size, mark.root, "what was signed last")
+
+    def keep_note(self, row: CheckpointRow, note: str) -> bool:
+        """Show a signed checkpoint. False, with nothing changed: the row is not as it was, or has a note already."""
+        change = update(CHECKPOINTS).where(
+            _C.generation == row.generation, _C.size == row.size, _C.root == row.root, _C.note.is_(None)
+        )
+        with self._transaction(writes=True) as connection:
+            return connection.execute(change.values(note=note)).rowcount == 1
+
+    def halt(self, reason: str) -> None:
+        """Stop the open generation for every replica."""
+        with self._transaction(writes=True) as connection:
+            halt(connection, reason)
+
+    def restart(self, reason: str, now: datetime, *, above: int = 0) -> LogGeneration:
+        """Take the rest into the tree unless the generation is halted, close it, open the next."""
+        with self._transaction(writes=True) as connection:
+            if self._postgres:
+                self._lock_all(connection)
+            try:
+                while (work := self._prepared(connection)) is not None:
+                    self._write(connection, work, now)
+            except LogBrokenError as error:
+                # It could not go on anyway: what is signed stays, what came after it was never in a checkpoint.
+                halt(connection, str(error))
+            return open_next(connection, reason=reason, now=now, above=above)
+
+    # --- inside ---
+
+    def _lock_all(self, connection: Connection) -> None:
+        from node.store.log_postgres import LOG_LOCK
+
+        wait_ms = int(max(self._database.busy_timeout_s, STALLED_S + 1) * 1000)
+        connection.execute(text(f"SET LOCAL lock_timeout = {wait_ms}"))
+        for lock in (TREE_LOCK, LOG_LOCK):
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({lock})"))
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+        with translated(), self._engine.connect() as connection:
+            connection.execution_options(writes=writes, preserve_rowcount=True)
+            with connection.begin():
+                if self._postgres:
+                    limit = f"SET LOCAL idle_in_transaction_session_timeout = '{STALLED_S}s'"
+                    connection.execute(text(limit))
+                yield connection
+
+    def _prepared(self, connection: Connection) -> _Work | None:
+        generation = open_generation(connection)
+        if generation.halted:
+            return None
+        last = newest_checkpoint(connection, generation.generation)
+        size = last.size if last else 0
+        leaves = _new_leaves(connection, generation, size, self._leaves_per_turn)
+        if not leaves:
+            return None
+        edge = _edge(connection, generation.generation, size)
+        try:
+            if last is not None and extend_tiles(size, edge, ()).root != last.root:
+                raise LogBrokenError(f"the stored tiles do not make the root of checkpoint {size}")
+            return _Work(generation, size, extend_tiles(size, edge, leaves))
+        except TileRejected as error:
+            raise LogBrokenError(f"the stored tiles do not fit checkpoint {size}: {error.detail}") from error
+
+    def _write(self, connection: Connection, work: _Work, now: datetime) -> CheckpointRow:
+        generation, extension = work.generation.generation, work.extension
+        rows = [
+            {"generation": generation, "level": level, "position": position, "hashes": hashes}
+            for (level, position), hashes in extension.tiles.items()
+        ]
+        tiles = insert_into(self._database, TILES)
+        key = [_T.generation, _T.level, _T.position]
+        upsert = tiles.on_conflict_do_update(index_elements=key, set_={"hashes": tiles.excluded.hashes})
+        connection.execute(upsert, rows)
+        row = CheckpointRow(generation, extension.size, extension.root, now)
+        values = {"generation": generation, "size": row.size, "root": row.root, "made_at": to_micros(now)}
+        connection.execute(insert(CHECKPOINTS).values(**values))
+        return row
+
+
+def _still_holds(connection: Connection, work: _Work) -> bool:
+    """Whether nobody grew the tree, halted it or opened another since the work was prepared."""
+    generation = open_generation(connection)
+    if generation != work.generation:
+        return False
+    last = newest_checkpoint(connection, generation.generation)
+    return (last.size if last else 0) == work.size
+
+
+def _new_leaves(connection: Connection, generation: LogGeneration, size: int, most: int) -> list[bytes]:
+    """The leaf data after the first `size`. Raises LogBrokenError when a record is missing, or the last was changed."""
+    start = generation.first_index + size
+    query = select(_R.log_index, _R.leaf).where(_R.log_index >= start - (size > 0)).order_by(_R.log_index)
+    rows = list(connection.execute(query.limit(most + 1)))
+    if size and rows and rows[0][0] == start - 1:
+        before = rows.pop(0)
+        if rows and bytes(before[1]) != _last_leaf(connection, generation.generation, size):
+            raise LogBrokenError(f"record {start - 1} was changed after it was taken into the tree")
+    elif size and not rows:
+        _require_archived(connection, start - 1)
+    # The key is unique and the rows are in order, so the last one tells whether one is missing.
+    if rows and rows[-1][0] != start + len(rows) - 1:
+        missing = next(index for index, row in enumerate(rows, start) if row[0] != index)
+        raise LogBrokenError(f"record {missing} is missing from the log")
+    return [bytes(leaf) for _, leaf in rows[:most]]
+
+
+def _require_archived(connection: Connection, index: int) -> None:
+    query = select(ARCHIVES.c.name).where(ARCHIVES.c.last_index >= index, ARCHIVES.c.emptied_at.is_not(None))
+    if connection.execute(query.limit(1)).first() is None:
+        raise LogBrokenError(f"the log ends before record {index}, which a checkpoint holds")
+
+
+def _last_leaf(connection: Connection, generation: int, size: int) -> bytes:
+    position, at = divmod(size - 1, TILE_WIDTH)
+    try:
+        return read_bundle(tile_reader(connection, generation)(ENTRIES, position, at + 1))[at]
+    except (TileRejected, IndexError) as error:
+        raise LogBrokenError(f"the stored entry bundle {position} does not fit checkpoint {size}") from error
+
+
+def _edge(connection: Connection, generation: int, size: int) -> Mapping[tuple[int, int], bytes]:
+    reader = tile_reader(connection, generation)
+    try:
+        return {
+            (level, position): reader(level, position, width) for level, position, width in edge_tiles(size)
+        }
+    except TileRejected as error:
+        raise LogBrokenError(f"the stored tiles do not fit checkpoint {size}: {error.detail}") from error
+
+
+def tile_reader(connection: Connection, generation: int) -> TileReader:
+    """Reads stored tiles, each once."""
+    read: dict[tuple[int, int], bytes] = {}
+
+    def reader(level: int, position: int, width: int) -> bytes:
+        if (level, position) not in read:
+            where = _T.generation == generation, _T.level == level, _T.position == position
+            found = connection.execute(select(_T.hashes).where(*where)).scalar()
+            if found is None:
+                raise TileRejected(f"the tile of level {level}, position {position} is missing")
+            read[level, position] = bytes(found)
+        return read[level, position]
+
+    return reader
+
+
+def _unsigned(connection: Connection) -> Sequence[CheckpointRow]:
+    halted = {row.generation for row in all_generations(connection) if row.halted}
+    query = select(CHECKPOINTS).where(_C.note.is_(None), _C.generation.not_in(halted))
+    query = query.order_by(_C.generation, _C.size).limit(_SIGNED_PER_TURN)
+    return [read_checkpoint_row(row) for row in connection.execute(query).mappings()]
+
+
+def _check_mark(
+    connection: Connection,
+    generation: LogGeneration,
+    last: CheckpointRow | None,
+    mark: LogMark,
+    *,
+    deeply: bool,
+) -> None:
+    known = f"generation {generation.generation} with {last.size if last else 0} records"
+    if mark.generation > generation.generation or last is None or last.size < mark.size:
+        raise LogBrokenError(
+            f"the store knows {known}, but generation {mark.generation} was signed here with {mark.size}:"
+            " it was restored from an older copy, or it lags behind"
+        )
+    if last.size == mark.size and last.root != mark.root:
+        raise LogBrokenError(f"the store has another history than was signed here with {mark.size} records")
+    if deeply:
+        _check_root(tile_reader(connection, mark.generation), mark.size, mark.root, "what was signed last")
+
+
+def _check_root(reader: TileReader, size: int, root: bytes, what: str) -> None:
+    try:
+        found = root_of(reader, size)
+    except TileRejected as error:
+        raise LogBrokenError(f"the stored tiles do not fit {what}, size {size}: {error.detail}") from error
+    if found != root:
+        raise LogBrokenError(f"the stored tiles do not make the root of {what}, size {size}")
