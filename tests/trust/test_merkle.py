@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trust.log_vectors import vectors
 from trust import merkle
 
-# Inputs and roots of certificate-transparency's merkle tree tests (C++ reference implementation, Apache-2.0).
-INPUTS = [
-    bytes.fromhex(text)
-    for text in (
-        "",
-        "00",
-        "10",
-        "2021",
-        "3031",
-        "40414243",
-        "5051525354555657",
-        "606162636465666768696a6b6c6d6e6f",
-    )
-]
-ROOTS = [
-    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
-]
+REFERENCE = vectors("merkle")
+INPUTS = [bytes.fromhex(text) for text in REFERENCE["leaves"]]
+ROOTS = [bytes.fromhex(text) for text in REFERENCE["roots"]]
 LEAVES = [merkle.leaf_hash(data) for data in INPUTS]
 
 
+def hashes(texts: list[str]) -> tuple[bytes, ...]:
+    return tuple(map(bytes.fromhex, texts))
+
+
 def test_roots_are_those_of_the_reference_implementation() -> None:
-    assert merkle.root([]) == sha256(b"").digest()
-    assert [merkle.root(LEAVES[:size]).hex() for size in range(1, 9)] == ROOTS
+    assert [merkle.root(LEAVES[:size]) for size in range(9)] == ROOTS
+    levels = [hashes(level) for level in REFERENCE["nodes"]]
+    assert tuple(LEAVES) == levels[0]
+    for below, above in pairwise(levels):
+        assert above == tuple(
+            merkle.node_hash(left, right) for left, right in zip(below[::2], below[1::2], strict=True)
+        )
+
+
+@pytest.mark.parametrize("case", REFERENCE["inclusion"], ids=str)
+def test_paths_are_those_of_the_reference_implementation(case: dict[str, Any]) -> None:
+    index, size, path = case["index"], case["size"], hashes(case["path"])
+    assert merkle.inclusion_path(LEAVES[:size], index) == path
+    assert merkle.verify_inclusion(LEAVES[index], index, size, path, ROOTS[size])
+
+
+@pytest.mark.parametrize("case", REFERENCE["consistency"], ids=str)
+def test_consistency_proofs_are_those_of_the_reference_implementation(case: dict[str, Any]) -> None:
+    old, new, proof = case["old"], case["new"], hashes(case["proof"])
+    assert merkle.consistency_proof(LEAVES, old, new) == proof
+    assert merkle.verify_consistency(old, ROOTS[old], new, ROOTS[new], proof)
 
 
 def _mth(leaves: list[bytes]) -> bytes:
@@ -62,6 +67,18 @@ def _path(m: int, leaves: list[bytes]) -> list[bytes]:
     if m < k:
         return [*_path(m, leaves[:k]), _mth(leaves[k:])]
     return [*_path(m - k, leaves[k:]), _mth(leaves[:k])]
+
+
+def _subproof(m: int, leaves: list[bytes], known: bool) -> list[bytes]:
+    """RFC 6962 §2.1.2, word by word."""
+    if m == len(leaves):
+        return [] if known else [_mth(leaves)]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    if m <= k:
+        return [*_subproof(m, leaves[:k], known), _mth(leaves[k:])]
+    return [*_subproof(m - k, leaves[k:], False), _mth(leaves[:k])]
 
 
 leaf_lists = st.integers(1, 70).map(lambda size: [merkle.leaf_hash(bytes([i])) for i in range(size)])
@@ -110,3 +127,80 @@ def test_a_place_outside_the_tree_is_refused(index: int, size: int) -> None:
 def test_paths_are_bounded_and_made_of_hashes() -> None:
     assert merkle.root_from_path(LEAVES[0], 0, 2**70, [bytes(32)] * 64) is None
     assert merkle.root_from_path(LEAVES[0], 0, 2, [b"short"]) is None
+
+
+@given(leaf_lists, st.data())
+def test_a_consistency_proof_is_the_recursion_of_the_rfc(leaves: list[bytes], data: st.DataObject) -> None:
+    new = data.draw(st.integers(1, len(leaves)))
+    old = data.draw(st.integers(1, new))
+    assert list(merkle.consistency_proof(leaves, old, new)) == _subproof(old, leaves[:new], True)
+
+
+@pytest.mark.parametrize(("old", "new"), [(3, 2), (-1, 2), (1, 9)])
+def test_there_is_no_proof_between_sizes_that_are_none(old: int, new: int) -> None:
+    with pytest.raises(IndexError):
+        merkle.consistency_proof(LEAVES, old, new)
+
+
+def test_every_tree_extends_nothing_and_itself() -> None:
+    for size in range(9):
+        assert merkle.verify_consistency(0, ROOTS[0], size, ROOTS[size], ())
+        assert merkle.verify_consistency(size, ROOTS[size], size, ROOTS[size], ())
+        assert not merkle.verify_consistency(0, LEAVES[1], size, ROOTS[size], ())
+        assert not merkle.verify_consistency(0, ROOTS[0], size, ROOTS[size], (LEAVES[0],))
+        assert not merkle.verify_consistency(size, ROOTS[size], size, ROOTS[size], (LEAVES[0],))
+        assert not merkle.verify_consistency(size, ROOTS[size], size, LEAVES[3], ())
+    assert not merkle.verify_consistency(0, LEAVES[3], 0, LEAVES[3], ())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (3, 2, ()),
+        (-1, 2, ()),
+        (3, 8, ()),
+        (2, 8, (b"short", b"short")),
+        (1, 2**70, (bytes(32),) * 70),
+        (2**62 + 1, 2**62 + 2, (bytes(32),) * 65),
+    ],
+)
+def test_no_proof_of_another_form_is_taken(old: int, new: int, proof: tuple[bytes, ...]) -> None:
+    assert not merkle.verify_consistency(old, ROOTS[3], new, ROOTS[8], proof)
+
+
+# --- a root that grows ---
+
+
+def test_a_frontier_has_the_root_of_every_prefix_and_keeps_as_many_hashes_as_bits() -> None:
+    frontier = merkle.Frontier()
+    leaves = [merkle.leaf_hash(index.to_bytes(2, "big")) for index in range(301)]
+    for size, leaf in enumerate(leaves):
+        assert (frontier.size, frontier.root()) == (size, merkle.root(leaves[:size]))
+        assert len(frontier.hashes) == size.bit_count()
+        assert merkle.Frontier.from_bytes(frontier.to_bytes()) == frontier
+        frontier = frontier.append(leaf)
+
+
+@given(leaf_lists, st.data())
+def test_a_frontier_grows_by_any_steps_alike(leaves: list[bytes], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(leaves)))
+    grown = merkle.Frontier().extended(leaves[:cut]).extended(leaves[cut:])
+    assert grown == merkle.Frontier().extended(leaves)
+    assert grown.root() == merkle.root(leaves)
+
+
+@given(st.binary(max_size=150))
+def test_bytes_that_are_no_frontier_are_refused(data: bytes) -> None:
+    try:
+        frontier = merkle.Frontier.from_bytes(data)
+    except ValueError:
+        return
+    assert frontier.to_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("size", "found"), [(1, ()), (2, (bytes(31),)), (-1, (bytes(32),)), (3, (bytes(32),))]
+)
+def test_a_frontier_of_other_hashes_is_refused(size: int, found: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="frontier"):
+        merkle.Frontier(size, found)
