@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol
+
+import msgspec
 
 from mapping.codelists import Divisions
 from mapping.element import Relation
@@ -28,6 +31,7 @@ __all__ = [
     "as_json",
     "is_encodable",
     "is_untellable",
+    "packed",
     "text_of",
 ]
 
@@ -40,6 +44,7 @@ _NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 _NO_WRITINGS: Mapping[str, Writing] = MappingProxyType({})
 as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """A JSON value as compact text. Raises what `json.dumps` does."""
+_encode = msgspec.json.encode
 _UNTELLABLE = "(a value that JSON cannot hold)"
 
 
@@ -109,7 +114,9 @@ def text_of(raw: Any) -> str:
     if raw is None:
         return ""
     try:
-        text = str(raw) if type(raw) is int else as_json(raw)
+        if type(raw) is int or (type(raw) is float and isfinite(raw)):
+            return repr(raw)
+        text = as_json(raw)
     except (ValueError, TypeError, RecursionError):
         return _UNTELLABLE
     return text if is_encodable(text) else text.encode("utf-8", "backslashreplace").decode()
@@ -118,3 +125,11 @@ def text_of(raw: Any) -> str:
 def is_untellable(text: str) -> bool:
     """Whether `text_of` could not say what the value was."""
     return text is _UNTELLABLE
+
+
+def packed(value: Any) -> str:
+    """A document as compact JSON in a string, as `as_json` writes it. Raises what `json.dumps` does."""
+    try:
+        return _encode(value).decode()
+    except (ValueError, TypeError, RecursionError):  # halves of surrogate pairs, and what JSON cannot hold
+        return as_json(value)

@@ -22,6 +22,9 @@ from mapping.texts import write_text
 __all__ = ["CHECKS", "build_identifier", "build_token"]
 
 _LONGEST = 256
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_PLAIN = bytes.maketrans(b"-_+/=", b"+/---")
+"""Of the alphabet of tokens to that of base64; what is of the other one becomes what is of none."""
 
 
 def _check_strict_certificate_id(value: str) -> None:
@@ -103,14 +106,15 @@ def build_token(settings: Settings) -> Converter:
 
 def _opened(token: str) -> str | None:
     """What is in a token; None when it is none, or not written in the one way that it could be."""
-    padded = token.replace("-", "+").replace("_", "/") + "=" * (-len(token) % 4)
     try:
-        value = binascii.a2b_base64(padded, strict_mode=True).decode()
+        padded = token.encode("ascii").translate(_PLAIN) + b"=" * (-len(token) % 4)
+        value = binascii.a2b_base64(padded, strict_mode=True)
+        canonical = binascii.b2a_base64(value, newline=False) == padded
+        return value.decode() if canonical else None
     except ValueError:
         return None
-    return value if _as_token(value) == token else None
 
 
 def _as_token(value: str) -> str:
-    encoded = binascii.b2a_base64(value.encode(), newline=False).decode()
-    return encoded.rstrip("=").replace("+", "-").replace("/", "_")
+    encoded = binascii.b2a_base64(value.encode(), newline=False)
+    return encoded.translate(_URL_SAFE).decode().rstrip("=")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from typing import Any
@@ -22,6 +21,8 @@ _MYRIAD = re.compile("[万萬亿億]")
 _YUAN = ("元", "圆", "圓")
 _SCALES = {"1": 0, "0.01": -2, "0.1": -1, "10": 1, "100": 2, "1000": 3, "10000": 4, "100000000": 8}
 _LONGEST = 64
+_SURELY_CANONICAL = 30
+"""As many digits as any number may have before its point."""
 
 
 def build_number(settings: Settings) -> Converter:
@@ -40,6 +41,8 @@ def build_number(settings: Settings) -> Converter:
         if type(raw) not in (str, int, float) or len(original) > _LONGEST:
             return _no_number(original, note)
         if not power:
+            if type(raw) is int and len(original) <= _SURELY_CANONICAL and note is None:
+                return original, Relation.EXACT
             usual = original.removesuffix(suffix)
             if _CANONICAL.fullmatch(usual):
                 if note:
@@ -105,4 +108,4 @@ def _json_number(text: str) -> int | float | str:
     if "." not in text:
         return int(text) if len(text) <= 15 else text
     number = float(text)
-    return number if json.dumps(number) == text else text
+    return number if repr(number) == text else text

@@ -136,7 +136,7 @@ def _checked_birthday(number: str) -> date:
 
 def _day(text: str, position: int, name: str) -> date:
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        return date.fromisoformat(text)
     except ValueError:
         raise InvalidIdentifier(
             "date", f"the birth date of {name} is none", position=position, expected="a day"

@@ -145,11 +145,17 @@ class _Compiler:
                 node.fields.append((rule.keys[0], _undated(read_group), missing))
             return
         converter = self.build(rule)
-        if again or rule.on or self.watch or not shape.is_plain:
+        dated = bool(rule.on) and rule.on != TODAY
+        if again or dated or self.watch or not (shape.is_plain or shape.is_list):
             read = _shaped_reader(rule, shape, converter, self.watch)
             node.late.append(_Late(shape.fetch, read, missing, rule.on, second))
+        elif shape.is_list:
+            node.fields.append((rule.keys[0], _list_reader(rule, shape, converter, self._day(rule)), missing))
         else:
-            node.fields.append((rule.keys[0], _reader(rule.element, converter), missing))
+            node.fields.append((rule.keys[0], _reader(rule.element, converter, self._day(rule)), missing))
+
+    def _day(self, rule: FieldRule) -> str:
+        return day_of(rule.on, self.today)
 
 
 def _child(node: _Node, segment: str) -> _Node:
@@ -177,16 +183,16 @@ def _missing(rule: FieldRule) -> Element | None:
 # --- one field ------------------------------------------------------------------------------------
 
 
-def _reader(name: str, converter: Converter) -> _Read:
+def _reader(name: str, converter: Converter, on: str) -> _Read:
     table, read = converter.table, converter.read
     if not table:
-        return _plain_reader(name, converter)
+        return _plain_reader(name, converter, on)
 
     def read_value(raw: Any) -> Element:
-        value, relation = read(raw, "")
-        return Element(
-            name, value, raw if type(raw) is str and raw.isascii() else text_of(raw), relation, table
-        )
+        value, relation = read(raw, on)
+        if value is raw or (type(raw) is str and raw.isascii()):
+            return Element(name, value, raw, relation, table)
+        return Element(name, value, text_of(raw), relation, table)
 
     if not converter.known:
         return read_value
@@ -202,16 +208,28 @@ def _reader(name: str, converter: Converter) -> _Read:
     return read_known
 
 
-def _plain_reader(name: str, converter: Converter) -> _Read:
+def _plain_reader(name: str, converter: Converter, on: str) -> _Read:
     """For values that are carried as they are: value and original are one text."""
 
     def read_plain(raw: Any) -> Element:
         if type(raw) is str and (raw.isascii() or raw.isprintable() or is_strange(raw) is None):
             return Element(name, raw, raw, Relation.EXACT, "")
-        value, relation = converter.read(raw, "")
+        value, relation = converter.read(raw, on)
         return Element(name, value, text_of(raw), relation, "")
 
     return read_plain
+
+
+def _list_reader(rule: FieldRule, shape: Shape, converter: Converter, on: str) -> _Read:
+    """For an array of texts that is one value."""
+    name, read, table = rule.element, converter.read, converter.table
+
+    def read_list(raw: Any) -> Element:
+        original, taken = text_of(raw), shape.take(raw, None)
+        value, relation = (original, Relation.INVALID) if taken is None else read(taken, on)
+        return Element(name, original if relation in _CARRIED else value, original, relation, table)
+
+    return read_list
 
 
 def _shaped_reader(rule: FieldRule, shape: Shape, converter: Converter, watch: Watch | None) -> _ReadOn:
@@ -330,7 +348,7 @@ def _read_late(
     if raw is None:
         element = entry.missing
     else:
-        levels = [*found, *outer] if entry.on else found
+        levels = [*found, *outer] if entry.on and outer else found
         element = entry.read(raw, day_of(entry.on, today, levels), levels) or entry.missing
     if element is None:
         return
@@ -341,13 +359,13 @@ def _read_late(
 
 
 def _read_again(element: Element, path: str, found: _Elements) -> None:
-    """A second place for an element: used when the first was empty, and told when the two differ."""
+    """A second place for an element: used when the first was empty, told when the two differ or it says less."""
     first = next((known for known in found if known.name == element.name), None)
     if first is None:
         found.append(element)
     elif not first.original and first.relation in _SUPPLIED:  # it was missing in its first place
         found[found.index(first)] = element
-    elif (first.value, first.groups) != (element.value, element.groups):
+    elif (first.value, first.groups) != (element.value, element.groups) or element.relation > first.relation:
         text = element.original or element.value
         found.append(Element(f"unmapped:{path}", text, text, Relation.UNMAPPED, "", element.groups))
 

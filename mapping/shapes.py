@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from mapping.conversion import text_of
 from mapping.element import Relation
 from mapping.notes import Note
@@ -38,6 +40,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 # A number in a string keeps its digits.
 _decode = json.JSONDecoder(parse_float=str, object_pairs_hook=_once).decode
+_decode_quickly = msgspec.json.Decoder(float_hook=str).decode
+_BLANKS = b" \t\n\r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ class Shape:
     def is_plain(self) -> bool:
         """Whether the value simply is what the field holds."""
         return len(self.keys) == 1 and not (self.is_json or self.parts or self.items)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is the array in the field."""
+        return len(self.keys) == 1 and bool(self.items) and not (self.is_json or self.parts)
 
     def fetch(self, document: Mapping[str, Any]) -> Any:
         """What the document holds for the rule; None when nothing."""
@@ -133,11 +142,11 @@ class Shape:
 
         A value that was carried may be the JSON of what once stood there: that is put back as it was.
         """
+        if len(self.keys) == 1 and not self.items:
+            return {self.keys[0]: raw}
         text = text_of(raw)
         before = decoded(text) if carried else None
         if len(self.keys) == 1:
-            if not self.items:
-                return {self.keys[0]: raw}
             items = text.split(self.items)
             whole = raw if carried or "" in items else items
             return {self.keys[0]: before if type(before) in (list, dict) else whole}
@@ -171,6 +180,34 @@ def decoded(raw: Any) -> Any:
     if type(raw) is not str:
         return raw
     try:
+        encoded = raw.encode()
+        value = _decode_quickly(encoded)
+        if _has_all_names(encoded, value):
+            return value
+    except (ValueError, RecursionError):
+        pass  # it is strict about what few write, as NaN: the other one decides
+    try:
         return _decode(raw)
     except (ValueError, RecursionError):
         return raw
+
+
+def _has_all_names(encoded: bytes, value: Any) -> bool:
+    """Whether no name of an object can have occurred twice; of two values the quick decoder keeps the last.
+
+    Without blanks every name ends with ``":``. Texts may hold more of these, so a True is proven and a False
+    is not.
+    """
+    said = encoded.translate(None, _BLANKS).count(b'":')
+    return said == (len(value) if encoded.count(b"{") == 1 and type(value) is dict else _names(value))
+
+
+def _names(value: Any) -> int:
+    kind = type(value)
+    if kind is not dict:
+        return sum(map(_names, value)) if kind is list else 0
+    names = len(value)
+    for inner in value.values():
+        if type(inner) is dict or type(inner) is list:
+            names += _names(inner)
+    return names

@@ -30,9 +30,7 @@ _DOT = "\u00b7"
 """·, with which the registration of residents writes names of several parts."""
 # Bullet, hyphenation point, bullet operator, dot operator, katakana dots, ano teleia, syllabic final dot, runic
 # dot, word separator, raised dot, araea, sinological dot. Not the full stop: it also ends an abbreviation.
-_DOTS = str.maketrans(
-    dict.fromkeys("\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u1427\u16eb\u2e31\u2e33\u318d\ua78f", _DOT)
-)
+_dots = re.compile("[\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u1427\u16eb\u2e31\u2e33\u318d\ua78f]").sub
 # Until GB 18030-2022 eight ideographs were encoded in the private use area (FE59 FE61 FE66 FE67 FE6D FE7E FE90 FEA0).
 _GB_18030_2022 = str.maketrans(
     dict(
@@ -100,11 +98,10 @@ def build_name(settings: Settings) -> Converter:
     """
     dot = settings.parameters.get("dot", _DOT)
     known = settings.choice("private", ("", "gb18030")) == "gb18030"
-    back = str.maketrans({_DOT: dot})
 
     def read(raw: Any, on: str, note: Note | None = None) -> Reading:
         if type(raw) is str and not raw.isascii():
-            text = raw.replace(dot, _DOT).translate(_DOTS)
+            text = _dots(_DOT, raw.replace(dot, _DOT))
             if note and text != raw:
                 note("dot", text)
             if known and (replaced := text.translate(_GB_18030_2022)) != text:
@@ -115,7 +112,7 @@ def build_name(settings: Settings) -> Converter:
         return read_text(raw, on, note)
 
     def write(value: str, _on: str, note: Note | None = None) -> Writing:
-        text = value.translate(back)
+        text = value.replace(_DOT, dot)
         if note:
             note("dot" if text != value else "text", text)
         return text, Relation.EXACT

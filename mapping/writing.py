@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapping.conversion import Converter, as_json, text_of
+from mapping.conversion import Converter, packed, text_of
 from mapping.element import Element, Relation
 from mapping.notes import Note
 from mapping.reading import Watch, day_of, unknown_name
@@ -15,10 +15,12 @@ from mapping.shapes import Shape, shape_of
 
 __all__ = ["KindWriter", "compile_writer"]
 
+_Path = tuple[str, ...]
+_Parents = tuple[tuple[str, bool], ...]
+"""The objects around a field, outermost first, and whether each is JSON in a string."""
 _CARRIED = (Relation.UNMAPPED, Relation.INVALID)
 _EXACT = Relation.EXACT
 _Elements = Sequence[Element]
-_NOWHERE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +28,17 @@ class _FieldWriter:
     """One field: its own name, where it stands, how a value is written; `rows` when it is a list.
 
     `made` has the elements of codes that mean the same on every day; they are made once. `shape` is None where
-    the value simply is what the field holds.
+    the value simply is what the field holds. `is_mirror`: another rule writes the field.
     """
 
     rule: FieldRule
     leaf: str
-    parents: tuple[tuple[str, bool], ...]
+    parents: _Parents
     key: str
     converter: Converter | None
     on: str
     shape: Shape | None
+    is_mirror: bool
     rows: KindWriter | None = None
     made: Mapping[str, Element] = field(default_factory=dict)
 
@@ -74,23 +77,19 @@ class KindWriter:
         return tuple(found)
 
     def render(self, elements: _Elements, outer: _Elements = ()) -> dict[str, Any]:
-        """The local document. Of several elements of one name the last one stays."""
-        page = _Page({}, {}, {})
-        mirrors = []
+        """The local document. Where an element's place holds another value already, it stands beside it."""
+        page = _Page({}, {}, {}, {})
+        find, mirrors = self.by_element.get, []
         for element in elements:
-            writer = self.by_element.get(element.name)
+            writer = find(element.name)
             if writer is None:
-                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
-            elif writer.rule.way == "mirror":
+                self._put_beside(page, element)
+            elif writer.is_mirror:
                 mirrors.append((writer, element))
             else:
                 self._put(page, writer, element, self._raw(writer, element, elements, outer))
         for writer, element in mirrors:
-            raw = self._raw(writer, element, elements, outer)
-            if page.holds(writer.parents, writer.key, _NOWHERE) is _NOWHERE:
-                self._put(page, writer, element, raw)
-            elif page.holds(writer.parents, writer.key, _NOWHERE) != raw:
-                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
+            self._put(page, writer, element, self._raw(writer, element, elements, outer))
         page.close()
         return page.document
 
@@ -123,7 +122,8 @@ class KindWriter:
             if note:
                 note("group", str(len(element.groups)))
             relation = Relation.INVALID if value else _EXACT
-            groups = tuple([writer.rows.translate(row, (*elements, *outer)) for row in element.groups])
+            around = (*elements, *outer)
+            groups = tuple([writer.rows.translate(row, around) for row in element.groups])
             return Element(leaf, value, value, relation, "", groups)
         converter = writer.converter
         if converter is None or element.groups:
@@ -137,28 +137,40 @@ class KindWriter:
 
     def _raw(self, writer: _FieldWriter, element: Element, elements: _Elements, outer: _Elements) -> Any:
         if writer.rows is not None and not element.value:
-            return [writer.rows.render(row, (*elements, *outer)) for row in element.groups]
-        if writer.converter is None or element.relation in _CARRIED or element.groups:
+            around = (*elements, *outer)
+            return [writer.rows.render(row, around) for row in element.groups]
+        converter = writer.converter
+        if converter is None or element.relation in _CARRIED or element.groups:
             return _carried_raw(element)
-        return writer.converter.write(element.value, day_of(writer.on, self.today, elements, outer))[0]
+        settled = converter.written.get(element.value)
+        if settled is not None:
+            return settled[0]
+        day = day_of(writer.on, self.today, elements, outer) if writer.on else ""
+        return converter.write(element.value, day)[0]
 
     def _put(self, page: _Page, writer: _FieldWriter, element: Element, raw: Any) -> None:
         shape = writer.shape
         if shape is None:
-            page.put(writer.parents, writer.key, raw)
-        elif shape.parts:
-            nowhere = page.holds(writer.parents, writer.key, _NOWHERE) in (_NOWHERE, raw)
-            if shape.holds_part(text_of(raw)):
-                page.put_part(writer.parents, shape, text_of(raw))
-            elif element.relation in _CARRIED and nowhere:
-                page.put(writer.parents, writer.key, raw)  # it could not be taken apart
-            else:
-                page.document[unknown_name(element.name, self.top)] = _carried_raw(element)
-        else:
-            if shape.is_json:
+            place = page.place(writer.parents)
+            held = place.setdefault(writer.key, raw)
+            is_put = held is raw or held == raw
+        elif not shape.parts:
+            is_put = page.put(writer.parents, shape.put(raw, carried=element.relation in _CARRIED))
+            if shape.is_json and is_put:
                 page.strings[*[name for name, _ in writer.parents], writer.key] = None
-            for key, piece in shape.put(raw, carried=element.relation in _CARRIED).items():
-                page.put(writer.parents, key, piece)
+        elif shape.holds_part(text_of(raw)):
+            is_put = page.put_part(writer.parents, shape, text_of(raw))
+        else:  # what could not be taken apart stands whole
+            is_put = element.relation in _CARRIED and page.put(writer.parents, {writer.key: raw})
+        if not is_put:
+            self._put_beside(page, element)
+
+    def _put_beside(self, page: _Page, element: Element) -> None:
+        """An element without a place of its own, under a name that nothing else has."""
+        name = unknown_name(element.name, self.top)
+        while name in page.document:
+            name = f"unmapped:{name}"
+        page.document[name] = _carried_raw(element)
 
 
 def compile_writer(
@@ -172,18 +184,17 @@ def compile_writer(
     """The writer of a kind, or of the rows of a group."""
     by_element: dict[str, _FieldWriter] = {}
     by_leaf: dict[str, str] = {}
-    for rule in rules:
-        if rule.group != group:
-            continue
+    own = [rule for rule in rules if rule.group == group]
+    for rule in own:
         by_leaf.setdefault(rule.leaf, rule.element)
         if rule.way == "to_shared":
             continue
-        rows = compile_writer(rules, build, rule.element, today=today, watch=watch)
-        is_group = rule.converter == "group"
-        by_element[rule.element] = _writer(
-            rule, None if is_group else build(rule), rows if is_group else None
-        )
-    top = {rule.local.split(".")[0] for rule in rules if rule.group == group}
+        if rule.converter == "group":
+            rows = compile_writer(rules, build, rule.element, today=today, watch=watch)
+            by_element[rule.element] = _writer(rule, None, rows)
+        else:
+            by_element[rule.element] = _writer(rule, build(rule), None)
+    top = {rule.local.split(".")[0] for rule in own}
     keys = {key.removesuffix("|json") for segment in top for key in segment.split("+")}
     return KindWriter(by_element, by_leaf, dict.fromkeys(sorted(keys)), today, watch)
 
@@ -197,6 +208,7 @@ def _writer(rule: FieldRule, converter: Converter | None, rows: KindWriter | Non
         key=rule.keys[0],
         converter=converter,
         on=rule.on,
+        is_mirror=rule.way == "mirror",
         shape=None if shape.is_plain else shape,
         rows=rows,
         made=_made(rule.leaf, converter) if shape.is_plain else {},
@@ -220,33 +232,43 @@ def _carried_raw(element: Element) -> Any:
 
 # --- the document ---------------------------------------------------------------------------------
 
-_Path = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class _Page:
     """A document in the making: which objects become JSON strings in the end, and fields that come in parts."""
 
     document: dict[str, Any]
+    places: dict[_Parents, dict[str, Any]]
     strings: dict[_Path, None]
     parts: dict[_Path, tuple[Shape, dict[int, str]]]
 
-    def put(self, parents: tuple[tuple[str, bool], ...], key: str, raw: Any) -> None:
-        """Set a value at a path."""
-        self._inner(parents)[key] = raw
+    def place(self, parents: _Parents) -> dict[str, Any]:
+        """The object that a field stands in; made where it is not there yet."""
+        if not parents:
+            return self.document
+        place = self.places.get(parents)
+        if place is None:
+            place = self.places[parents] = self._made(parents)
+        return place
 
-    def holds(self, parents: tuple[tuple[str, bool], ...], key: str, nothing: object) -> Any:
-        """What stands at a path."""
-        return self._inner(parents).get(key, nothing)
+    def put(self, parents: _Parents, pieces: Mapping[str, Any]) -> bool:
+        """Set values in one object, all or, where another value stands already, none; returns whether it did."""
+        place = self.place(parents)
+        if any(key in place and place[key] != piece for key, piece in pieces.items()):
+            return False
+        place.update(pieces)
+        return True
 
-    def put_part(self, parents: tuple[tuple[str, bool], ...], shape: Shape, text: str) -> None:
-        """Keep one part of a value until all are there."""
-        self._inner(parents)
+    def put_part(self, parents: _Parents, shape: Shape, text: str) -> bool:
+        """Keep one part of a value until all are there; returns whether it did, as `put`."""
+        self.place(parents)
         path = (*[name for name, _ in parents], shape.keys[0])
-        self.parts.setdefault(path, (shape, {}))[1][shape.part] = text
+        return self.parts.setdefault(path, (shape, {}))[1].setdefault(shape.part, text) == text
 
     def close(self) -> None:
         """Join parts, and make strings of the objects that are JSON in a string: inner ones first."""
+        if not self.parts and not self.strings:
+            return
         for path, (shape, found) in self.parts.items():
             pieces = [found.get(number, "") for number in range(1, shape.parts + 1)]
             parent = self._at(path[:-1])
@@ -254,17 +276,14 @@ class _Page:
         for path in sorted(self.strings, key=len, reverse=True):
             parent = self._at(path[:-1])
             if path[-1] in parent:
-                parent[path[-1]] = as_json(parent[path[-1]])
+                parent[path[-1]] = packed(parent[path[-1]])
 
-    def _inner(self, parents: tuple[tuple[str, bool], ...]) -> dict[str, Any]:
+    def _made(self, parents: _Parents) -> dict[str, Any]:
         node = self.document
         for depth, (key, is_json) in enumerate(parents):
             if is_json:
                 self.strings[tuple(name for name, _ in parents[: depth + 1])] = None
-            inner = node.setdefault(key, {})
-            if not isinstance(inner, dict):
-                inner = node[key] = {}
-            node = inner
+            node = node.setdefault(key, {})
         return node
 
     def _at(self, path: Iterable[str]) -> dict[str, Any]:
