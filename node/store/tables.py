@@ -335,8 +335,9 @@ WITNESSED = Table(
     Column("root", LargeBinary, nullable=False),
     Column("note", Text, nullable=False),
     Column("cosigned_at", BigInteger, nullable=False),
+    Index("witnessed_entity_id", "entity_id", "generation"),
 )
-"""As a witness: the last checkpoint of each peer's log that this node cosigned."""
+"""As a witness: the last checkpoint of each peer's log that this node cosigned, for each generation of that log."""
 
 LOG_CONFLICTS = Table(
     "log_conflicts",
@@ -351,6 +352,13 @@ LOG_CONFLICTS = Table(
     Column("offered", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("settled_at", BigInteger),
+    Index("log_conflicts_entity_id", "entity_id", "at"),
+    Index(
+        "log_conflicts_open",
+        "id",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
 )
 """What a log did that no log may do: a fork, a shrunk tree, a bad proof, an altered or missing record. `known` and
 `offered` are the two signed things that contradict each other; `digest` keeps the same conflict from being told twice;
@@ -376,10 +384,11 @@ HOLDERS = Table(
     METADATA,
     Column("holder", LargeBinary, primary_key=True),
     Column("log_index", _BIG, primary_key=True),
+    Index("holders_log_index", "log_index"),
     sqlite_with_rowid=False,
 )
 """Whose papers an exchange was about: the keyed hash (the data key's id in 2 bytes, 16 bytes of HMAC-SHA-256), and the
-log index of the exchange's request.
+log index of the exchange's request, by which they go when it is forgotten.
 """
 
 RECONCILIATIONS = Table(

@@ -170,6 +170,7 @@ def _witnesses() -> None:
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("cosigned_at", sa.BigInteger, nullable=False),
     )
+    op.create_index("witnessed_entity_id", "witnessed", ["entity_id", "generation"])
     op.create_table(
         "log_conflicts",
         sa.Column("id", _BIG, primary_key=True, autoincrement=True),
@@ -182,6 +183,15 @@ def _witnesses() -> None:
         sa.Column("offered", sa.Text, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("settled_at", sa.BigInteger),
+    )
+    op.create_index("log_conflicts_entity_id", "log_conflicts", ["entity_id", "at"])
+    still_open = sa.text("settled_at IS NULL")
+    op.create_index(
+        "log_conflicts_open",
+        "log_conflicts",
+        ["id"],
+        sqlite_where=still_open,
+        postgresql_where=still_open,
     )
 
 
@@ -201,6 +211,7 @@ def _bodies() -> None:
         sa.Column("log_index", _BIG, primary_key=True),
         sqlite_with_rowid=False,
     )
+    op.create_index("holders_log_index", "holders", ["log_index"])
 
 
 def _keeping() -> None:
