@@ -1,0 +1,162 @@
+"""What this node cosigned as a witness, and the conflicts that it saw. Implements `federation.witness.WitnessStore` and
+`federation.log_conflicts.ConflictStore`.
+
+Reading what is known, deciding and writing it is one transaction per entity, one after the other: on SQLite by BEGIN
+IMMEDIATE, on PostgreSQL by an advisory lock on the entity, which holds for its first row too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind
+from federation.witness import Witnessed
+from node.store.database import Database
+from node.store.tables import LOG_CONFLICTS, WITNESSED
+from node.store.times import from_micros, to_micros
+from node.store.upsert import insert_into
+
+__all__ = ["ConflictRows", "WitnessRows"]
+
+_LOCKS = 0x59524457
+"""The first of the two numbers of this module's advisory locks (PostgreSQL)."""
+_HOUR = timedelta(hours=1)
+_W = WITNESSED.c
+_C = LOG_CONFLICTS.c
+
+
+class WitnessRows:
+    """Every method raises OwnStoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def advance(self, entity_id: str, decide: Callable[[Witnessed | None], Witnessed]) -> Witnessed:
+        """Write what `decide` makes of the newest generation that was cosigned; see `WitnessStore`."""
+        async with self._database.writing() as connection:
+            await _hold(connection, entity_id)
+            known = await _newest(connection, entity_id)
+            after = decide(known)
+            if after != known:
+                await self._write(connection, after)
+        return after
+
+    async def newest(self, entity_id: str) -> Witnessed | None:
+        """The newest generation that was cosigned for that entity."""
+        async with self._database.reading() as connection:
+            return await _newest(connection, entity_id)
+
+    async def sizes(self) -> Mapping[str, int]:
+        """What was cosigned last, by origin."""
+        async with self._database.reading() as connection:
+            return {row.origin: row.size for row in await connection.execute(select(_W.origin, _W.size))}
+
+    async def _write(self, connection: AsyncConnection, known: Witnessed) -> None:
+        values = {
+            "entity_id": known.entity_id,
+            "generation": known.generation,
+            "size": known.size,
+            "root": known.root,
+            "note": known.note,
+            "cosigned_at": to_micros(known.cosigned_at),
+        }
+        row = insert_into(self._database, WITNESSED).values(origin=known.origin, **values)
+        await connection.execute(row.on_conflict_do_update(index_elements=[_W.origin], set_=values))
+
+
+async def _hold(connection: AsyncConnection, name: str) -> None:
+    """Let no other transaction come between that holds the same name. SQLite's already has the only write lock."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(sha256(name.encode()).digest()[:4], "big", signed=True)
+        await connection.execute(select(func.pg_advisory_xact_lock(_LOCKS, number)))
+
+
+async def _newest(connection: AsyncConnection, entity_id: str) -> Witnessed | None:
+    query = select(WITNESSED).where(_W.entity_id == entity_id).order_by(_W.generation.desc()).limit(1)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else _witnessed(row)
+
+
+def _witnessed(row: Mapping[Any, Any]) -> Witnessed:
+    return Witnessed(
+        origin=row["origin"],
+        entity_id=row["entity_id"],
+        generation=row["generation"],
+        size=row["size"],
+        root=bytes(row["root"]),
+        note=row["note"],
+        cosigned_at=from_micros(row["cosigned_at"]),
+    )
+
+
+class ConflictRows:
+    """Every method raises OwnStoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, conflict: Conflict) -> bool:
+        """Keep a conflict; False when it is kept already, or the entity has had its share of this hour."""
+        async with self._database.writing() as connection:
+            await _hold(connection, conflict.entity_id)
+            since = to_micros(conflict.at - _HOUR)
+            recent = select(func.count()).where(_C.entity_id == conflict.entity_id, _C.at > since)
+            if (await connection.execute(recent)).scalar_one() >= MOST_CONFLICTS_AN_HOUR:
+                return False
+            row = insert_into(self._database, LOG_CONFLICTS).values(
+                digest=conflict.digest,
+                at=to_micros(conflict.at),
+                entity_id=conflict.entity_id,
+                origin=conflict.origin,
+                kind=conflict.kind.value,
+                known=conflict.known,
+                offered=conflict.offered,
+                detail=conflict.detail,
+            )
+            return bool((await connection.execute(row.on_conflict_do_nothing())).rowcount == 1)
+
+    async def unacknowledged(self, *, limit: int) -> Sequence[Conflict]:
+        """Those of which no operator took note, newest first."""
+        return await self._all(limit, _C.settled_at.is_(None))
+
+    async def newest(self, *, limit: int) -> Sequence[Conflict]:
+        """All of them, newest first."""
+        return await self._all(limit)
+
+    async def acknowledge(self, number: int, at: datetime) -> Conflict | None:
+        """Note that an operator took note; None when there is no such conflict. A second time changes nothing."""
+        async with self._database.writing() as connection:
+            noted = update(LOG_CONFLICTS).where(_C.id == number, _C.settled_at.is_(None))
+            await connection.execute(noted.values(settled_at=to_micros(at)))
+            row = (
+                (await connection.execute(select(LOG_CONFLICTS).where(_C.id == number)))
+                .mappings()
+                .one_or_none()
+            )
+        return None if row is None else _conflict(row)
+
+    async def _all(self, limit: int, *conditions: Any) -> Sequence[Conflict]:
+        query = select(LOG_CONFLICTS).where(*conditions).order_by(_C.id.desc()).limit(limit)
+        async with self._database.reading() as connection:
+            return [_conflict(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _conflict(row: Mapping[Any, Any]) -> Conflict:
+    return Conflict(
+        kind=ConflictKind(row["kind"]),
+        entity_id=row["entity_id"],
+        origin=row["origin"],
+        at=from_micros(row["at"]),
+        known=row["known"],
+        offered=row["offered"],
+        detail=row["detail"],
+        digest=bytes(row["digest"]),
+        number=row["id"],
+        acknowledged_at=None if row["settled_at"] is None else from_micros(row["settled_at"]),
+    )
