@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +26,7 @@ COSIGNATURE: Final = b"\x04"
 _TIME_BYTES: Final = 8
 _SIGNATURE_BYTES: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).total_seconds())
+_LAST: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def cosign(checkpoint_text: str, *, name: str, signer: Signer, at: datetime) -> 
 
     Raises KeyRejected when the key is none of Ed25519, NoteRejected for a name or a time that no line can carry.
     """
-    time = int((at - _EPOCH).total_seconds())
+    time = (at - _EPOCH) // timedelta(seconds=1)
     if not is_key_name(name) or not 0 < time <= _LAST:
         raise NoteRejected("a cosignature needs the name of a key, and a time after 1970")
     key_id = note_key_id(name, signer.verification_key, COSIGNATURE)
