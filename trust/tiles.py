@@ -112,7 +112,7 @@ def parse_tile_path(path: str) -> Tile:
 def tile_width(level: int, position: int, size: int) -> int:
     """How wide this tile is in a tree of `size` leaves: 0 when the tree has none of it, 256 when it is full."""
     hashes = size >> _HEIGHT * max(level, 0)
-    return max(0, min(TILE_WIDTH, hashes - position * TILE_WIDTH))
+    return max(0, min(TILE_WIDTH, hashes - position * TILE_WIDTH)) if position >= 0 else 0
 
 
 # --- entry bundles ---
