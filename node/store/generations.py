@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Connection, func, insert, select, update
 
 from federation.ports import CheckpointRow, LogGeneration
@@ -82,34 +83,31 @@ def newest_checkpoint(connection: Connection, generation: int) -> CheckpointRow 
     return None if row is None else read_checkpoint_row(row)
 
 
-def halt(connection: Connection, reason: str) -> None:
-    """Keep why the open generation goes no further; the first reason stays."""
-    newest = select(func.max(_G.generation)).scalar_subquery()
-    change = update(LOG_GENERATIONS).where(_G.generation == newest, _G.halted == "")
+def halt(connection: Connection, generation: int, reason: str) -> None:
+    """Keep why a generation goes no further; the first reason stays."""
+    change = update(LOG_GENERATIONS).where(_G.generation == generation, _G.halted == "")
     connection.execute(change.values(halted=reason))
 
 
-def open_next(connection: Connection, *, reason: str, now: datetime, above: int) -> LogGeneration:
-    """Close the open generation with its last checkpoint, and open the next.
+def open_next(
+    connection: Connection, *, reason: str, now: datetime, above: int
+) -> tuple[LogGeneration, LogGeneration]:
+    """Close the open generation with its last checkpoint, and open the next; both, as they are then.
 
     Its number is also above `above`, since a generation that was ever signed is not begun anew. The caller holds the
     locks of tree and log, so that no record is written meanwhile.
     """
     before = open_generation(connection)
     last = newest_checkpoint(connection, before.generation)
+    size, root = (last.size, last.root) if last else (0, EMPTY_ROOT)
     close = update(LOG_GENERATIONS).where(_G.generation == before.generation)
-    connection.execute(
-        close.values(
-            closed_at=to_micros(now),
-            closed_size=last.size if last else 0,
-            closed_root=last.root if last else EMPTY_ROOT,
-        )
-    )
+    connection.execute(close.values(closed_at=to_micros(now), closed_size=size, closed_root=root))
     number = max(before.generation, above) + 1
     first_index = max(before.first_index, _next_index(connection))
     row = {"generation": number, "first_index": first_index, "opened_at": to_micros(now)}
     connection.execute(insert(LOG_GENERATIONS).values(**row, reason=reason, halted=""))
-    return LogGeneration(number, first_index, now, reason)
+    closed = structs.replace(before, closed_at=now, closed_size=size, closed_root=root)
+    return closed, LogGeneration(number, first_index, now, reason)
 
 
 def _next_index(connection: Connection) -> int:

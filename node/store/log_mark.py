@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from federation.errors import OwnStoreUnavailable
+from node.store.generations import LogBrokenError
 from trust.merkle import HASH_BYTES
 
 __all__ = ["MARK_FILE", "FileMark", "LogMark", "MarkFile", "NoMark"]
@@ -37,7 +38,10 @@ class MarkFile(Protocol):
     """Where the mark is kept."""
 
     def read(self) -> LogMark | None:
-        """The mark; None when nothing was signed here yet. Raises OwnStoreUnavailable when it cannot be read."""
+        """The mark; None when nothing was signed here yet.
+
+        Raises OwnStoreUnavailable when it cannot be read, LogBrokenError when it says nothing.
+        """
         ...
 
     def write(self, mark: LogMark) -> None:
@@ -56,13 +60,16 @@ class FileMark:
         try:
             with self._path.open("rb") as file:
                 data = file.read(_LARGEST_BYTES)
-            mark = msgspec.json.decode(data, type=LogMark)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
+        except OSError as error:
             raise OwnStoreUnavailable(self._unusable("read", error)) from error
-        if len(mark.root) != HASH_BYTES:
-            raise OwnStoreUnavailable(self._unusable("read", "its root is not a hash"))
+        try:
+            mark = msgspec.json.decode(data, type=LogMark)
+        except msgspec.MsgspecError:
+            mark = None
+        if mark is None or len(mark.root) != HASH_BYTES:
+            raise LogBrokenError(f"the log's mark {self._path} is damaged, so nobody knows what was signed")
         return mark
 
     def write(self, mark: LogMark) -> None:
@@ -82,8 +89,8 @@ class FileMark:
         except OSError as error:
             raise OwnStoreUnavailable(self._unusable("written", error)) from error
 
-    def _unusable(self, what: str, why: object) -> str:
-        return f"the log's mark {self._path} cannot be {what} ({why}), so nothing is signed"
+    def _unusable(self, what: str, error: OSError) -> str:
+        return f"the log's mark {self._path} cannot be {what} ({error.strerror}), so nothing is signed"
 
 
 class NoMark:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from federation.ports import CheckpointRow, LogGeneration
 from node.store.database import Database, translated
@@ -40,6 +40,7 @@ from node.store.tables import ARCHIVES, CHECKPOINTS, RECORDS, TILES
 from node.store.times import to_micros
 from node.store.upsert import insert_into
 from trust.errors import TileRejected
+from trust.merkle import EMPTY_ROOT
 from trust.tiles import (
     ENTRIES,
     TILE_WIDTH,
@@ -68,11 +69,20 @@ _C, _T, _R = CHECKPOINTS.c, TILES.c, RECORDS.c
 
 
 class Look(NamedTuple):
-    """The log as one transaction sees it. `unsigned` are rows to sign, oldest first, none of a halted generation."""
+    """The log as one transaction sees it: the open generation, its last checkpoint, how many records of it there are
+    and how many are settled. `unsigned` are rows to sign, oldest first, none of a halted generation.
+    """
 
     generation: LogGeneration
     last: CheckpointRow | None
+    records: int
+    settled: int
     unsigned: Sequence[CheckpointRow]
+
+    @property
+    def size(self) -> int:
+        """How many records the last checkpoint holds."""
+        return self.last.size if self.last else 0
 
 
 class _Work(NamedTuple):
@@ -123,9 +133,9 @@ class TreeGrowth:
         with self._transaction() as connection:
             generation = open_generation(connection)
             last = newest_checkpoint(connection, generation.generation)
-            if mark is not None and mark.generation >= generation.generation:
+            if mark is not None and not generation.halted and mark.generation >= generation.generation:
                 _check_mark(connection, generation, last, mark, deeply=deeply)
-            return Look(generation, last, _unsigned(connection))
+            return Look(generation, last, *_counts(connection, generation, last), _unsigned(connection))
 
     def check_root(self, row: CheckpointRow, mark: LogMark | None) -> None:
         """Raises LogBrokenError unless the stored tiles make the row's root, and the mark's."""
@@ -143,13 +153,15 @@ class TreeGrowth:
         with self._transaction(writes=True) as connection:
             return connection.execute(change.values(note=note)).rowcount == 1
 
-    def halt(self, reason: str) -> None:
-        """Stop the open generation for every replica."""
+    def halt(self, reason: str, *, generation: int | None = None) -> None:
+        """Stop a generation (None: the open one) for every replica."""
         with self._transaction(writes=True) as connection:
-            halt(connection, reason)
+            if generation is None:
+                generation = open_generation(connection).generation
+            halt(connection, generation, reason)
 
-    def restart(self, reason: str, now: datetime, *, above: int = 0) -> LogGeneration:
-        """Take the rest into the tree unless the generation is halted, close it, open the next."""
+    def restart(self, reason: str, now: datetime, *, above: int = 0) -> tuple[LogGeneration, LogGeneration]:
+        """Take the rest into the tree unless the generation is halted, close it, open the next; both."""
         with self._transaction(writes=True) as connection:
             if self._postgres:
                 self._lock_all(connection)
@@ -158,7 +170,7 @@ class TreeGrowth:
                     self._write(connection, work, now)
             except LogBrokenError as error:
                 # It could not go on anyway: what is signed stays, what came after it was never in a checkpoint.
-                halt(connection, str(error))
+                halt(connection, open_generation(connection).generation, str(error))
             return open_next(connection, reason=reason, now=now, above=above)
 
     # --- inside ---
@@ -281,6 +293,15 @@ def tile_reader(connection: Connection, generation: int) -> TileReader:
     return reader
 
 
+def _counts(connection: Connection, generation: LogGeneration, last: CheckpointRow | None) -> tuple[int, int]:
+    """How many records the generation has, and how many are settled."""
+    newest = connection.execute(select(func.max(_R.log_index))).scalar()
+    records = 0 if newest is None else newest + 1 - generation.first_index
+    settled = select(_C.size).where(_C.generation == generation.generation, _C.settled_at.is_not(None))
+    found = connection.execute(settled.order_by(_C.size.desc()).limit(1)).scalar()
+    return max(records, last.size if last else 0), found or 0
+
+
 def _unsigned(connection: Connection) -> Sequence[CheckpointRow]:
     halted = {row.generation for row in all_generations(connection) if row.halted}
     query = select(CHECKPOINTS).where(_C.note.is_(None), _C.generation.not_in(halted))
@@ -296,13 +317,14 @@ def _check_mark(
     *,
     deeply: bool,
 ) -> None:
-    known = f"generation {generation.generation} with {last.size if last else 0} records"
-    if mark.generation > generation.generation or last is None or last.size < mark.size:
+    size, root = (last.size, last.root) if last else (0, EMPTY_ROOT)
+    if mark.generation > generation.generation or size < mark.size:
         raise LogBrokenError(
-            f"the store knows {known}, but generation {mark.generation} was signed here with {mark.size}:"
+            f"the store knows generation {generation.generation} with {size} records, but generation"
+            f" {mark.generation} was signed here with {mark.size}:"
             " it was restored from an older copy, or it lags behind"
         )
-    if last.size == mark.size and last.root != mark.root:
+    if size == mark.size and root != mark.root:
         raise LogBrokenError(f"the store has another history than was signed here with {mark.size} records")
     if deeply:
         _check_root(tile_reader(connection, mark.generation), mark.size, mark.root, "what was signed last")

@@ -1,120 +1,76 @@
-"""Rows of the log, written straight into the tables: for tests that need many, and need not sign them."""
+"""Records of a log as rows, without a journal: leaves that are told apart by their number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from hashlib import sha256
+from pathlib import Path
 
-from sqlalchemy import Table, insert, select
+from sqlalchemy import insert
 
-from federation.ports import RecordKind
-from federation.query import Operation
+from node.sequencer import Sequencer
 from node.store.database import Database
-from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, HOLDERS, LABELS, RECORDS
-from node.store.times import to_micros
-from tests.support.clock import NOON
-from tests.support.exchanges import next_request_id
-from trust.evidence import leaf_data
+from node.store.log_gate import StoreLogGate
+from node.store.log_mark import FileMark
+from node.store.tables import RECORDS
+from node.store.tree_growth import LEAVES_PER_TURN, TreeGrowth
+from tests.support.clock import FixedClock
+from trust.keys import SigningKey
 
-__all__ = ["JIANGSU", "SHANGHAI", "ZHEJIANG", "Lines", "LogRows"]
+__all__ = ["ENTITY", "LOG_KEY", "Log", "add_records", "leaf_of"]
 
-SHANGHAI, JIANGSU, ZHEJIANG = (f"https://node.{name}.example" for name in ("sh", "js", "zj"))
-_SALT = bytes(16)
-Lines = dict[Table, list[dict[str, Any]]]
+ENTITY = "http://127.0.0.1:7011"
+LOG_KEY = SigningKey.generate("EdDSA")
 
 
-@dataclass
-class LogRows:
-    """Exchanges of Zhejiang's node, one after the other, with bodies in clear."""
+def leaf_of(index: int) -> bytes:
+    """The leaf data of a record."""
+    return b"\x01" + sha256(f"record {index}".encode()).digest()
 
-    at: datetime = NOON
-    step_s: float = 1.0
-    next_index: int = 0
-    generation: int = 1
-    _labels: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    lines: Lines = field(
-        default_factory=lambda: {table: [] for table in (LABELS, RECORDS, BODIES, HOLDERS, CLAIMS)}
-    )
 
-    def exchange(
-        self,
-        *,
-        peer: str = SHANGHAI,
-        asked: bool = False,
-        operation: Operation = Operation.CERTIFICATES_QUERY,
-        outcome: str = "answered",
-        case_number: str = "",
-        client: str = "",
-        holders: Sequence[bytes] = (),
-        request_id: str = "",
-    ) -> str:
-        """One more, the next second; its request id. `outcome` ``unanswered``: only a request."""
-        request_id = request_id or next_request_id()
-        kinds = (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER)
-        if not asked:
-            kinds = (RecordKind.ANSWERED_REQUEST, RecordKind.ANSWERED_ANSWER)
-        ends = (ZHEJIANG, peer) if asked else (peer, ZHEJIANG)
-        first = self.next_index
-        for kind in kinds[: 1 if outcome == "unanswered" else 2]:
-            said = "" if kind is RecordKind.ASKED_REQUEST else outcome
-            self._record(kind, (int(kind), *ends, operation.value, said, client), request_id, case_number)
-        self.lines[HOLDERS] += [{"holder": holder, "log_index": first} for holder in holders]
-        if not asked:
-            self._claim(ends[0], request_id, self.next_index - 1)
-        self.at += timedelta(seconds=self.step_s)
-        return request_id
-
-    def _record(self, kind: RecordKind, label: tuple[Any, ...], request_id: str, case_number: str) -> None:
-        envelope = b"%d %s" % (self.next_index, request_id.encode())
-        row = {
-            "log_index": self.next_index,
-            "generation": self.generation,
-            "kind": int(kind),
-            "label": self._label(label),
-            "request_id": request_id,
-            "case_number": case_number,
-            "recorded_at": to_micros(self.at),
-            "identity": bytes(32),
-            "leaf": leaf_data(kind, to_micros(self.at), envelope, _SALT),
+async def add_records(database: Database, first: int, count: int, *, generation: int = 1) -> Sequence[bytes]:
+    """Write that many records; their leaf data."""
+    leaves = [leaf_of(index) for index in range(first, first + count)]
+    rows = [
+        {
+            "log_index": index,
+            "generation": generation,
+            "kind": 1,
+            "label": 1,
+            "request_id": f"request-{index}",
+            "case_number": "",
+            "recorded_at": index,
+            "identity": b"",
+            "leaf": leaf,
             "key_id": 0,
             "wrapped": b"",
         }
-        self.lines[RECORDS].append(row)
-        self.lines[BODIES].append({"log_index": self.next_index, "sealed": _SALT + envelope})
-        self.next_index += 1
-
-    def _label(self, label: tuple[Any, ...]) -> int:
-        if label not in self._labels:
-            self._labels[label] = len(self._labels) + 1
-            names = ("kind", "asking", "answering", "operation", "outcome", "client")
-            self.lines[LABELS].append({"label": len(self._labels), **dict(zip(names, label, strict=True))})
-        return self._labels[label]
-
-    def _claim(self, asking: str, request_id: str, answer: int) -> None:
-        claim = {
-            "asking": asking,
-            "request_id": request_id,
-            "identity": bytes(32),
-            "state": CLAIM_FINISHED,
-            "lease_until": 0,
-            "owner": "",
-            "answer": answer,
-        }
-        self.lines[CLAIMS].append(claim)
-
-    async def store(self, database: Database) -> None:
-        """Write what was made since the last time."""
-        async with database.writing() as connection:
-            for table, lines in self.lines.items():
-                if lines:
-                    await connection.execute(insert(table), lines)
-                    lines.clear()
+        for index, leaf in enumerate(leaves, first)
+    ]
+    async with database.writing() as connection:
+        await connection.execute(insert(RECORDS), rows)
+    return leaves
 
 
-async def rows_of(database: Database, table: Table) -> list[dict[str, Any]]:
-    """All rows of a table in the order of its key."""
-    async with database.reading() as connection:
-        found = await connection.execute(select(table).order_by(*table.primary_key.columns))
-        return [dict(row) for row in found.mappings()]
+class Log:
+    """One process' part in a log: its growth, gate, mark and sequencer."""
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        key: SigningKey = LOG_KEY,
+        leaves_per_turn: int = LEAVES_PER_TURN,
+    ) -> None:
+        self.clock = FixedClock()
+        self.growth = TreeGrowth(database, leaves_per_turn=leaves_per_turn)
+        self.gate = StoreLogGate()
+        self.mark = FileMark(folder / "log.mark")
+        self.sequencer = Sequencer(
+            self.growth, self.mark, self.gate, lambda: key, self.clock, entity_id=ENTITY
+        )
+
+    def close(self) -> None:
+        """Let go of its connection."""
+        self.growth.close()

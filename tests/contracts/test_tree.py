@@ -1,0 +1,545 @@
+"""How the tree over the log grows, is signed and is read, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, delete, select, text, update
+
+from federation.errors import (
+    OwnKeyUnavailable,
+    OwnLogClosed,
+    OwnNotFound,
+    OwnRecordDamaged,
+    OwnStoreUnavailable,
+)
+from node.sequencer import Sequencer
+from node.store.database import Database
+from node.store.generations import LogBrokenError
+from node.store.log_mark import LogMark, NoMark
+from node.store.tables import CHECKPOINTS, LOG_GENERATIONS, RECORDS, TILES
+from node.store.tree import TreeStore
+from tests.support.clock import NOON
+from tests.support.log_rows import ENTITY, LOG_KEY, Log, add_records, leaf_of
+from trust.checkpoint import open_checkpoint
+from trust.keys import SigningKey
+from trust.merkle import (
+    EMPTY_ROOT,
+    consistency_proof,
+    inclusion_path,
+    leaf_hash,
+    root,
+    verify_consistency,
+    verify_inclusion,
+)
+from trust.profile import log_origin
+from trust.tiles import ENTRIES, read_bundle
+
+
+def root_over(leaves: list[bytes]) -> bytes:
+    return root([leaf_hash(leaf) for leaf in leaves])
+
+
+@pytest.fixture
+def logs(database: Database, tmp_path: Path) -> Iterator[Callable[..., Log]]:
+    with ExitStack() as stack:
+
+        def made(folder: str = "a", key: SigningKey = LOG_KEY, leaves_per_turn: int = 8192) -> Log:
+            place = tmp_path / folder
+            place.mkdir(exist_ok=True)
+            log = Log(database, place, key=key, leaves_per_turn=leaves_per_turn)
+            stack.callback(log.close)
+            return log
+
+        yield made
+
+
+@pytest.fixture
+def log(logs: Callable[..., Log]) -> Log:
+    return logs()
+
+
+@pytest.fixture
+def tree(database: Database) -> TreeStore:
+    return TreeStore(database)
+
+
+async def sizes(database: Database, generation: int = 1) -> list[int]:
+    query = select(CHECKPOINTS.c.size).where(CHECKPOINTS.c.generation == generation)
+    async with database.reading() as connection:
+        return list((await connection.execute(query.order_by(CHECKPOINTS.c.size))).scalars())
+
+
+async def change(database: Database, statement: object) -> None:
+    async with database.writing() as connection:
+        await connection.execute(statement)  # type: ignore[call-overload]
+
+
+# --- growing ---
+
+
+async def test_an_empty_log_has_a_generation_and_no_checkpoint(log: Log, tree: TreeStore) -> None:
+    await log.sequencer.begin()
+    assert not await log.sequencer.turn()
+    (generation,) = await tree.generations()
+    assert (generation.generation, generation.first_index, generation.closed_at) == (1, 0, None)
+    assert await tree.latest() is None
+    assert log.sequencer.generation == 1
+
+
+async def test_each_turn_ends_in_a_signed_checkpoint_of_all_records(
+    database: Database, log: Log, tree: TreeStore
+) -> None:
+    leaves: list[bytes] = []
+    for count in (1, 1, 254, 1, 300, 7):
+        leaves += await add_records(database, len(leaves), count)
+        await log.sequencer.turn()
+        row = await tree.latest()
+        assert row is not None
+        assert (row.size, row.root) == (len(leaves), root_over(leaves))
+        origin = log_origin(ENTITY, 1)
+        keys = {LOG_KEY.kid: LOG_KEY.verification_key}
+        signed = open_checkpoint(row.note.encode(), origin=origin, keys=keys)
+        assert (signed.size, signed.root) == (row.size, row.root)
+    assert await sizes(database) == [1, 2, 256, 257, 557, 564]
+    assert log.mark.read() == LogMark(1, 564, root_over(leaves))
+
+
+async def test_no_new_record_makes_no_checkpoint(database: Database, log: Log) -> None:
+    await add_records(database, 0, 3)
+    await log.sequencer.turn()
+    await log.sequencer.turn()
+    assert await sizes(database) == [3]
+
+
+async def test_a_long_log_is_caught_up_with_in_turns(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    log = logs(leaves_per_turn=300)
+    leaves = list(await add_records(database, 0, 1000))
+    assert [await log.sequencer.turn() for _ in range(5)] == [True, True, True, False, False]
+    assert await sizes(database) == [300, 600, 900, 1000]
+    row = await tree.latest()
+    assert row is not None
+    assert row.root == root_over(leaves)
+    assert log.sequencer.state.records == 1000
+
+
+async def test_proofs_are_made_of_the_tiles(database: Database, log: Log, tree: TreeStore) -> None:
+    leaves = list(await add_records(database, 0, 300))
+    await log.sequencer.turn()
+    old = root_over(leaves)
+    leaves += await add_records(database, 300, 400)
+    await log.sequencer.turn()
+    new = root_over(leaves)
+    for leaf in (0, 255, 256, 299, 699):
+        path = await tree.inclusion(1, leaf, 700)
+        assert path == inclusion_path([leaf_hash(one) for one in leaves], leaf)
+        assert verify_inclusion(leaf_hash(leaves[leaf]), leaf, 700, path, new)
+    proof = await tree.consistency(1, 300, 700)
+    assert proof == consistency_proof([leaf_hash(one) for one in leaves], 300, 700)
+    assert verify_consistency(300, old, 700, new, proof)
+    assert await tree.consistency(1, 0, 700) == ()
+    bundle = await tree.tile(1, ENTRIES, 1)
+    assert bundle is not None
+    assert read_bundle(bundle) == leaves[256:512]
+    assert await tree.tile(1, 5, 0) is None
+
+
+async def test_nothing_is_proven_of_what_is_not_signed(database: Database, log: Log, tree: TreeStore) -> None:
+    await add_records(database, 0, 10)
+    log.growth.advance(NOON)
+    with pytest.raises(OwnNotFound):
+        await tree.inclusion(1, 3, 10)
+    await log.sequencer.turn()
+    assert await tree.inclusion(1, 3, 10)
+    for leaf, size in ((10, 10), (3, 11), (-1, 10)):
+        with pytest.raises(OwnNotFound):
+            await tree.inclusion(1, leaf, size)
+    with pytest.raises(OwnNotFound):
+        await tree.consistency(1, 11, 10)
+    with pytest.raises(OwnNotFound):
+        await tree.inclusion(2, 0, 1)
+
+
+async def test_settled_checkpoints_give_the_evidence_time(
+    database: Database, log: Log, tree: TreeStore
+) -> None:
+    for first in (0, 5, 10):
+        await add_records(database, first, 5)
+        await log.sequencer.turn()
+    assert await tree.settled_for(1, 0) is None
+    await change(database, update(CHECKPOINTS).where(CHECKPOINTS.c.size == 10).values(settled_at=77))
+    found = [await tree.settled_for(1, leaf) for leaf in (0, 9, 10)]
+    assert [row and row.size for row in found] == [10, 10, None]
+    settled = await tree.latest_settled()
+    assert settled is not None
+    assert settled.size == 10
+    await log.sequencer.turn()
+    assert log.sequencer.state.unsettled == 5
+
+
+# --- several processes, crashes ---
+
+
+async def test_processes_that_advance_at_once_make_one_row_for_each_size(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    both = logs("a"), logs("b")
+    leaves: list[bytes] = []
+    for _ in range(12):
+        leaves += await add_records(database, len(leaves), 7)
+        await asyncio.gather(*(one.sequencer.turn() for one in both))
+    await both[0].sequencer.turn()
+    made = await sizes(database)
+    assert made == sorted(set(made))
+    assert made[-1] == 84
+    for size in made:
+        row = await tree.checkpoint(1, size)
+        assert row is not None
+        assert row.root == root_over(leaves[:size])
+
+
+async def test_a_row_that_was_committed_is_signed_by_whoever_comes(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    crashed, other = logs("a"), logs("b")
+    await add_records(database, 0, 4)
+    row = await asyncio.to_thread(crashed.growth.advance, NOON)
+    assert row is not None
+    assert await tree.latest() is None
+    await other.sequencer.turn()
+    signed = await tree.latest()
+    assert signed is not None
+    assert (signed.size, signed.root) == (row.size, row.root)
+
+
+async def test_a_note_is_kept_only_for_the_row_that_was_read(
+    database: Database, log: Log, tree: TreeStore
+) -> None:
+    await add_records(database, 0, 4)
+    row = log.growth.advance(NOON)
+    assert row is not None
+    await change(database, update(CHECKPOINTS).values(root=bytes(32)))
+    assert not log.growth.keep_note(row, "signed by a process that slept")
+    assert await tree.latest() is None
+
+
+async def test_without_a_key_records_wait_and_nothing_is_lost(
+    database: Database, tmp_path: Path, tree: TreeStore
+) -> None:
+    log = Log(database, tmp_path)
+
+    def silent() -> SigningKey:
+        raise OwnKeyUnavailable("the token is away")
+
+    waiting = Sequencer(log.growth, log.mark, log.gate, silent, log.clock, entity_id=ENTITY)
+    await add_records(database, 0, 4)
+    with pytest.raises(OwnKeyUnavailable):
+        await waiting.turn()
+    await add_records(database, 4, 4)
+    with pytest.raises(OwnKeyUnavailable):
+        await waiting.turn()
+    assert await sizes(database) == [4], "it does not go on before what is there is signed"
+    await log.sequencer.turn()
+    row = await tree.latest()
+    assert row is not None
+    assert row.size == 8
+    log.close()
+
+
+async def test_a_process_that_freezes_inside_its_transaction_loses_it(
+    database: Database, logs: Callable[..., Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite is of one machine: its lock ends with the process")
+    monkeypatch.setattr("node.store.tree_growth.STALLED_S", 1)
+    frozen, other = logs("a").growth, logs("b").growth
+    await add_records(database, 0, 4)
+    woken, inside = threading.Event(), threading.Event()
+    prepared = frozen._prepared
+
+    def freeze(connection: Connection) -> object:
+        work = prepared(connection)
+        inside.set()
+        woken.wait(30)
+        return work
+
+    monkeypatch.setattr(frozen, "_prepared", freeze)
+    advancing = asyncio.ensure_future(asyncio.to_thread(frozen.advance, NOON))
+    assert await asyncio.to_thread(inside.wait, 30)
+    await add_records(database, 4, 4)
+    row = None
+    while row is None:  # until PostgreSQL has ended the frozen one's transaction
+        row = await asyncio.to_thread(other.advance, NOON)
+    woken.set()
+    with pytest.raises(OwnStoreUnavailable):
+        await advancing
+    assert row.size == 8
+    assert await sizes(database) == [8]
+
+
+# --- what closes the gate ---
+
+
+async def broken(log: Log, *, match: str) -> None:
+    """A turn finds it, nothing more can be written, and a new process finds it too."""
+    await log.sequencer.turn()
+    assert match in log.gate.reason
+    with pytest.raises(OwnLogClosed, match="yrd log restart"):
+        log.gate.require_open()
+
+
+async def restored(database: Database, log: Log, records: int) -> None:
+    """Put the store back to how it was with so many records, all signed."""
+    async with database.writing() as connection:
+        await connection.execute(delete(RECORDS))
+        await connection.execute(delete(TILES))
+        await connection.execute(delete(CHECKPOINTS))
+        await connection.execute(update(LOG_GENERATIONS).values(halted=""))
+    if records:
+        await add_records(database, 0, records)
+        row = log.growth.advance(NOON)
+        assert row is not None
+        assert log.growth.keep_note(row, "signed then")
+
+
+@pytest.mark.parametrize("left", [0, 5])
+async def test_an_older_database_under_a_newer_mark_stops_at_once(
+    database: Database, logs: Callable[..., Log], tree: TreeStore, left: int
+) -> None:
+    before = logs()
+    await add_records(database, 0, 8)
+    await before.sequencer.turn()
+    await restored(database, before, left)
+    after = logs()
+    await after.sequencer.begin()
+    assert "restored from an older copy" in after.gate.reason
+    await broken(after, match="8")
+    assert (await tree.generations())[0].halted == after.gate.reason
+    replica = logs("elsewhere")  # another machine, without that mark
+    await replica.sequencer.begin()
+    assert replica.gate.reason == after.gate.reason
+    await add_records(database, left, 3)
+    await replica.sequencer.turn()
+    assert await sizes(database) == ([left] if left else [])
+
+    closed, opened = await after.sequencer.restart("the backup of Monday")
+    assert (closed.generation, closed.closed_size) == (1, left)
+    assert (opened.generation, opened.first_index) == (2, left + 3)
+    await add_records(database, left + 3, 2, generation=2)
+    await after.sequencer.turn()
+    await replica.sequencer.turn()
+    assert (after.gate.reason, replica.gate.reason) == ("", "")
+    row = await tree.latest()
+    assert row is not None
+    assert (row.generation, row.size) == (2, 2)
+    assert row.root == root_over([leaf_of(left + 3), leaf_of(left + 4)])
+
+
+async def test_a_generation_that_was_signed_is_never_begun_anew(
+    database: Database, logs: Callable[..., Log]
+) -> None:
+    log = logs()
+    await add_records(database, 0, 2)
+    await log.sequencer.turn()
+    await log.sequencer.restart("first")
+    await add_records(database, 2, 2, generation=2)
+    await log.sequencer.turn()
+    assert log.mark.read() is not None
+    await change(database, delete(LOG_GENERATIONS).where(LOG_GENERATIONS.c.generation == 2))
+    await restored(database, log, 2)
+    again = logs()
+    await again.sequencer.begin()
+    assert "generation 2 was signed here" in again.gate.reason
+    _, opened = await again.sequencer.restart("the same backup again")
+    assert opened.generation == 3
+
+
+async def test_another_history_of_the_same_size_is_noticed(
+    database: Database, logs: Callable[..., Log]
+) -> None:
+    log = logs()
+    await add_records(database, 0, 8)
+    await log.sequencer.turn()
+    log.mark.write(LogMark(1, 8, bytes(32)))
+    again = logs()
+    await again.sequencer.begin()
+    assert "another history" in again.gate.reason
+
+
+async def test_a_longer_history_that_does_not_extend_the_mark_is_not_signed(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    log = logs()
+    await add_records(database, 0, 8)
+    await log.sequencer.turn()
+    log.mark.write(LogMark(1, 6, bytes(32)))
+    await add_records(database, 8, 1)
+    await broken(log, match="do not make the root of what was signed last")
+    row = await tree.latest()
+    assert row is not None
+    assert row.size == 8
+
+
+async def test_a_damaged_mark_stops_the_log(database: Database, log: Log, tmp_path: Path) -> None:
+    await add_records(database, 0, 1)
+    (tmp_path / "a" / "log.mark").write_bytes(b"{")
+    await broken(log, match="is damaged")
+    _, opened = await log.sequencer.restart("the mark was lost")
+    assert opened.generation == 2
+    await add_records(database, 1, 1, generation=2)
+    await log.sequencer.turn()
+    assert log.mark.read() == LogMark(2, 1, root_over([leaf_of(1)]))
+
+
+TILE_CHANGES = {
+    "edited": update(TILES).where(TILES.c.level == 0, TILES.c.position == 1).values(hashes=bytes(32 * 44)),
+    "missing": delete(TILES).where(TILES.c.level == 0, TILES.c.position == 1),
+    "cut off": update(TILES).where(TILES.c.level == 0, TILES.c.position == 1).values(hashes=bytes(32)),
+    "upper": update(TILES).where(TILES.c.level == 1).values(hashes=bytes(32)),
+    "entries": delete(TILES).where(TILES.c.level == ENTRIES),
+}
+
+
+@pytest.mark.parametrize("how", TILE_CHANGES)
+async def test_tiles_that_were_edited_are_not_built_on(
+    database: Database, log: Log, tree: TreeStore, how: str
+) -> None:
+    await add_records(database, 0, 300)
+    await log.sequencer.turn()
+    await change(database, TILE_CHANGES[how])
+    await add_records(database, 300, 1)
+    await broken(log, match="checkpoint 300")
+    assert await sizes(database) == [300]
+    assert (await tree.generations())[0].halted == log.gate.reason
+    closed, opened = await log.sequencer.restart("tiles were edited")
+    assert (closed.closed_size, opened.first_index) == (300, 301)
+    await add_records(database, 301, 1, generation=2)
+    await log.sequencer.turn()
+    assert await sizes(database, 2) == [1]
+
+
+async def test_a_proof_over_a_missing_tile_says_so(database: Database, log: Log, tree: TreeStore) -> None:
+    await add_records(database, 0, 300)
+    await log.sequencer.turn()
+    await change(database, TILE_CHANGES["missing"])
+    with pytest.raises(OwnRecordDamaged, match="yrd log verify"):
+        await tree.inclusion(1, 299, 300)
+
+
+async def test_a_record_that_is_changed_later_does_not_change_the_tree(
+    database: Database, log: Log, tree: TreeStore
+) -> None:
+    leaves = list(await add_records(database, 0, 8))
+    await log.sequencer.turn()
+    await change(database, update(RECORDS).where(RECORDS.c.log_index == 3).values(leaf=leaf_of(99)))
+    leaves += await add_records(database, 8, 1)
+    await log.sequencer.turn()
+    row = await tree.latest()
+    assert row is not None
+    assert row.root == root_over(leaves)
+
+
+async def test_the_last_record_changed_is_noticed(database: Database, log: Log) -> None:
+    await add_records(database, 0, 256)
+    await log.sequencer.turn()
+    await change(database, update(RECORDS).where(RECORDS.c.log_index == 255).values(leaf=leaf_of(99)))
+    await add_records(database, 256, 1)
+    await broken(log, match="record 255 was changed")
+
+
+async def test_records_that_were_cut_off_are_noticed(database: Database, log: Log) -> None:
+    await add_records(database, 0, 20)
+    await log.sequencer.turn()
+    await change(database, delete(RECORDS).where(RECORDS.c.log_index >= 10))
+    await broken(log, match="ends before record 19")
+
+
+async def test_records_cut_off_and_written_anew_are_noticed(database: Database, log: Log) -> None:
+    await add_records(database, 0, 20)
+    await log.sequencer.turn()
+    await change(database, delete(RECORDS).where(RECORDS.c.log_index >= 10))
+    await add_records(database, 10, 9)
+    await broken(log, match="ends before record 19")
+
+
+async def test_a_record_that_is_missing_is_noticed(database: Database, log: Log) -> None:
+    await add_records(database, 0, 20)
+    await change(database, delete(RECORDS).where(RECORDS.c.log_index == 7))
+    await broken(log, match="record 7 is missing")
+
+
+async def test_a_log_whose_records_are_archived_goes_on(database: Database, log: Log) -> None:
+    await add_records(database, 0, 20)
+    await log.sequencer.turn()
+    archived = "INSERT INTO archives VALUES ('2026-10', 0, 19, 0, 1, :digest, 2, 3)"
+    async with database.writing() as connection:
+        await connection.execute(text(archived), {"digest": b"digest"})
+        await connection.execute(delete(RECORDS))
+    await log.sequencer.turn()
+    assert log.gate.reason == ""
+    await add_records(database, 20, 2)
+    await log.sequencer.turn()
+    assert await sizes(database) == [20, 22]
+
+
+async def test_a_reason_from_elsewhere_is_kept_for_all(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    told, other = logs("a"), logs("b")
+    told.gate.close("a witness knows more of this log than this node")
+    await told.sequencer.turn()
+    await other.sequencer.turn()
+    assert other.gate.reason == told.gate.reason == (await tree.generations())[0].halted
+    await add_records(database, 0, 1)
+    await told.sequencer.turn()
+    assert await sizes(database) == []
+
+
+# --- restart ---
+
+
+async def test_a_restart_takes_the_rest_into_the_tree_first(
+    database: Database, logs: Callable[..., Log], tree: TreeStore
+) -> None:
+    log = logs(leaves_per_turn=4)
+    leaves = await add_records(database, 0, 10)
+    closed, opened = await log.sequencer.restart("keys were replaced")
+    assert (closed.closed_size, closed.closed_root) == (10, root_over(list(leaves)))
+    assert (opened.generation, opened.first_index, opened.reason) == (2, 10, "keys were replaced")
+    assert list(await tree.generations()) == [closed, opened]
+    last = await tree.latest(1)
+    assert last is not None
+    assert last.size == 10, "what was committed is signed"
+    assert await tree.latest() is None
+
+
+async def test_a_closed_log_leaves_what_was_in_no_checkpoint_behind(
+    database: Database, log: Log, tree: TreeStore
+) -> None:
+    await add_records(database, 0, 4)
+    await log.sequencer.turn()
+    log.gate.close("a fork")
+    await add_records(database, 4, 3)
+    closed, opened = await log.sequencer.restart("a fork was found")
+    assert (closed.halted, closed.closed_size, opened.first_index) == ("a fork", 4, 7)
+    with pytest.raises(OwnNotFound):
+        await tree.inclusion(1, 4, 7)
+
+
+async def test_an_empty_generation_can_be_closed(log: Log) -> None:
+    closed, opened = await log.sequencer.restart("before anything")
+    assert (closed.closed_size, closed.closed_root, opened.first_index) == (0, EMPTY_ROOT, 0)
+
+
+async def test_without_a_mark_a_log_can_be_looked_at(database: Database, log: Log) -> None:
+    assert NoMark().read() is None
+    NoMark().write(LogMark(1, 1, bytes(32)))
+    with pytest.raises(LogBrokenError, match="the store knows generation 1 with 0 records"):
+        log.growth.look(LogMark(1, 1, bytes(32)))
