@@ -40,6 +40,7 @@ from node.control import Caller, Handler
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.key_steering import key_steering
+from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.releasing import releasing_signer
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
@@ -141,6 +142,7 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         lambda: ground.keystore.signing_key("envelope"),
         ground.clock,
         ground.metrics,
+        bodies=EncryptedBodies(ground.data_keys),
         sign_batches=config.exchange.sign_batches,
         sole_process=ground.database.dialect == "sqlite",
     )
@@ -275,6 +277,7 @@ def _background(
 
     async def follow_keys() -> None:
         await tls.keys.advance()
+        await ground.data_keys.reload()
         await tls.ring.refresh()
 
     return Background(

@@ -15,6 +15,7 @@ from node.enrolled import EnrolmentFile
 from node.health import Health, KeyWatch, StoreWatch, keys_probe, keys_warner, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
+from node.keystore.data_keys import DataKeys
 from node.keystore.missing import make_missing
 from node.metrics import Metrics
 from node.renewal import tls_probe, untrusted_warner
@@ -34,6 +35,7 @@ class Ground:
     clock: Clock
     database: Database
     keystore: Keystore
+    data_keys: DataKeys
     tls: TlsRing
     directory: Directory
     metrics: Metrics
@@ -54,6 +56,13 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     keystore = await stack.enter_async_context(opened_keystore(config.keys, database, clock))
     await make_missing(keystore)
     directory = Directory(TrustSnapshot(config.node.entity_id, config.node.province))
+    data_keys = await DataKeys.open(
+        database,
+        keystore.wrapping,
+        clock,
+        cipher=config.evidence.cipher,
+        publish_s=config.keys.publish_s,
+    )
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
     health = Health(
@@ -73,7 +82,7 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     )
     metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, tls.not_after)
-    return Ground(config, clock, database, keystore, tls, directory, metrics, health)
+    return Ground(config, clock, database, keystore, data_keys, tls, directory, metrics, health)
 
 
 _LEASE_BEYOND_DEADLINE_S = 10.0

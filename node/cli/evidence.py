@@ -53,6 +53,8 @@ async def _export(config: Config, request_id: str) -> bytes:
     from federation.rpc.convert import ProtobufCodec
     from node.clock import SystemClock
     from node.keystore.configured import opened_keystore
+    from node.keystore.data_keys import DataKeys
+    from node.keystore.encrypted_bodies import EncryptedBodies
     from node.store.audit import AuditRows
     from node.store.database import open_database
     from node.store.journal import StoreJournal
@@ -63,8 +65,10 @@ async def _export(config: Config, request_id: str) -> bytes:
     try:
         async with opened_keystore(config.keys, database, clock) as keystore:
             signing_key = keystore.signing_key("envelope")
+            data_keys = await DataKeys.open(database, keystore.wrapping, clock, cipher=config.evidence.cipher)
+            bodies = EncryptedBodies(data_keys)
             exporter = Exporter(
-                records=StoreJournal(database, lambda: signing_key, clock),
+                records=StoreJournal(database, lambda: signing_key, clock, bodies=bodies),
                 archive=TrustRows(database),
                 codec=ProtobufCodec(),
                 signer=lambda: signing_key,

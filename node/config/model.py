@@ -20,6 +20,7 @@ __all__ = [
     "Address",
     "Config",
     "DialectSection",
+    "EvidenceSection",
     "ExchangeSection",
     "KeysSection",
     "LimitsSection",
@@ -246,6 +247,20 @@ class ExchangeSection(Section):
     sign_batches: bool = True
 
 
+class EvidenceSection(Section):
+    """[evidence]: how the log of evidence is kept.
+
+    `cipher` is that of the bodies that are written from now on; what is there is read in whichever it is in. With
+    something new in the log a checkpoint is made after `checkpoint_s`. Peers' logs are compared every `reconcile_s`;
+    of each pair of nodes so many of the newest records are recomputed from their bodies as `audit_records` says.
+    """
+
+    cipher: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
+    checkpoint_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    reconcile_s: Annotated[float, Field(ge=1, le=86400)] = 60.0
+    audit_records: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+
+
 class LogSection(Section):
     """[log]: how much is logged, as JSON lines on standard error."""
 
@@ -266,6 +281,7 @@ class Config(Section):
     public: PublicSection = PublicSection()
     limits: LimitsSection = LimitsSection()
     exchange: ExchangeSection = ExchangeSection()
+    evidence: EvidenceSection = EvidenceSection()
     log: LogSection = LogSection()
     path: Path = Path("node.toml")
 

@@ -55,7 +55,9 @@ class RetiredKey:
 
 
 class Keystore:
-    """Private keys never leave it but as what signs; its repr and its errors show none."""
+    """Private keys never leave it but as what signs; its repr and its errors show none. `wrapping` is for whatever else
+    the store keeps wrapped.
+    """
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Keystore:
         plan: KeyPlan = KeyPlan(),
     ) -> None:
         self._rows = rows
+        self.wrapping = wrapping
         self._opener = KeyOpener(wrapping, tokens)
         # So that rows that were read earlier never replace later ones.
         self._one_at_a_time = asyncio.Lock()

@@ -1,0 +1,176 @@
+"""Data keys as replicas share them, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from federation.errors import OwnRecordDamaged, OwnStoreUnavailable
+from node.keystore import KeyEncryptionKey, KeystoreError
+from node.keystore.aead import CIPHERS, SM4_GCM
+from node.keystore.data_keys import DataKeys, DataPurpose
+from node.keystore.encrypted_bodies import EncryptedBodies
+from node.keystore.holder_hashes import HASH_BYTES, HolderHashes
+from node.store.database import Database
+from node.store.tables import DATA_KEYS
+from tests.support.clock import FixedClock
+
+WRAPPING = KeyEncryptionKey(bytes(range(32)))
+OTHER = KeyEncryptionKey(bytes(32))
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+async def keys(database: Database, clock: FixedClock) -> DataKeys:
+    return await DataKeys.open(database, WRAPPING, clock)
+
+
+# --- the keys ---
+
+
+async def test_the_first_start_makes_one_key_for_each_purpose(database: Database, clock: FixedClock) -> None:
+    replicas = await asyncio.gather(*(DataKeys.open(database, WRAPPING, clock) for _ in range(4)))
+    for purpose in DataPurpose:
+        assert len({one.newest(purpose).secret for one in replicas}) == 1
+        assert [len(one.live(purpose)) for one in replicas] == [1] * 4
+    records, holders = (replicas[0].newest(purpose) for purpose in DataPurpose)
+    assert records.key_id != holders.key_id
+    assert records.secret != holders.secret
+    assert repr(records.secret)[2:-1] not in repr(records)
+
+
+async def test_a_new_key_is_used_when_all_replicas_have_read_it(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    replica = await DataKeys.open(database, WRAPPING, clock)
+    before = keys.newest(DataPurpose.RECORDS)
+    made = await keys.rotate(DataPurpose.RECORDS)
+    assert keys.newest(DataPurpose.RECORDS).key_id == before.key_id
+    assert replica.get(made.key_id) is None
+    await replica.reload()
+    clock.advance(seconds=180)
+    assert replica.newest(DataPurpose.RECORDS).secret == made.secret
+    assert [one.key_id for one in replica.live(DataPurpose.RECORDS)] == [made.key_id, before.key_id]
+
+
+async def test_another_key_file_opens_nothing_and_makes_nothing(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    with pytest.raises(KeystoreError, match="key-encryption key is not the one"):
+        await DataKeys.open(database, OTHER, clock)
+    await keys.reload()
+    assert [len(keys.live(purpose)) for purpose in DataPurpose] == [1, 1]
+
+
+async def test_a_row_is_not_passed_off_as_another(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    records, holders = (keys.newest(purpose) for purpose in DataPurpose)
+    async with database.writing() as connection:
+        await connection.execute(
+            DATA_KEYS.update().where(DATA_KEYS.c.key_id == holders.key_id).values(wrapped=records.row.wrapped)
+        )
+    with pytest.raises(KeystoreError, match="altered"):
+        await DataKeys.open(database, WRAPPING, clock)
+
+
+async def test_lost_keys_are_given_up_and_new_ones_made(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    lost = keys.newest(DataPurpose.RECORDS)
+    sealed = EncryptedBodies(keys).seal([b"body"])
+    again = DataKeys(keys._rows, OTHER, clock)
+    assert lost.key_id in await again.begin_again()
+    assert again.newest(DataPurpose.RECORDS).key_id != lost.key_id
+    opened = await DataKeys.open(database, OTHER, clock)
+    with pytest.raises(OwnRecordDamaged, match="cannot be unwrapped"):
+        EncryptedBodies(opened).open(sealed.key_id, sealed.wrapped[0], sealed.sealed[0])
+
+
+async def test_the_only_key_is_neither_retired_nor_dropped(keys: DataKeys) -> None:
+    only = keys.newest(DataPurpose.HOLDERS).key_id
+    for end in (keys.retire, keys.drop):
+        with pytest.raises(KeystoreError, match="the only one"):
+            await end(only)
+    await keys.rotate(DataPurpose.HOLDERS)
+    await keys.retire(only)
+    assert only not in [one.key_id for one in keys.live(DataPurpose.HOLDERS)]
+    await keys.drop(only)
+    assert keys.get(only) is None
+    with pytest.raises(KeystoreError, match="there is no data key"):
+        await keys.retire(only)
+
+
+# --- bodies ---
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+async def test_a_body_comes_back_and_nothing_else_opens_it(
+    database: Database, clock: FixedClock, cipher: str
+) -> None:
+    bodies = EncryptedBodies(await DataKeys.open(database, WRAPPING, clock, cipher=cipher))
+    plain = [os.urandom(20), b"", b"x" * 3000]
+    key_id, wrapped, sealed = bodies.seal(plain)
+    assert [bodies.open(key_id, *pair) for pair in zip(wrapped, sealed, strict=True)] == plain
+    assert plain[2] not in sealed[2]
+    assert len(set(wrapped)) == 3
+    for key, body in (
+        (wrapped[1], sealed[0]),
+        (wrapped[0], sealed[0][:-1] + bytes([sealed[0][-1] ^ 1])),
+        (wrapped[0], b""),
+        (wrapped[0][:-1] + bytes([wrapped[0][-1] ^ 1]), sealed[0]),
+        (b"", sealed[0]),
+    ):
+        with pytest.raises(OwnRecordDamaged):
+            bodies.open(key_id, key, body)
+
+
+async def test_a_body_in_clear_is_read_and_an_unknown_key_is_tried_again(keys: DataKeys) -> None:
+    bodies = EncryptedBodies(keys)
+    assert bodies.open(0, b"", b"as it is") == b"as it is"
+    with pytest.raises(OwnStoreUnavailable, match="not known here yet"):
+        bodies.open(99, b"w" * 60, b"s" * 40)
+    holders = keys.newest(DataPurpose.HOLDERS).key_id
+    with pytest.raises(OwnStoreUnavailable):
+        bodies.open(holders, b"w" * 60, b"s" * 40)
+
+
+async def test_rotation_wraps_keys_anew_and_leaves_bodies_alone_in_their_cipher(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    old, wrapped, sealed = EncryptedBodies(keys).seal([b"body"])
+    rotated = await DataKeys.open(database, WRAPPING, clock, cipher=SM4_GCM)
+    clock.advance(seconds=180)
+    bodies = EncryptedBodies(rotated)
+    new, again = bodies.rewrap(old, wrapped[0])
+    assert new == rotated.newest(DataPurpose.RECORDS).key_id != old
+    assert rotated.newest(DataPurpose.RECORDS).row.algorithm == SM4_GCM
+    await rotated.retire(old)
+    await rotated.drop(old)
+    assert bodies.open(new, again, sealed[0]) == b"body"
+
+
+# --- holders ---
+
+
+async def test_a_holder_is_found_however_the_number_was_typed_and_only_by_its_key(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    hashes = HolderHashes(keys)
+    number = "33010619900101123X"
+    found = hashes("111", number)
+    assert len(found) == HASH_BYTES
+    assert {
+        hashes("111", one) for one in (number.lower(), f" {number} ", "３３０１０６１９９００１０１１２３Ｘ")
+    } == {found}
+    assert found not in (hashes("414", number), hashes("111", number[:-1]))
+    await keys.rotate(DataPurpose.HOLDERS)
+    clock.advance(seconds=180)
+    assert hashes("111", number)[2:] != found[2:]
+    assert hashes.to_search("111", number) == (hashes("111", number), found)
