@@ -254,6 +254,13 @@ _ROWS = (
     ),
     Row("trust.rolled_back", "UNAUTHENTICATED", 502, "信任声明被回退", "A trust statement was rolled back"),
     Row("trust.chain_broken", "UNAUTHENTICATED", 502, "信任链不成立", "No trust chain leads to the anchor"),
+    Row(
+        "trust.authentication_rejected",
+        "PERMISSION_DENIED",
+        403,
+        "持证主体的登录声明未被采信",
+        "The statement that a holder is logged in is not believed",
+    ),
     Row("trust.chain_expired", "UNAUTHENTICATED", 502, "信任链已过期", "The trust chain has expired"),
     Row("evidence.broken", "DATA_LOSS", 422, "存证文件不成立", "The evidence does not hold"),
     Row(

@@ -77,6 +77,7 @@ __all__ = [
     "RegistryTimeout",
     "RegistryUnreachable",
     "Row",
+    "TrustAuthenticationRejected",
     "TrustChainBroken",
     "TrustChainExpired",
     "TrustKeyRejected",
@@ -470,6 +471,12 @@ class TrustChainExpired(FederationError):
     """The trust chain has expired."""
 
     code = "trust.chain_expired"
+
+
+class TrustAuthenticationRejected(FederationError):
+    """A node's word that a holder is logged in there is not believed."""
+
+    code = "trust.authentication_rejected"
 
 
 class EvidenceBroken(FederationError):

@@ -7,6 +7,7 @@ from typing import ClassVar
 __all__ = [
     "AlgorithmUnavailable",
     "AlgorithmUnknown",
+    "AuthenticationRejected",
     "BadSignature",
     "ChainBroken",
     "ChainExpired",
@@ -123,6 +124,12 @@ class ChainExpired(ChainBroken):
     """The chain was good once; a statement in it has expired."""
 
     code = "trust.chain_expired"
+
+
+class AuthenticationRejected(TrustError):
+    """A node's word that a holder is logged in there is not of this holder, node or request, or not fresh."""
+
+    code = "trust.authentication_rejected"
 
 
 class TlsIdentityRejected(TrustError):
