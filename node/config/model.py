@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationInfo
 
+from federation.keeping import DEFAULT_DAYS, Retention
+from federation.query import Operation
 from node.connectors.settings import RegistrySettings
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "NodeSection",
     "Pkcs11Section",
     "PublicSection",
+    "RetentionSection",
     "Section",
     "StoreSection",
     "TrustSection",
@@ -247,18 +250,42 @@ class ExchangeSection(Section):
     sign_batches: bool = True
 
 
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class RetentionSection(Section):
+    """[evidence.retention]: for how many days the content of records is kept, and where an operation differs."""
+
+    default_days: Days = DEFAULT_DAYS
+    operations: dict[Annotated[Operation, Field(strict=False)], Days] = {}
+
+    @property
+    def rules(self) -> Retention:
+        """As the work that forgets takes them."""
+        return Retention(self.default_days, {str(name): days for name, days in self.operations.items()})
+
+
 class EvidenceSection(Section):
     """[evidence]: how the log of evidence is kept.
 
     `cipher` is that of the bodies that are written from now on; what is there is read in whichever it is in. With
     something new in the log a checkpoint is made after `checkpoint_s`. Peers' logs are compared every `reconcile_s`;
     of each pair of nodes so many of the newest records are recomputed from their bodies as `audit_records` says.
+
+    Every `keep_every_s` what is beyond its retention is forgotten, and older data keys go out of use. With a folder
+    `archive`, months that ended `archive_after_days` ago are written there, in files of about `archive_bytes` of
+    content, and leave the database.
     """
 
     cipher: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
     checkpoint_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     reconcile_s: Annotated[float, Field(ge=1, le=86400)] = 60.0
     audit_records: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    keep_every_s: Annotated[float, Field(ge=1, le=86400)] = 3600.0
+    archive: FilePath | None = None
+    archive_after_days: Days = 400
+    archive_bytes: Annotated[int, Field(ge=64 * 1024, le=48 * 1024 * 1024)] = 32 * 1024 * 1024
+    retention: RetentionSection = RetentionSection()
 
 
 class LogSection(Section):
