@@ -1,0 +1,172 @@
+"""What a witness's store promises, on SQLite and on PostgreSQL: never two histories, whoever asks at once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select
+
+from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind, conflict_of
+from federation.ports import Cosignature
+from federation.witness import Witnessed
+from node.store.database import Database, open_database
+from node.store.settling import SettlingRows, Unsettled
+from node.store.tables import CHECKPOINTS, LOG_GENERATIONS
+from node.store.times import to_micros
+from node.store.tree import TreeStore
+from node.store.witness import ConflictRows, WitnessRows
+from tests.support.clock import NOON
+
+PEER, ORIGIN = "https://node.zj.example", "node.zj.example/log/1"
+
+
+def known(size: int, *, generation: int = 1, root: int = 0, entity_id: str = PEER) -> Witnessed:
+    origin = f"{entity_id[8:]}/log/{generation}"
+    return Witnessed(origin, entity_id, generation, size, bytes([root]) * 32, f"note {size}", NOON)
+
+
+async def test_nothing_is_known_at_first(database: Database) -> None:
+    rows = WitnessRows(database)
+    assert await rows.newest(PEER) is None
+    assert await rows.sizes() == {}
+
+
+async def test_what_was_cosigned_is_read_back(database: Database) -> None:
+    rows, seen = WitnessRows(database), []
+
+    def decide(before: Witnessed | None) -> Witnessed:
+        seen.append(before)
+        return known(len(seen))
+
+    assert [await rows.advance(PEER, decide) for _ in range(3)] == [known(1), known(2), known(3)]
+    assert seen == [None, known(1), known(2)]
+    assert await rows.newest(PEER) == known(3)
+    assert await rows.sizes() == {ORIGIN: 3}
+
+
+async def test_generations_are_kept_apart_and_the_newest_counts(database: Database) -> None:
+    rows = WitnessRows(database)
+    await rows.advance(PEER, lambda _: known(9))
+    await rows.advance(PEER, lambda _: known(4, generation=2))
+    other = known(7, entity_id="https://node.ah.example")
+    await rows.advance(other.entity_id, lambda _: other)
+    assert await rows.newest(PEER) == known(4, generation=2)
+    assert await rows.sizes() == {ORIGIN: 9, "node.zj.example/log/2": 4, other.origin: 7}
+
+
+async def test_what_is_refused_changes_nothing(database: Database) -> None:
+    rows = WitnessRows(database)
+    await rows.advance(PEER, lambda _: known(5))
+
+    def refuse(_: Witnessed | None) -> Witnessed:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await rows.advance(PEER, refuse)
+    assert await rows.newest(PEER) == known(5)
+
+
+@pytest.mark.parametrize("first", [0, 5])
+async def test_two_replicas_never_both_pass_from_the_same_tree(
+    database: Database, store_url: str, first: int
+) -> None:
+    """Sixteen forks of one tree at once, through two stores: each sees what the one before it wrote."""
+    replica = open_database(store_url)
+    if first:
+        await WitnessRows(database).advance(PEER, lambda _: known(first))
+    passed = []
+
+    async def fork(number: int) -> None:
+        def decide(before: Witnessed | None) -> Witnessed:
+            if (before.size if before else 0) != first:
+                raise LookupError
+            return known(first + 1, root=number)
+
+        try:
+            passed.append(await WitnessRows((database, replica)[number % 2]).advance(PEER, decide))
+        except LookupError:
+            return
+
+    await asyncio.gather(*(fork(number) for number in range(1, 17)))
+    assert len(passed) == 1
+    assert await WitnessRows(replica).newest(PEER) == passed[0]
+    await replica.close()
+
+
+# --- conflicts ---
+
+
+def conflict(number: int = 0, *, entity_id: str = PEER, kind: ConflictKind = ConflictKind.FORK) -> Conflict:
+    at = NOON + timedelta(minutes=number)
+    return conflict_of(kind, entity_id, ORIGIN, at, known="known", offered=f"offered {number}", detail="why")
+
+
+async def test_a_conflict_is_kept_once_until_somebody_takes_note(database: Database) -> None:
+    rows = ConflictRows(database)
+    assert [await rows.keep(conflict()) for _ in range(2)] == [True, False]
+    assert await rows.keep(conflict(1))
+    second, first = await rows.unacknowledged(limit=10)
+    assert (first.offered, second.offered, first.kind, first.at) == ("offered 0", "offered 1", "fork", NOON)
+    assert [one.number for one in await rows.unacknowledged(limit=1)] == [second.number]
+    noted = await rows.acknowledge(first.number, NOON + timedelta(hours=1))
+    again = await rows.acknowledge(first.number, NOON + timedelta(hours=2))
+    assert noted is not None
+    assert noted == again
+    assert noted.acknowledged_at == NOON + timedelta(hours=1)
+    assert [one.number for one in await rows.unacknowledged(limit=10)] == [second.number]
+    assert [one.number for one in await rows.newest(limit=10)] == [second.number, first.number]
+    assert await rows.acknowledge(4711, NOON) is None
+
+
+async def test_conflicts_are_bounded_by_entity_and_hour(database: Database) -> None:
+    rows = ConflictRows(database)
+    kept = [await rows.keep(conflict(number)) for number in range(MOST_CONFLICTS_AN_HOUR + 3)]
+    assert kept == [True] * MOST_CONFLICTS_AN_HOUR + [False] * 3
+    assert await rows.keep(conflict(entity_id="https://node.ah.example"))
+    assert await rows.keep(conflict(61 + MOST_CONFLICTS_AN_HOUR))
+
+
+# --- cosignatures ---
+
+
+async def add_checkpoint(database: Database, size: int, *, generation: int = 1) -> None:
+    row = {"generation": generation, "size": size, "root": bytes(32), "made_at": to_micros(NOON) + size}
+    async with database.writing() as connection:
+        await connection.execute(insert(CHECKPOINTS).values(**row, note=f"note {size}"))
+
+
+async def test_the_first_cosignature_of_a_witness_stays(database: Database) -> None:
+    rows, tree = SettlingRows(database), TreeStore(database)
+    await add_checkpoint(database, 3)
+    first = Cosignature(PEER, NOON, "— first")
+    for one in (first, Cosignature(PEER, NOON + timedelta(seconds=1), "— second")):
+        await rows.add_cosignature(1, 3, one)
+    assert list(await tree.cosignatures_of(1, 3)) == [first]
+
+
+async def test_what_is_not_settled_is_counted(database: Database) -> None:
+    rows, tree = SettlingRows(database), TreeStore(database)
+    assert await rows.unsettled() == Unsettled()
+    for size in (3, 5, 8):
+        await add_checkpoint(database, size)
+    assert await rows.unsettled() == Unsettled(3, NOON + timedelta(microseconds=3))
+    await rows.settle(1, 5, NOON)
+    assert await rows.unsettled() == Unsettled(1, NOON + timedelta(microseconds=8), NOON)
+    settled = await tree.latest_settled(1)
+    assert settled is not None
+    assert (settled.size, settled.settled_at) == (5, NOON)
+    await rows.settle(1, 8, NOON + timedelta(seconds=2))
+    assert await rows.unsettled() == Unsettled(0, None, NOON + timedelta(seconds=2))
+
+
+async def test_only_the_open_generation_waits_to_be_settled(database: Database) -> None:
+    rows = SettlingRows(database)
+    await add_checkpoint(database, 3)
+    async with database.writing() as connection:
+        await connection.execute(
+            insert(LOG_GENERATIONS).values(generation=2, first_index=3, opened_at=0, reason="why", halted="")
+        )
+        assert len((await connection.execute(select(LOG_GENERATIONS))).all()) == 2
+    assert await rows.unsettled() == Unsettled()
