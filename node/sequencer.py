@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -143,14 +143,17 @@ class Sequencer:
         return None
 
     def _turn(self) -> bool:
-        if not self._sign(self._look()):
+        look = self._look()
+        if not self._sign(look):
             return False
-        before = self.state.size
         grown = self._growth.advance(self._clock.now())
         if grown is None:
             return False
-        self._sign(self._look())
-        return self.state.records > grown.size > before
+        # Grown by this turn from what it looked at: that was held against the mark, and the tiles against that.
+        self._sign_one(grown.row, base=look.last if grown.before == look.size else None)
+        size, records = grown.row.size, max(self.state.records, grown.row.size)
+        self.state = replace(self.state, size=size, records=records, checkpoint_at=grown.row.made_at)
+        return records > size
 
     def _look(self) -> Look:
         """The log as it stands, after the gate and the generation were followed."""
@@ -161,8 +164,13 @@ class Sequencer:
         return look
 
     def _follow(self, look: Look) -> None:
-        generation = look.generation
-        if self.state.generation and self.state.generation != generation.generation:
+        generation, seen = look.generation, self.state
+        if (generation.generation, look.size) < (seen.generation, seen.size) and not generation.halted:
+            raise LogBrokenError(
+                f"the store went back from generation {seen.generation} with {seen.size} records to generation"
+                f" {generation.generation} with {look.size}: it was restored from an older copy, or it lags behind"
+            )
+        if seen.generation and seen.generation != generation.generation:
             self._gate.open()
         if generation.halted:
             self._gate.close(generation.halted)
@@ -191,11 +199,13 @@ class Sequencer:
                 self._growth.halt(str(error), generation=row.generation)
         return True
 
-    def _sign_one(self, row: CheckpointRow) -> None:
+    def _sign_one(self, row: CheckpointRow, *, base: CheckpointRow | None = None) -> None:
+        """`base` is what the row was grown from just now: when that is the mark, all is compared already."""
         mark = self._mark.read()
-        self._growth.check_root(row, mark)
+        if base is None or base.generation != row.generation or mark != _mark_of(base):
+            self._growth.check_root(row, mark)
         if mark is None or (mark.generation, mark.size) < (row.generation, row.size):
-            self._mark.write(LogMark(row.generation, row.size, row.root))
+            self._mark.write(_mark_of(row))
         checkpoint = Checkpoint(log_origin(self._entity_id, row.generation), row.size, row.root)
         self._growth.keep_note(row, sign_checkpoint(checkpoint, self._signer()))
 
@@ -224,3 +234,7 @@ class Sequencer:
         self._follow(self._growth.look(self._mark.read(), deeply=True))
         while not self._gate.reason and self._growth.advance(self._clock.now()) is not None:
             continue
+
+
+def _mark_of(row: CheckpointRow) -> LogMark:
+    return LogMark(row.generation, row.size, row.root)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import structs
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from federation.ports import CheckpointRow, LogGeneration
 from node.store.tables import ARCHIVES, CHECKPOINTS, LOG_GENERATIONS, RECORDS
@@ -31,6 +31,11 @@ __all__ = [
 
 _G = LOG_GENERATIONS.c
 _C = CHECKPOINTS.c
+
+# Made once: to put a query together costs more than to run it, and these run each second.
+_ALL = select(LOG_GENERATIONS).order_by(_G.generation)
+_NEWEST = select(LOG_GENERATIONS).order_by(_G.generation.desc()).limit(1)
+_LAST = select(CHECKPOINTS).where(_C.generation == bindparam("g")).order_by(_C.size.desc()).limit(1)
 
 
 class LogBrokenError(Exception):
@@ -66,20 +71,17 @@ def read_checkpoint_row(row: Mapping[Any, Any]) -> CheckpointRow:
 
 def all_generations(connection: Connection) -> Sequence[LogGeneration]:
     """All of them, oldest first."""
-    query = select(LOG_GENERATIONS).order_by(_G.generation)
-    return [read_generation(row) for row in connection.execute(query).mappings()]
+    return [read_generation(row) for row in connection.execute(_ALL).mappings()]
 
 
 def open_generation(connection: Connection) -> LogGeneration:
     """The highest one."""
-    query = select(LOG_GENERATIONS).order_by(_G.generation.desc()).limit(1)
-    return read_generation(connection.execute(query).mappings().one())
+    return read_generation(connection.execute(_NEWEST).mappings().one())
 
 
 def newest_checkpoint(connection: Connection, generation: int) -> CheckpointRow | None:
     """The largest size that a generation is committed to, signed or not."""
-    query = select(CHECKPOINTS).where(_C.generation == generation).order_by(_C.size.desc()).limit(1)
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(_LAST, {"g": generation}).mappings().one_or_none()
     return None if row is None else read_checkpoint_row(row)
 
 

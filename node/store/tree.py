@@ -1,15 +1,16 @@
 """The tree over the log, as it is read: checkpoints, cosignatures, tiles and the proofs that are made of them.
 
-Nothing here writes; `node.store.tree_growth` does. A proof costs one query for each tile on its way, a handful at any
+Nothing here writes; `node.store.tree_growth` does. A proof costs one query for the tiles on its way, a handful at any
 size of the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select, tuple_
 
 from federation.errors import OwnNotFound, OwnRecordDamaged
 from federation.ports import CheckpointRow, Cosignature, LogGeneration
@@ -17,13 +18,29 @@ from node.store.database import Database
 from node.store.generations import all_generations, read_checkpoint_row
 from node.store.tables import CHECKPOINTS, COSIGNATURES, LOG_GENERATIONS, TILES
 from node.store.times import from_micros
-from node.store.tree_growth import tile_reader
 from trust.errors import TileRejected
-from trust.tiles import TileReader, consistency_from_tiles, inclusion_from_tiles
+from trust.tiles import (
+    Tile,
+    TileReader,
+    consistency_from_tiles,
+    inclusion_from_tiles,
+    tiles_for_consistency,
+    tiles_for_inclusion,
+)
 
 __all__ = ["TreeStore"]
 
 _C, _T, _S = CHECKPOINTS.c, TILES.c, COSIGNATURES.c
+_SIGNED = (
+    select(_C.size)
+    .where(_C.generation == bindparam("g"), _C.note.is_not(None))
+    .order_by(_C.size.desc())
+    .limit(1)
+)
+_SOME_TILES = select(_T.level, _T.position, _T.hashes).where(
+    _T.generation == bindparam("g"),
+    tuple_(_T.level, _T.position).in_(bindparam("tiles", expanding=True)),
+)
 _OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
 
 
@@ -67,11 +84,19 @@ class TreeStore:
 
     async def inclusion(self, generation: int, leaf: int, size: int) -> tuple[bytes, ...]:
         """The audit path of a leaf. Raises OwnNotFound; OwnRecordDamaged when a tile is gone."""
-        return await self._proof(generation, size, lambda reader: inclusion_from_tiles(reader, leaf, size))
+        with _no_such_tree():
+            tiles = tiles_for_inclusion(leaf, size)
+        reader = await self._tiles(generation, size, tiles)
+        with _damaged_tree():
+            return inclusion_from_tiles(reader, leaf, size)
 
     async def consistency(self, generation: int, old: int, new: int) -> tuple[bytes, ...]:
         """The proof from `old` to `new`. Raises OwnNotFound; OwnRecordDamaged when a tile is gone."""
-        return await self._proof(generation, new, lambda reader: consistency_from_tiles(reader, old, new))
+        with _no_such_tree():
+            tiles = tiles_for_consistency(old, new)
+        reader = await self._tiles(generation, new, tiles)
+        with _damaged_tree():
+            return consistency_from_tiles(reader, old, new)
 
     async def tile(self, generation: int, level: int, position: int) -> bytes | None:
         """A stored tile."""
@@ -85,21 +110,38 @@ class TreeStore:
             row = (await connection.execute(query.limit(1))).mappings().one_or_none()
         return None if row is None else read_checkpoint_row(row)
 
-    async def _proof(
-        self, generation: int, size: int, make: Callable[[TileReader], tuple[bytes, ...]]
-    ) -> tuple[bytes, ...]:
-        latest = await self.latest(generation)
-        if size > (latest.size if latest else 0):
-            raise OwnNotFound(f"generation {generation} of the log has no checkpoint of {size} records yet")
-        try:
-            async with self._database.reading() as connection:
-                return await connection.run_sync(lambda sync: make(tile_reader(sync, generation)))
-        except IndexError as error:
-            raise OwnNotFound(str(error)) from None
-        except TileRejected as error:
-            raise OwnRecordDamaged(
-                f"the log's tree is damaged: {error.detail}; see yrd log verify"
-            ) from error
+    async def _tiles(self, generation: int, size: int, tiles: Sequence[Tile]) -> TileReader:
+        """Tiles of a tree that is signed, in one query. Raises OwnNotFound when that size is not."""
+        async with self._database.reading() as connection:
+            signed = (await connection.execute(_SIGNED, {"g": generation})).scalar()
+            if size > (signed or 0):
+                raise OwnNotFound(
+                    f"generation {generation} of the log has no checkpoint of {size} records yet"
+                )
+            places = [(tile.level, tile.position) for tile in tiles]
+            rows = (await connection.execute(_SOME_TILES, {"g": generation, "tiles": places})).all()
+        found = {(level, position): bytes(hashes) for level, position, hashes in rows}
+
+        def reader(level: int, position: int, width: int) -> bytes:
+            return found.get((level, position), b"")
+
+        return reader
+
+
+@contextmanager
+def _no_such_tree() -> Iterator[None]:
+    try:
+        yield
+    except IndexError as error:
+        raise OwnNotFound(str(error)) from None
+
+
+@contextmanager
+def _damaged_tree() -> Iterator[None]:
+    try:
+        yield
+    except TileRejected as error:
+        raise OwnRecordDamaged(f"the log's tree is damaged: {error.detail}; see yrd log verify") from error
 
 
 def _of(generation: int | None) -> Select[Any]:

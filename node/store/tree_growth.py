@@ -22,13 +22,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from federation.ports import CheckpointRow, LogGeneration
 from node.store.database import Database, translated
 from node.store.generations import (
     LogBrokenError,
-    all_generations,
     halt,
     newest_checkpoint,
     open_generation,
@@ -36,7 +35,7 @@ from node.store.generations import (
     read_checkpoint_row,
 )
 from node.store.log_mark import LogMark
-from node.store.tables import ARCHIVES, CHECKPOINTS, RECORDS, TILES
+from node.store.tables import ARCHIVES, CHECKPOINTS, LOG_GENERATIONS, RECORDS, TILES
 from node.store.times import to_micros
 from node.store.upsert import insert_into
 from trust.errors import TileRejected
@@ -52,7 +51,7 @@ from trust.tiles import (
     root_of,
 )
 
-__all__ = ["LEAVES_PER_TURN", "STALLED_S", "TREE_LOCK", "Look", "TreeGrowth", "tile_reader"]
+__all__ = ["LEAVES_PER_TURN", "STALLED_S", "TREE_LOCK", "Grown", "Look", "TreeGrowth", "tile_reader"]
 
 LEAVES_PER_TURN: Final = 8192
 """Leaves that one turn takes at most: a few megabytes, and some thirty milliseconds."""
@@ -65,7 +64,40 @@ STALLED_S: Final = 10
 
 _SIGNED_PER_TURN: Final = 16
 
-_C, _T, _R = CHECKPOINTS.c, TILES.c, RECORDS.c
+_C, _T, _R, _G = CHECKPOINTS.c, TILES.c, RECORDS.c, LOG_GENERATIONS.c
+
+# Made once: to put a query together costs more than to run it, and these run each second.
+_LEAVES = (
+    select(_R.log_index, _R.leaf)
+    .where(_R.log_index >= bindparam("start"))
+    .order_by(_R.log_index)
+    .limit(bindparam("most"))
+)
+_TILE = select(_T.hashes).where(
+    _T.generation == bindparam("g"), _T.level == bindparam("l"), _T.position == bindparam("p")
+)
+_NEWEST_RECORD = select(func.max(_R.log_index))
+_SETTLED = (
+    select(_C.size)
+    .where(_C.generation == bindparam("g"), _C.settled_at.is_not(None))
+    .order_by(_C.size.desc())
+    .limit(1)
+)
+_UNSIGNED = (
+    select(CHECKPOINTS)
+    .where(
+        _C.note.is_(None),
+        _C.generation.not_in(select(_G.generation).where(_G.halted != "").scalar_subquery()),
+    )
+    .order_by(_C.generation, _C.size)
+    .limit(_SIGNED_PER_TURN)
+)
+_KEEP_NOTE = (
+    update(CHECKPOINTS)
+    .where(_C.generation == bindparam("g"), _C.size == bindparam("s"), _C.root == bindparam("r"))
+    .where(_C.note.is_(None))
+    .values(note=bindparam("signed"))
+)
 
 
 class Look(NamedTuple):
@@ -83,6 +115,13 @@ class Look(NamedTuple):
     def size(self) -> int:
         """How many records the last checkpoint holds."""
         return self.last.size if self.last else 0
+
+
+class Grown(NamedTuple):
+    """A checkpoint that was committed, and the size of the one that it was grown from."""
+
+    before: int
+    row: CheckpointRow
 
 
 class _Work(NamedTuple):
@@ -106,7 +145,7 @@ class TreeGrowth:
         """Let go of the connection."""
         self._engine.dispose()
 
-    def advance(self, now: datetime) -> CheckpointRow | None:
+    def advance(self, now: datetime) -> Grown | None:
         """One turn: take what is new into the tree, and commit to its size. The row is not signed yet.
 
         None when there is nothing new, the generation is halted, or another process is at it.
@@ -147,11 +186,9 @@ class TreeGrowth:
 
     def keep_note(self, row: CheckpointRow, note: str) -> bool:
         """Show a signed checkpoint. False, with nothing changed: the row is not as it was, or has a note already."""
-        change = update(CHECKPOINTS).where(
-            _C.generation == row.generation, _C.size == row.size, _C.root == row.root, _C.note.is_(None)
-        )
+        values = {"g": row.generation, "s": row.size, "r": row.root, "signed": note}
         with self._transaction(writes=True) as connection:
-            return connection.execute(change.values(note=note)).rowcount == 1
+            return connection.execute(_KEEP_NOTE, values).rowcount == 1
 
     def halt(self, reason: str, *, generation: int | None = None) -> None:
         """Stop a generation (None: the open one) for every replica."""
@@ -210,7 +247,7 @@ class TreeGrowth:
         except TileRejected as error:
             raise LogBrokenError(f"the stored tiles do not fit checkpoint {size}: {error.detail}") from error
 
-    def _write(self, connection: Connection, work: _Work, now: datetime) -> CheckpointRow:
+    def _write(self, connection: Connection, work: _Work, now: datetime) -> Grown:
         generation, extension = work.generation.generation, work.extension
         rows = [
             {"generation": generation, "level": level, "position": position, "hashes": hashes}
@@ -223,7 +260,7 @@ class TreeGrowth:
         row = CheckpointRow(generation, extension.size, extension.root, now)
         values = {"generation": generation, "size": row.size, "root": row.root, "made_at": to_micros(now)}
         connection.execute(insert(CHECKPOINTS).values(**values))
-        return row
+        return Grown(work.size, row)
 
 
 def _still_holds(connection: Connection, work: _Work) -> bool:
@@ -238,8 +275,8 @@ def _still_holds(connection: Connection, work: _Work) -> bool:
 def _new_leaves(connection: Connection, generation: LogGeneration, size: int, most: int) -> list[bytes]:
     """The leaf data after the first `size`. Raises LogBrokenError when a record is missing, or the last was changed."""
     start = generation.first_index + size
-    query = select(_R.log_index, _R.leaf).where(_R.log_index >= start - (size > 0)).order_by(_R.log_index)
-    rows = list(connection.execute(query.limit(most + 1)))
+    found = connection.execute(_LEAVES, {"start": start - (size > 0), "most": most + 1})
+    rows = list(found.all())
     if size and rows and rows[0][0] == start - 1:
         before = rows.pop(0)
         if rows and bytes(before[1]) != _last_leaf(connection, generation.generation, size):
@@ -283,8 +320,8 @@ def tile_reader(connection: Connection, generation: int) -> TileReader:
 
     def reader(level: int, position: int, width: int) -> bytes:
         if (level, position) not in read:
-            where = _T.generation == generation, _T.level == level, _T.position == position
-            found = connection.execute(select(_T.hashes).where(*where)).scalar()
+            values = {"g": generation, "l": level, "p": position}
+            found = connection.execute(_TILE, values).scalar()
             if found is None:
                 raise TileRejected(f"the tile of level {level}, position {position} is missing")
             read[level, position] = bytes(found)
@@ -295,18 +332,14 @@ def tile_reader(connection: Connection, generation: int) -> TileReader:
 
 def _counts(connection: Connection, generation: LogGeneration, last: CheckpointRow | None) -> tuple[int, int]:
     """How many records the generation has, and how many are settled."""
-    newest = connection.execute(select(func.max(_R.log_index))).scalar()
+    newest = connection.execute(_NEWEST_RECORD).scalar()
     records = 0 if newest is None else newest + 1 - generation.first_index
-    settled = select(_C.size).where(_C.generation == generation.generation, _C.settled_at.is_not(None))
-    found = connection.execute(settled.order_by(_C.size.desc()).limit(1)).scalar()
+    found = connection.execute(_SETTLED, {"g": generation.generation}).scalar()
     return max(records, last.size if last else 0), found or 0
 
 
 def _unsigned(connection: Connection) -> Sequence[CheckpointRow]:
-    halted = {row.generation for row in all_generations(connection) if row.halted}
-    query = select(CHECKPOINTS).where(_C.note.is_(None), _C.generation.not_in(halted))
-    query = query.order_by(_C.generation, _C.size).limit(_SIGNED_PER_TURN)
-    return [read_checkpoint_row(row) for row in connection.execute(query).mappings()]
+    return [read_checkpoint_row(row) for row in connection.execute(_UNSIGNED).mappings()]
 
 
 def _check_mark(

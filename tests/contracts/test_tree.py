@@ -210,23 +210,23 @@ async def test_a_row_that_was_committed_is_signed_by_whoever_comes(
 ) -> None:
     crashed, other = logs("a"), logs("b")
     await add_records(database, 0, 4)
-    row = await asyncio.to_thread(crashed.growth.advance, NOON)
-    assert row is not None
+    grown = await asyncio.to_thread(crashed.growth.advance, NOON)
+    assert grown is not None
     assert await tree.latest() is None
     await other.sequencer.turn()
     signed = await tree.latest()
     assert signed is not None
-    assert (signed.size, signed.root) == (row.size, row.root)
+    assert (signed.size, signed.root) == (grown.row.size, grown.row.root)
 
 
 async def test_a_note_is_kept_only_for_the_row_that_was_read(
     database: Database, log: Log, tree: TreeStore
 ) -> None:
     await add_records(database, 0, 4)
-    row = log.growth.advance(NOON)
-    assert row is not None
+    grown = log.growth.advance(NOON)
+    assert grown is not None
     await change(database, update(CHECKPOINTS).values(root=bytes(32)))
-    assert not log.growth.keep_note(row, "signed by a process that slept")
+    assert not log.growth.keep_note(grown.row, "signed by a process that slept")
     assert await tree.latest() is None
 
 
@@ -274,13 +274,13 @@ async def test_a_process_that_freezes_inside_its_transaction_loses_it(
     advancing = asyncio.ensure_future(asyncio.to_thread(frozen.advance, NOON))
     assert await asyncio.to_thread(inside.wait, 30)
     await add_records(database, 4, 4)
-    row = None
-    while row is None:  # until PostgreSQL has ended the frozen one's transaction
-        row = await asyncio.to_thread(other.advance, NOON)
+    grown = None
+    while grown is None:  # until PostgreSQL has ended the frozen one's transaction
+        grown = await asyncio.to_thread(other.advance, NOON)
     woken.set()
     with pytest.raises(OwnStoreUnavailable):
         await advancing
-    assert row.size == 8
+    assert grown.row.size == 8
     assert await sizes(database) == [8]
 
 
@@ -304,9 +304,9 @@ async def restored(database: Database, log: Log, records: int) -> None:
         await connection.execute(update(LOG_GENERATIONS).values(halted=""))
     if records:
         await add_records(database, 0, records)
-        row = log.growth.advance(NOON)
-        assert row is not None
-        assert log.growth.keep_note(row, "signed then")
+        grown = log.growth.advance(NOON)
+        assert grown is not None
+        assert log.growth.keep_note(grown.row, "signed then")
 
 
 @pytest.mark.parametrize("left", [0, 5])
@@ -340,6 +340,19 @@ async def test_an_older_database_under_a_newer_mark_stops_at_once(
     assert row is not None
     assert (row.generation, row.size) == (2, 2)
     assert row.root == root_over([leaf_of(left + 3), leaf_of(left + 4)])
+
+
+async def test_a_database_that_is_put_back_while_the_node_runs(
+    database: Database, logs: Callable[..., Log]
+) -> None:
+    signing, looking = logs("a"), logs("b")
+    await add_records(database, 0, 8)
+    await signing.sequencer.turn()
+    await looking.sequencer.turn()
+    assert looking.mark.read() is None, "it never signed"
+    await restored(database, signing, 5)
+    await broken(looking, match="the store went back")
+    await broken(signing, match="8")
 
 
 async def test_a_generation_that_was_signed_is_never_begun_anew(
