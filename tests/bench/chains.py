@@ -117,7 +117,8 @@ def questions(numbers: Sequence[str]) -> list[bytes]:
 class NodeChain:
     """Anchor, two nodes and a registry as separate processes.
 
-    `settings` goes into node.toml, `init` gives more arguments of yrd init for a province.
+    `settings` goes into node.toml, `init` gives more arguments of yrd init for a province; `command` is what serves a
+    node.
     """
 
     folder: Path
@@ -126,6 +127,7 @@ class NodeChain:
     settings: str = ""
     limits: str = LIMITS
     init: Callable[[str], Sequence[str | Path]] = lambda _province: ()
+    command: Sequence[str | Path] = (_YRD,)
     processes: dict[str, Process] = field(default_factory=dict)
     starts_s: dict[str, float] = field(default_factory=dict)
     authorization: str = ""
@@ -190,7 +192,7 @@ class NodeChain:
     def serve(self, province: str) -> float:
         """Start a province's node, also again; seconds until it was ready."""
         config = self.folder / province / "node.toml"
-        process = self._start(province, [_YRD, "serve", "--config", config])
+        process = self._start(province, [*self.command, "serve", "--config", config])
         return wait_until_ready(f"http://127.0.0.1:{self._base(province) + 2}/readyz", process)
 
     def _start(self, name: str, arguments: list[str | Path]) -> Process:
