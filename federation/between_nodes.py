@@ -93,11 +93,14 @@ class NodeOperations(Struct, frozen=True):
             raise PeerMalformed(f"{body.hours} hours were asked for, at most {MOST_HOURS} are answered")
         roots: list[HourRoot] = []
         summed, recent = 0, hour_of(self.clock.now()) - 1
+        suspects = await self.hours.suspects(peer)
         for hour in range(body.first_hour + body.hours - 1, body.first_hour - 1, -1):  # the newest first
             if summed > _MOST_SUMMED:
                 break
             most = self.budget.left(peer)
-            _, root = await self.hours.sum_up(peer, hour, body.until, most=most, newest=hour >= recent)
+            _, root = await self.hours.sum_up(
+                peer, hour, body.until, most=most, newest=hour >= recent, suspects=suspects
+            )
             self.budget.spend(peer, root.checked)
             summed += root.exchanges
             roots.append(root)

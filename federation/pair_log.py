@@ -146,12 +146,11 @@ class OwnHours:
         )
 
     async def sum_up(
-        self, peer: str, hour: int, until: datetime, *, most: int, newest: bool
+        self, peer: str, hour: int, until: datetime, *, most: int, newest: bool, suspects: frozenset[str]
     ) -> tuple[HourSum, HourRoot]:
         """One hour: its sum, and its root with how many messages were looked at."""
         lower, upper = bounds_of_hour(hour, until)
         span, total = Span(peer, lower, upper), HourSum(hour)
-        suspects = await self.suspects(peer)
         checked = await self._log.check(span, most=most, newest=newest) if most > 0 else Checked(0)
         found = {message.request_id for message in checked.altered} - suspects
         if found:

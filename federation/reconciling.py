@@ -153,8 +153,11 @@ class Reconciler:
     ) -> Mapping[int, tuple[HourSum, HourRoot]]:
         own: dict[int, tuple[HourSum, HourRoot]] = {}
         recent = hour_of(self._clock.now()) - 1
+        suspects = await self._own.suspects(peer.entity_id)
         for hour in range(first_hour + hours - 1, first_hour - 1, -1):
-            own[hour] = await self._own.sum_up(peer.entity_id, hour, until, most=most, newest=hour >= recent)
+            own[hour] = await self._own.sum_up(
+                peer.entity_id, hour, until, most=most, newest=hour >= recent, suspects=suspects
+            )
             most -= own[hour][1].checked
         return own
 
@@ -339,7 +342,7 @@ class Schedule:
             _log.info("not_reconciled", peer=peer.entity_id, code=code_of(error))
             due.rests_until_s = due.whole_at_s = now_s + self._limits.reconcile_s
             return True
-        share = min(1.0, checked / self._limits.audit_records)
+        share = min(1.0, checked / max(1, self._limits.audit_records))
         due.rests_until_s = now_s + share * self._limits.reconcile_s
         return True
 

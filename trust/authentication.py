@@ -100,10 +100,10 @@ def _read(payload: bytes) -> Authentication:
             raise ValueError
         if not all(type(claims[name]) is int for name in _TIMES):
             raise ValueError
-        times = {name: datetime.fromtimestamp(claims[name], UTC) for name in _TIMES}
+        claims |= {name: datetime.fromtimestamp(claims[name], UTC) for name in _TIMES}
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
         raise AuthenticationRejected("it does not say what such a statement says") from None
-    return Authentication(**{name: claims[name] for name in _TEXTS}, **times)
+    return Authentication(**claims)
 
 
 def _check_fresh(said: Authentication, now: datetime, skew: timedelta) -> None:
@@ -118,5 +118,5 @@ def _check_fresh(said: Authentication, now: datetime, skew: timedelta) -> None:
         raise AuthenticationRejected(f"it has expired: {clocks}")
     if not said.iat - timedelta(seconds=MOST_LOGIN_AGE_S) <= said.auth_time <= said.iat + skew:
         raise AuthenticationRejected(
-            f"auth_time is {said.auth_time.isoformat()}; the login must be of the last {MOST_LOGIN_AGE_S} s: log in again"
+            f"auth_time is {said.auth_time.isoformat()}; it must be of the last {MOST_LOGIN_AGE_S} s: log in again"
         )

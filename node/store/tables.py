@@ -400,6 +400,7 @@ RECONCILIATIONS = Table(
     Column("exchanges", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("findings", Text, nullable=False),
+    Index("reconciliations_state", "peer", "state", "hour"),
 )
 """What comparing one hour with one peer came to; `findings` is JSON, empty (``[]``) when both logs say the same."""
 

@@ -224,6 +224,7 @@ def _keeping() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("findings", sa.Text, nullable=False),
     )
+    op.create_index("reconciliations_state", "reconciliations", ["peer", "state", "hour"])
     op.create_table(
         "archives",
         sa.Column("name", sa.Text, primary_key=True),
