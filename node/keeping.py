@@ -44,6 +44,10 @@ Progress = Callable[[int, int], None]
 class Archives(Protocol):
     """The archive files, as far as forgetting and keys go (`node.archiving`)."""
 
+    async def records_of(self, request_id: str) -> Sequence[int]:
+        """The log indices of an exchange that are in files."""
+        ...
+
     async def forget(self, indices: Sequence[int]) -> int:
         """Write the files anew that hold these records, without their content; how many were in files."""
         ...
@@ -114,6 +118,12 @@ class Keeping:
         await self.drop_holder_keys()
 
     # --- forgetting ---
+
+    async def records_of(self, request_id: str) -> Sequence[int]:
+        """The log indices of an exchange, also of one that is in archive files only."""
+        here = await self._rows.records_of(request_id)
+        archived = await self._archives.records_of(request_id) if self._archives else ()
+        return sorted({*here, *archived})
 
     async def forget(self, indices: Sequence[int]) -> Forgotten:
         """Delete the content of these records for good, wherever it is."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from node.cli.evidence_forget import forget
+from node.cli.evidence_rewrap import rewrap
+from node.cli.evidence_search import search
 from node.cli.say import Failed, actor, config_option, say, write_new
 
 if TYPE_CHECKING:
@@ -23,6 +26,10 @@ def evidence() -> None:
 
     Evidence of what this node asked and answered.
     """
+
+
+for command in (search, forget, rewrap):
+    evidence.add_command(command)
 
 
 @evidence.command()

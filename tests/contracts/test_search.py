@@ -19,7 +19,7 @@ from node.store.search import EvidenceSearch, Found, Page, Scan, Wanted
 from node.store.tables import ARCHIVES
 from node.store.times import to_micros
 from tests.support.clock import NOON
-from tests.support.log_rows import JIANGSU, SHANGHAI, LogRows
+from tests.support.exchange_rows import JIANGSU, SHANGHAI, LogRows
 
 HOLDER, OTHER_KEY = b"h" * 16, b"g" * 16
 SMALL = Scan(recent=4, found=3)
