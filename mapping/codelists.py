@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from mapping.division_facts import read_divisions
 from mapping.divisions import Divisions
@@ -65,7 +66,7 @@ class CodeRow(NamedTuple):
 class CodeList:
     """One list: name, version, source, and its rows by code."""
 
-    __slots__ = ("_cells", "_columns", "_labels", "_validity", "label_columns", "name", "source", "version")
+    __slots__ = ("_cells", "_labels", "_validity", "columns", "label_columns", "name", "source", "version")
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class CodeList:
         self.version = version
         self.source = source
         self.label_columns = label_columns
-        self._columns = columns
+        self.columns = columns
         self._cells = cells
         self._labels = tuple(map(columns.index, label_columns))
         self._validity = validity
@@ -89,7 +90,7 @@ class CodeList:
     def with_validity(self, validity: Mapping[str, tuple[date | None, date | None]]) -> CodeList:
         """The same list with other days of validity."""
         return CodeList(
-            self.name, self.version, self.source, self._columns, self._cells, self.label_columns, validity
+            self.name, self.version, self.source, self.columns, self._cells, self.label_columns, validity
         )
 
     def __contains__(self, code: object) -> bool:
@@ -104,7 +105,7 @@ class CodeList:
     @property
     def rows(self) -> Mapping[str, Mapping[str, str]]:
         """The rows by code, each a mapping of column to text."""
-        return _Rows(self._columns, self._cells)
+        return _Rows(self.columns, self._cells)
 
     def label(self, code: str) -> str:
         """The label of a code from the first column that has one; empty when the list has no such code."""
@@ -117,7 +118,7 @@ class CodeList:
         if cells is None:
             return None
         bounds = self._validity.get(code, (None, None))
-        row = CodeRow(code, self.label(code), *bounds, dict(zip(self._columns, cells, strict=True)))
+        row = CodeRow(code, self.label(code), *bounds, dict(zip(self.columns, cells, strict=True)))
         return row if row.holds_on(on) else None
 
 
@@ -143,8 +144,7 @@ class _Rows(Mapping[str, Mapping[str, str]]):
         return code in self._cells
 
 
-@dataclass(frozen=True, slots=True)
-class ElementRule:
+class ElementRule(Struct, frozen=True):
     """One shared element: its type (`text`, `date`, `code:sex` …); `common`: every certificate carries it."""
 
     name: str
@@ -158,8 +158,7 @@ class ElementRule:
         return self.type.removeprefix("code:") if self.type.startswith("code:") else ""
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateKind:
+class CertificateKind(Struct, frozen=True):
     """A certificate type, or the service item: its shared elements, and for each group those of its rows."""
 
     code: str
@@ -171,8 +170,7 @@ class CertificateKind:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLists:
+class CodeLists(Struct, frozen=True):
     """All shared words of one version."""
 
     version: str

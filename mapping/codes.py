@@ -69,6 +69,8 @@ def _undated(grouped: Mapping[str, tuple[MapRow, ...]]) -> list[str]:
 
 
 def _preferred(rows: tuple[MapRow, ...], on: str, note: Note | None) -> tuple[MapRow, ...]:
+    if len(rows) < 2:
+        return rows
     holding = tuple(row for row in rows if row.holds_on(on)) if on else rows
     preferred = tuple(row for row in holding if row.preferred)
     if note and preferred and len(holding) > 1:
@@ -82,6 +84,8 @@ def _deciding(
     """The row that holds on the day; without a day, the row only if all rows mean the same."""
     if note:
         note("on" if on else "no_day_known", on)
+    elif len(rows) == 1:
+        return rows[0] if not on or rows[0].holds_on(on) else None
     holding = []
     for row in rows:
         if not on or row.holds_on(on):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from mapping.codelists import Divisions
 from mapping.element import Relation
@@ -64,8 +64,7 @@ class Write(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Converter:
+class Converter(Struct, frozen=True):
     """`table` is ``name@version``, or empty when values are carried as they are.
 
     `known` and `written` have the readings and writings that do not depend on the day, for converters that
@@ -79,8 +78,7 @@ class Converter:
     written: Mapping[str, Writing] = field(default_factory=lambda: _NO_WRITINGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What a converter is built from: a rule's parameters, its element's type, the dialect's version."""
 
     parameters: Mapping[str, str]

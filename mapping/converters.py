@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from mapping.conversion import Converter, Reading, Settings, Writing, is_encodable, text_of
 from mapping.dates import LONG_TERM, build_date
@@ -27,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     build: Callable[[Settings], Converter]
     parameters: frozenset[str]
     types: frozenset[str]

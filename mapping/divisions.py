@@ -18,10 +18,11 @@ A place is (code, name). `division_facts` reads the tables.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 __all__ = [
     "Bounds",
@@ -43,8 +44,7 @@ class Bounds(NamedTuple):
     latest: date
 
 
-@dataclass(frozen=True, slots=True)
-class DivisionName:
+class DivisionName(Struct, frozen=True):
     """A name that a code carried.
 
     `first_seen` and `last_seen` are the first and last snapshot that held it (``198012``; 0 when it is outside
@@ -82,8 +82,7 @@ How = Literal["same", "renamed", "moved", "merged", "split"]
 """What became of a place: another name, another code, joined with others, divided."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One change: year, document number where known, kind as in the change list, from where to where."""
 
     year: int
@@ -96,8 +95,7 @@ class Change:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Division:
+class Division(Struct, frozen=True):
     """What a code named on a day. `certain`: one name, and the sources agree on it for that day."""
 
     code: str
@@ -113,8 +111,7 @@ class Division:
         return self.names[0].name if len(self.names) == 1 else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Successor:
+class Successor(Struct, frozen=True):
     """A place that land of the one asked for belongs to.
 
     `evidence` has the changes on the way, oldest first; `how` is what says most of them: split before merged
@@ -136,8 +133,7 @@ class Successor:
         return self.place.name
 
 
-@dataclass(frozen=True, slots=True)
-class Successors:
+class Successors(Struct, frozen=True):
     """All candidates for a code of one day on another day; none when the code named nothing on its day.
 
     `certain`: there is one, and both days are clear of every change on the way.
@@ -217,8 +213,7 @@ class Divisions:
 _Changes = Mapping[tuple[str, str], tuple[Change, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """One way through the changes, all branches of it, until a day."""
 
     changes: _Changes

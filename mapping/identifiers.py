@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
+
+from msgspec import Struct
 
 from mapping.errors import InvalidIdentifier
 from mapping.forms import ALPHABET_31, DIGITS, DIGITS_36, Form, require_check
@@ -113,8 +114,7 @@ _USCC = Form(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UnifiedCreditCode:
+class UnifiedCreditCode(Struct, frozen=True):
     """What the code says: registering department, category, division of registration, organisation code."""
 
     code: str
@@ -166,8 +166,7 @@ _CERTIFICATE_ID = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateType:
+class CertificateType(Struct, frozen=True):
     """A certificate type: the credit code of the authority that defined it, and that authority's serial."""
 
     code: str
@@ -175,8 +174,7 @@ class CertificateType:
     serial: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateId:
+class CertificateId(Struct, frozen=True):
     """The parts of a certificate id. `advice` names what is unusual but occurs in real certificates."""
 
     value: str
@@ -308,8 +306,7 @@ _SERVICE_ITEM = Form("a service item code", _WORDS, (18, DIGITS_36), (13, DIGITS
 _HANDLING_ITEM = Form("a service item code", _WORDS, (18, DIGITS_36), (15, DIGITS))
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceItemCode:
+class ServiceItemCode(Struct, frozen=True):
     """The parts of an item code: authority, level (1 state … 6 village), base code, handling item if any."""
 
     code: str

@@ -7,8 +7,9 @@ what is told is what was done. Without a note nothing is told and nothing is mad
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 __all__ = ["STEPS", "Note", "Step"]
 
@@ -97,8 +98,7 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Every step by its word: in Chinese and in English."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step: its word, and what it was about."""
 
     word: str

@@ -14,10 +14,11 @@ before there were numbers has the division of the day on which the number was gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from operator import mul
+
+from msgspec import Struct
 
 from mapping.divisions import Division, Divisions
 from mapping.errors import InvalidIdentifier
@@ -62,8 +63,7 @@ _CHECKS_11 = "10X98765432"  # indexed by the weighted sum mod 11
 _CENTENARIANS = range(996, 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class CitizenNumber:
+class CitizenNumber(Struct, frozen=True):
     """What an 18-character number says.
 
     FOREIGN has a `nationality` (ISO 3166 numeric) and the first two digits of the province that `accepted` the
@@ -187,8 +187,7 @@ _WEIGHTS_731 = (7, 3, 1, 7, 3, 1, 7, 3, 1, 7, 3, 1, 7, 3)
 _VALUE_36 = {character: value for value, character in enumerate(DIGITS_36)}
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignCardNumber:
+class ForeignCardNumber(Struct, frozen=True):
     """What the 15 characters say: nationality (ISO 3166, three letters) and the place that accepted.
 
     The year of birth has two digits, so `born_on` has every day that is meant: of the 20th and the 21st

@@ -8,8 +8,9 @@ second place of an element.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from mapping.conversion import Converter, text_of
 from mapping.element import Element, Relation
@@ -62,8 +63,7 @@ class _Late(NamedTuple):
 _Pending = tuple[Mapping[str, Any], _Late]
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """What is known about one object of the document."""
 
     path: str = ""
@@ -109,8 +109,7 @@ def day_of(name: str, today: str, *levels: Sequence[Element]) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiler:
+class _Compiler(Struct, frozen=True):
     rules: Sequence[FieldRule]
     build: Callable[[FieldRule], Converter]
     today: str
@@ -147,7 +146,12 @@ class _Compiler:
         converter = self.build(rule)
         dated = bool(rule.on) and rule.on != TODAY
         if again or dated or self.watch or not (shape.is_plain or shape.is_list):
-            read = _shaped_reader(rule, shape, converter, self.watch)
+            is_simple = shape.is_plain and not self.watch
+            read = (
+                _dated_reader(rule, converter)
+                if is_simple
+                else _shaped_reader(rule, shape, converter, self.watch)
+            )
             node.late.append(_Late(shape.fetch, read, missing, rule.on, second))
         elif shape.is_list:
             node.fields.append((rule.keys[0], _list_reader(rule, shape, converter, self._day(rule)), missing))
@@ -218,6 +222,17 @@ def _plain_reader(name: str, converter: Converter, on: str) -> _Read:
         return Element(name, value, text_of(raw), relation, "")
 
     return read_plain
+
+
+def _dated_reader(rule: FieldRule, converter: Converter) -> _ReadOn:
+    """For a value of a certain day that simply is what the field holds."""
+    name, read, table = rule.element, converter.read, converter.table
+
+    def read_value(raw: Any, on: str, _outer: _Elements) -> Element:
+        value, relation = read(raw, on)
+        return Element(name, value, text_of(raw), relation, table)
+
+    return read_value
 
 
 def _list_reader(rule: FieldRule, shape: Shape, converter: Converter, on: str) -> _Read:

@@ -36,13 +36,15 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mapping.codelists import SERVICE_ITEM, CodeLists, read_rows
+from msgspec import Struct
+
+from mapping.codelists import SERVICE_ITEM, CodeList, CodeLists, read_rows
 from mapping.element import Relation
 
 __all__ = [
@@ -96,8 +98,7 @@ _MAP_KEYS = {"list", "column", "version"}
 _PARAMETER = re.compile(r"(?:'[^']*'|[^;'])+")
 
 
-@dataclass(frozen=True, slots=True)
-class MapRow:
+class MapRow(Struct, frozen=True):
     """One claim of a code map. `relation` is None where there is no target; validity is ISO 8601 or empty.
 
     `label`, `note` (what is lost), `source_of_claim`, `author` and `reviewer` are for people and exports; no
@@ -139,8 +140,7 @@ class MapRow:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CodeMap:
+class CodeMap(Struct, frozen=True):
     """One code map: the shared list it leads to, its rows, and the list's version if the dialect names one."""
 
     name: str
@@ -149,8 +149,7 @@ class CodeMap:
     list_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(Struct, frozen=True):
     """One row of ``fields.csv``."""
 
     kind: str
@@ -166,12 +165,12 @@ class FieldRule:
     @property
     def parents(self) -> tuple[str, ...]:
         """The segments of the path in front of the last."""
-        return tuple(self.local.split(".")[:-1])
+        return _path(self.local)[0]
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The fields in the last segment of the path; several are joined."""
-        return tuple(self.local.rsplit(".", 1)[-1].removesuffix("|json").split("+"))
+        return _path(self.local)[1]
 
     @property
     def leaf(self) -> str:
@@ -195,8 +194,14 @@ class FieldRule:
         return {name: value for name, value in self.parameters.items() if name not in RULE_PARAMETERS}
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterRule:
+@lru_cache(maxsize=4096)
+def _path(local: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Parents and keys of a path; a rule set is asked for them again and again while it is checked and compiled."""
+    *parents, last = local.split(".")
+    return tuple(parents), tuple(last.removesuffix("|json").split("+"))
+
+
+class ParameterRule(Struct, frozen=True):
     """How a request parameter is translated."""
 
     name: str
@@ -205,8 +210,7 @@ class ParameterRule:
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSet:
+class RuleSet(Struct, frozen=True):
     """All that a dialect's files say. `fields` is by kind (certificate type code or ``service_item``)."""
 
     province: str
@@ -317,20 +321,26 @@ def _read_maps(
     return maps
 
 
-def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: list[str]) -> list[MapRow]:
+def _column_rows(
+    name: str, about: Mapping[str, str], lists: CodeLists, faults: list[str]
+) -> tuple[MapRow, ...]:
     """The rows that follow from the shared list itself: its column holds the local codes."""
     column = about.get("column", "")
     code_list = lists.lists[about["list"]]
-    rows = code_list.rows
     if not column:
-        return []
-    if any(column not in row for row in rows.values()):
+        return ()
+    if column not in code_list.columns:
         faults.append(
             f"dialect.toml, [maps.{name}]: the list {about['list']} has no column {column!r}; name one of its columns"
         )
-        return []
-    where = f"[maps.{name}] column {column}"
-    return [
+        return ()
+    return _rows_of_column(code_list, column, f"[maps.{name}] column {column}")
+
+
+@lru_cache(maxsize=64)
+def _rows_of_column(code_list: CodeList, column: str, where: str) -> tuple[MapRow, ...]:
+    """Several dialects take their codes from one column."""
+    return tuple(
         MapRow(
             row[column],
             Relation.EXACT,
@@ -345,9 +355,9 @@ def _column_rows(name: str, about: Mapping[str, str], lists: CodeLists, faults: 
             author="yrd",
             reviewer="yrd",
         )
-        for code, row in rows.items()
+        for code, row in code_list.rows.items()
         if row[column]
-    ]
+    )
 
 
 def _read_claims(path: Path, name: str, optional: bool, faults: list[str]) -> list[MapRow]:

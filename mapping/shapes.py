@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from mapping.conversion import text_of
 from mapping.element import Relation
@@ -44,8 +44,7 @@ _decode_quickly = msgspec.json.Decoder(float_hook=str).decode
 _BLANKS = b" \t\n\r"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How the value of one rule stands in its object. See the module."""
 
     keys: tuple[str, ...]
@@ -195,11 +194,12 @@ def decoded(raw: Any) -> Any:
 def _has_all_names(encoded: bytes, value: Any) -> bool:
     """Whether no name of an object can have occurred twice; of two values the quick decoder keeps the last.
 
-    Without blanks every name ends with ``":``. Texts may hold more of these, so a True is proven and a False
-    is not.
+    Without blanks every name ends with ``":``. Texts may hold more of these, but there a backslash stands
+    before, as it does in no name that does not end with one itself. So a True is proven and a False is not.
     """
-    said = encoded.translate(None, _BLANKS).count(b'":')
-    return said == (len(value) if encoded.count(b"{") == 1 and type(value) is dict else _names(value))
+    compact = encoded.translate(None, _BLANKS)
+    said, names = compact.count(b'":'), _names(value)
+    return said == names or (b'\\\\":' not in compact and said - compact.count(b'\\":') == names)
 
 
 def _names(value: Any) -> int:

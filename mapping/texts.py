@@ -30,7 +30,7 @@ _DOT = "\u00b7"
 """·, with which the registration of residents writes names of several parts."""
 # Bullet, hyphenation point, bullet operator, dot operator, katakana dots, ano teleia, syllabic final dot, runic
 # dot, word separator, raised dot, araea, sinological dot. Not the full stop: it also ends an abbreviation.
-_dots = re.compile("[\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u1427\u16eb\u2e31\u2e33\u318d\ua78f]").sub
+_DOTS = re.compile("[\u2022\u2027\u2219\u22c5\u30fb\uff65\u0387\u1427\u16eb\u2e31\u2e33\u318d\ua78f]")
 # Until GB 18030-2022 eight ideographs were encoded in the private use area (FE59 FE61 FE66 FE67 FE6D FE7E FE90 FEA0).
 _GB_18030_2022 = str.maketrans(
     dict(
@@ -101,7 +101,9 @@ def build_name(settings: Settings) -> Converter:
 
     def read(raw: Any, on: str, note: Note | None = None) -> Reading:
         if type(raw) is str and not raw.isascii():
-            text = _dots(_DOT, raw.replace(dot, _DOT))
+            text = raw if dot == _DOT else raw.replace(dot, _DOT)
+            if _DOTS.search(text):
+                text = _DOTS.sub(_DOT, text)
             if note and text != raw:
                 note("dot", text)
             if known and (replaced := text.translate(_GB_18030_2022)) != text:

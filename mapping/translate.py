@@ -11,11 +11,12 @@ A rule set is compiled once into closures over plain dictionaries; elements of c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from mapping.codelists import SERVICE_ITEM, CodeLists, code_lists
 from mapping.codes import build_code_converter
@@ -67,8 +68,7 @@ class ConverterBuilder:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One province's words, compiled. Immutable; a new version is a new object."""
 
     province: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mapping.conversion import Converter, packed, text_of
 from mapping.element import Element, Relation
@@ -23,8 +24,7 @@ _EXACT = Relation.EXACT
 _Elements = Sequence[Element]
 
 
-@dataclass(frozen=True, slots=True)
-class _FieldWriter:
+class _FieldWriter(Struct, frozen=True):
     """One field: its own name, where it stands, how a value is written; `rows` when it is a list.
 
     `made` has the elements of codes that mean the same on every day; they are made once. `shape` is None where
@@ -43,8 +43,7 @@ class _FieldWriter:
     made: Mapping[str, Element] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class KindWriter:
+class KindWriter(Struct, frozen=True):
     """Writes one kind of document, or one row of a group."""
 
     by_element: Mapping[str, _FieldWriter]
@@ -233,8 +232,7 @@ def _carried_raw(element: Element) -> Any:
 # --- the document ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """A document in the making: which objects become JSON strings in the end, and fields that come in parts."""
 
     document: dict[str, Any]

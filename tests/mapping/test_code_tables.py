@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from mapping.code_tables import DIVISIONS, code_tables, form_of
 from mapping.codelists import code_lists

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 
 import pytest
+from msgspec.structs import replace
 
 from mapping.codelists import code_lists
 from mapping.coverage import ListCoverage, coverage_faults, coverage_of
