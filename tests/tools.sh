@@ -14,11 +14,13 @@ has_openssl() { command -v openssl >/dev/null; }
 has_libcrypto() { "$PYTHON" -c 'import ctypes; ctypes.CDLL("libcrypto.so.3")' 2>/dev/null; }
 has_node() { command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
 has_npm() { command -v npm >/dev/null; }
+has_go() { command -v go >/dev/null; }
+has_sumdb() { [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; }
 
 needed() {
   case $1 in
     test) echo softhsm2 openssl libcrypto curl sqlite3 ;;
-    interop) echo node npm ;;
+    interop) echo node npm go sumdb ;;
     *) echo "tests/tools.sh: test or interop, not $1" >&2; exit 2 ;;
   esac
 }
@@ -32,6 +34,8 @@ packages() {
     libcrypto) apt-cache show libssl3t64 >/dev/null 2>&1 && echo libssl3t64 || echo libssl3 ;;
     node) echo nodejs ;;
     npm) echo npm ;;
+    go) echo golang-go ;;
+    sumdb) echo golang-golang-x-mod-dev ;;
   esac
 }
 
@@ -44,6 +48,8 @@ describe() {
     libcrypto) echo "libcrypto.so.3 of OpenSSL 3 (on Debian: apt install libssl3, or libssl3t64)" ;;
     node) echo "Node.js 20 or newer (on Debian 13: apt install nodejs; before, from nodejs.org), found: $(node --version 2>/dev/null || echo none)" ;;
     npm) echo "npm (on Debian: apt install npm)" ;;
+    go) echo "the go command (on Debian: apt install golang-go)" ;;
+    sumdb) echo "golang.org/x/mod in /usr/share/gocode (on Debian: apt install golang-golang-x-mod-dev)" ;;
   esac
 }
 

@@ -34,6 +34,7 @@ __all__ = [
     "read_note",
     "read_signature_lines",
     "sign_note",
+    "verifier_key",
     "verify_note_signature",
     "write_note",
 ]
@@ -105,6 +106,15 @@ def note_key_id(name: str, key: VerificationKey, kind: bytes = ED25519) -> bytes
     if key.alg != "EdDSA":
         raise KeyRejected(f"notes are signed with Ed25519 keys; {key.kid} is of {key.alg}")
     return _key_id(name, kind, key.jwk["x"])
+
+
+def verifier_key(name: str, key: VerificationKey, kind: bytes = ED25519) -> str:
+    """The key as other tools take it (C2SP vkey): name, key id, type and public key on one line.
+
+    Raises KeyRejected when the key is none of Ed25519.
+    """
+    key_id = note_key_id(name, key, kind)
+    return f"{name}+{key_id.hex()}+{base64_text(kind + b64url_bytes(key.jwk['x']))}"
 
 
 def read_note(data: bytes, *, max_bytes: int = MAX_NOTE_BYTES) -> Note:

@@ -21,6 +21,7 @@ from trust.note import (
     read_note,
     read_signature_lines,
     sign_note,
+    verifier_key,
     verify_note_signature,
     write_note,
 )
@@ -41,6 +42,7 @@ def test_the_vectors_verify_and_are_written_the_same(name: str) -> None:
     for vkey in NOTES[name]["signed_by"]:
         signer = named_key(vkey)
         assert note_key_id(signer.name, signer.key, signer.kind) == signer.key_id
+        assert verifier_key(signer.name, signer.key, signer.kind) == vkey
         assert verify_note_signature(note, signer.name, signer.key)
         with pytest.raises(BadSignature):
             verify_note_signature(Note(f"{note.text}\n", note.signatures), signer.name, signer.key)
