@@ -15,7 +15,7 @@ import structlog
 from federation.errors import FederationError, code_of
 from federation.trust_sync import RefreshReport, TrustSync
 
-__all__ = ["Background", "TrustLog", "follow_readiness", "follow_trust", "repeat"]
+__all__ = ["Background", "Loop", "TrustLog", "follow_readiness", "follow_trust", "repeat"]
 
 _log = structlog.get_logger("yrd.background")
 

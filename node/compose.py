@@ -7,7 +7,7 @@ closed in reverse when the context ends. No part looks another one up: each is g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from federation.rpc.callers import CallerCheck
 from federation.rpc.client import GrpcPeerTransport
 from federation.rpc.convert import ProtobufCodec
 from federation.rpc.server import PeerServer
+from federation.settling import Settler
 from federation.translation_counts import TranslationCounts
 from federation.trust_sync import TrustSync
 from node.api.access_tokens import OpenIdKeys
@@ -42,6 +43,7 @@ from node.health import Health
 from node.key_steering import key_steering
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.releasing import releasing_signer
+from node.log_parts import log_loops, settler, witness
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
@@ -58,6 +60,7 @@ from node.translation_view import TranslationView, translation_view
 from node.trust_parts import tls_renewal, trust_list
 from node.web.app import make_public_app
 from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
+from node.web.witness import add_witness
 
 __all__ = ["Node", "compose"]
 
@@ -79,6 +82,8 @@ class Node:
     asker: Asker
     trust_sync: TrustSync
     background: Background
+    look_back: Callable[[], Awaitable[None]]
+    """Before anything is logged: whether witnesses know more of this node's log than its store does."""
     handlers: Mapping[str, Handler]
     audit_rows: AuditRows
 
@@ -113,6 +118,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         answerer = _answerer(parts, registry, trust_sync)
         peer_server = _peer_server(ground, answerer)
         steering = _steering(ground, parts, trust_sync)
+        settling = settler(ground, session)
         keys = key_steering(config, ground.database, ground.keystore, clock)
         lease_s = LEASE_S + config.limits.deadline_s
         rows = IdempotencyRows(ground.database, clock, lease_s=lease_s), ReplayRows(ground.database, clock)
@@ -127,7 +133,8 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             operations=_operations(ground, parts, trust_sync),
             asker=asker,
             trust_sync=trust_sync,
-            background=_background(ground, trust_sync, peer_server, tls, *rows),
+            background=_background(ground, trust_sync, peer_server, tls, settling, *rows),
+            look_back=settling.look_back,
             handlers={**steering.handlers(), **keys.handlers(), **tls.handlers()},
             audit_rows=AuditRows(ground.database, clock),
         )
@@ -143,6 +150,7 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         ground.clock,
         ground.metrics,
         bodies=EncryptedBodies(ground.data_keys),
+        gate=ground.gate,
         sign_batches=config.exchange.sign_batches,
         sole_process=ground.database.dialect == "sqlite",
     )
@@ -221,6 +229,7 @@ def _public(ground: Ground, trust_sync: TrustSync) -> web.Application:
     app = make_public_app(config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored)
     path = urlsplit(config.node.entity_id).path + HISTORICAL_KEYS_PATH
     add_document(app, path, former, media=JWK_SET_MEDIA)
+    add_witness(app, witness(ground, trust_sync), path=urlsplit(config.node.entity_id).path)
     return app
 
 
@@ -270,6 +279,7 @@ def _background(
     trust_sync: TrustSync,
     peer_server: PeerServer,
     tls: TlsSteering,
+    settling: Settler,
     idempotency: IdempotencyRows,
     replays: ReplayRows,
 ) -> Background:
@@ -291,5 +301,6 @@ def _background(
                 lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),
             ),
             ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
+            *log_loops(ground, settling),
         ]
     )

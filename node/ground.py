@@ -17,9 +17,11 @@ from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.keystore.data_keys import DataKeys
 from node.keystore.missing import make_missing
+from node.log_watch import LogWatch, gate_probe
 from node.metrics import Metrics
 from node.renewal import tls_probe, untrusted_warner
 from node.store.database import Database, open_database
+from node.store.log_gate import StoreLogGate
 from node.store.tls import TlsRows
 from node.tls import TlsRing
 from node.trust_warnings import tls_warner, trust_warner
@@ -40,6 +42,8 @@ class Ground:
     directory: Directory
     metrics: Metrics
     health: Health
+    gate: StoreLogGate
+    log_watch: LogWatch
 
 
 async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Ground:
@@ -65,6 +69,7 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     )
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
+    gate, log_watch = StoreLogGate(), LogWatch(database, directory, clock)
     health = Health(
         [
             trust_probe(directory, clock),
@@ -72,17 +77,22 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
             keys_probe(keystore.silent),
             watch,
             key_watch,
+            gate_probe(gate),
         ],
         [
             trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
             tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
             untrusted_warner(tls),
             keys_warner(lambda: keystore.faults),
+            log_watch.warnings,
         ],
     )
     metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, tls.not_after)
-    return Ground(config, clock, database, keystore, data_keys, tls, directory, metrics, health)
+    metrics.registry.register(log_watch)
+    return Ground(
+        config, clock, database, keystore, data_keys, tls, directory, metrics, health, gate, log_watch
+    )
 
 
 _LEASE_BEYOND_DEADLINE_S = 10.0

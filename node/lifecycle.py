@@ -73,6 +73,7 @@ async def serve_node(config: Config, clock: Clock) -> None:
 async def running_node(config: Config, clock: Clock) -> AsyncIterator[tuple[Node, Addresses]]:
     """A node that serves while inside and drains on the way out."""
     async with compose(config, clock) as node, AsyncExitStack() as stack:
+        await node.look_back()
         await stack.enter_async_context(serve_control(config.listen.control, node.handlers, node.audit))
         operations = await _listen(stack, node.operations, config.listen.operations, drain_s=0)
         public = await _listen(stack, node.public, config.listen.public, drain_s=1)
