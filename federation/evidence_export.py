@@ -1,59 +1,92 @@
-"""Evidence files, made: one exchange from the log, with the trust statements as they were that day."""
+"""Evidence files, made: exchanges from the log with their proofs, and the trust statements as they were those days.
+
+A file has one exchange, or many of a case, a holder or a period; what would be larger than `SPLIT_BYTES` or have more
+than `SPLIT_EXCHANGES` becomes several files. Each record goes with the earliest settled checkpoint that holds it, or
+with the newest checkpoint while there is none; a record that was forgotten with leaf and proof only.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Final
 
-from federation.errors import EvidenceBroken, OwnNotFound
-from federation.ports import Clock, Codec, RecordKind, StoredRecord
-from federation.statements import StatementKind, StoredStatement
-from trust.chain import MAX_DEPTH
-from trust.entity import read_statement
-from trust.envelope import parse
-from trust.evidence import (
-    ANSWER,
-    MAX_FILE_BYTES,
-    RECORDS,
-    REQUEST,
-    ROLES,
-    ROLL_OVERS,
-    STATUS,
-    canonical_json,
-    chain_parts,
-    seal_parts,
+from federation.errors import OwnNotFound
+from federation.evidence_build import FileBuilder
+from federation.evidence_chains import ChainArchive
+from federation.evidence_ports import (
+    ExchangeFinder,
+    ExchangeRef,
+    FormerKeyDocuments,
+    Records,
+    RefPage,
+    StatementArchive,
 )
+from federation.ports import CheckpointRow, Clock, Codec, LogGeneration, RecordKind, StoredRecord, Tree
+from federation.statements import StatementKind
+from trust.entity import time_of
+from trust.envelope import parse
+from trust.evidence import MAX_FILE_BYTES
+from trust.evidence_index import RecordEntry
+from trust.historical import MAX_HISTORICAL_BYTES
 from trust.keys import Signer
+from trust.tokens import read_token
 
-__all__ = ["Exporter", "Records", "StatementArchive", "export_exchange"]
+__all__ = [
+    "SPLIT_BYTES",
+    "SPLIT_EXCHANGES",
+    "ExchangeFinder",
+    "ExchangeRef",
+    "ExportedFile",
+    "Exporter",
+    "Records",
+    "RefPage",
+    "StatementArchive",
+]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ASKING, _ANSWERING, _EXPORTING = ROLES
+SPLIT_BYTES: Final = 16 * 1024 * 1024
+SPLIT_EXCHANGES: Final = 5000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAIRS: Final = {
+    True: (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER),
+    False: (RecordKind.ANSWERED_REQUEST, RecordKind.ANSWERED_ANSWER),
+}
 
 
-class Records(Protocol):
-    """The log, to read: `federation.ports.Journal` is one."""
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """One file, and how many exchanges it has."""
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        """All records of one exchange in log order."""
-        ...
+    data: bytes
+    exchanges: int
 
 
-class StatementArchive(Protocol):
-    """The trust statements as this node knew them at a time."""
+@dataclass(slots=True)
+class _Work:
+    """One file in the making, and by when the word on each signer's former keys should be."""
 
-    async def find_statement(
-        self, iss: str, sub: str, kind: StatementKind, *, at: datetime
-    ) -> StoredStatement | None:
-        """The newest that was known by then; None when there never was one."""
-        ...
+    file: FileBuilder = field(default_factory=FileBuilder)
+    signers: dict[str, datetime] = field(default_factory=dict)
+
+    def signed(self, entity_id: str, at: datetime) -> None:
+        self.signers[entity_id] = max(at, self.signers.get(entity_id, at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A record's line in the index, and its evidence time if it is settled."""
+
+    entry: RecordEntry
+    evidence_at: datetime | None
 
 
 class Exporter:
-    """Makes the evidence files of one node. `signer` gives its envelope key of the moment."""
+    """Makes the evidence files of one node. `signer` gives its envelope key of the moment.
+
+    Without a `tree` the files hold no checkpoints; without `former_keys` no lists of former keys.
+    """
 
     def __init__(
         self,
@@ -65,14 +98,20 @@ class Exporter:
         clock: Clock,
         entity_id: str,
         anchor: str,
+        tree: Tree | None = None,
+        former_keys: FormerKeyDocuments | None = None,
     ) -> None:
         self._records = records
         self._archive = archive
+        self._chains = ChainArchive(archive, anchor)
         self._codec = codec
         self._signer = signer
         self._clock = clock
         self._entity_id = entity_id
         self._anchor = anchor
+        self._tree = tree
+        self._former_keys = former_keys
+        self._generations: dict[int, LogGeneration] = {}
 
     async def export(self, request_id: str, *, asking: str = "") -> bytes:
         """The file of one exchange; with `asking`, of the one that this node asked.
@@ -84,114 +123,174 @@ class Exporter:
         records = await self._records.find_records(request_id)
         if asking:
             records = [record for record in records if record.meta.asking == asking]
-        return await export_exchange(
-            records,
-            archive=self._archive,
-            codec=self._codec,
-            signer=self._signer(),
-            now=self._clock.now(),
-            entity_id=self._entity_id,
-            anchor=self._anchor,
+        for asked_here in (True, False):
+            if any(record.kind is _PAIRS[asked_here][0] for record in records):
+                work = _Work()
+                await self._add(work, records, asked_here=asked_here)
+                return (await self._sealed(work, "exchange")).data
+        raise OwnNotFound("there is no exchange with that request id in this node's log")
+
+    async def export_many(
+        self,
+        refs: AsyncIterator[ExchangeRef],
+        scope: str,
+        *,
+        split_bytes: int = SPLIT_BYTES,
+        split_exchanges: int = SPLIT_EXCHANGES,
+    ) -> AsyncIterator[ExportedFile]:
+        """The files of these exchanges, in their order; none when there are none. `scope` as in a manifest.
+
+        Holds one file in memory at a time. Raises as `export`.
+        """
+        work = _Work()
+        async for ref in refs:
+            records = await self._records.find_records(ref.request_id)
+            await self._add(work, records, asked_here=ref.asked_here)
+            if work.file.size_bytes >= split_bytes or work.file.exchanges >= split_exchanges:
+                yield await self._sealed(work, scope)
+                work = _Work()
+        if work.file.exchanges:
+            yield await self._sealed(work, scope)
+
+    # --- one exchange -----------------------------------------------------------------------------------------
+
+    async def _add(self, work: _Work, records: Sequence[StoredRecord], *, asked_here: bool) -> None:
+        request, answer = self._pair(records, _PAIRS[asked_here])
+        pair = [request] if answer is None else [request, answer]
+        placed = [await self._placed(work, record, forget=not request.salt) for record in pair]
+        meta = request.meta
+        asking: tuple[int, ...] = ()
+        answering: tuple[int, ...] = ()
+        if request.salt:
+            asking = await self._chains_of(work, meta.asking, request, placed[0])
+            answering = await self._chains_of(work, meta.answering, pair[-1], placed[-1])
+        work.file.add_exchange(
+            meta.request_id,
+            asking=asking,
+            answering=answering,
+            records=[(one.entry, record.envelope) for one, record in zip(placed, pair, strict=True)],
         )
 
-
-async def export_exchange(
-    records: Sequence[StoredRecord],
-    *,
-    archive: StatementArchive,
-    codec: Codec,
-    signer: Signer,
-    now: datetime,
-    entity_id: str,
-    anchor: str,
-) -> bytes:
-    """The file of the exchange in these records. Raises as `Exporter.export`."""
-    request, answer = _pair(records, codec)
-    known_at = request.recorded_at if answer is None else answer.recorded_at
-    parts = {REQUEST: request.envelope}
-    if answer is not None:
-        parts[ANSWER] = answer.envelope
-    parts[RECORDS] = canonical_json([_describe(one) for one in (request, answer) if one is not None])
-    for role, entity, at in (
-        (_ASKING, request.meta.asking, request.recorded_at),
-        (_ANSWERING, request.meta.answering, known_at),
-        (_EXPORTING, entity_id, now),
-    ):
-        parts |= chain_parts(role, await _chain_of(archive, entity, anchor, at))
-    for name, kind in ((STATUS, StatementKind.STATUS), (ROLL_OVERS, StatementKind.ROLL_OVERS)):
-        found = await archive.find_statement(anchor, anchor, kind, at=now)
-        if found is not None:
-            parts[name] = found.token.encode("ascii")
-    # Beside the loop: a file may be large, and the key may be in a token that takes its time.
-    return await asyncio.to_thread(
-        seal_parts,
-        parts,
-        exported_by=entity_id,
-        exported_at=now,
-        request_id=request.meta.request_id,
-        signer=signer,
-    )
-
-
-def _pair(records: Sequence[StoredRecord], codec: Codec) -> tuple[StoredRecord, StoredRecord | None]:
-    for ask, reply in (
-        (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER),
-        (RecordKind.ANSWERED_REQUEST, RecordKind.ANSWERED_ANSWER),
-    ):
+    def _pair(
+        self, records: Sequence[StoredRecord], kinds: tuple[RecordKind, RecordKind]
+    ) -> tuple[StoredRecord, StoredRecord | None]:
+        ask, reply = kinds
         requests = [record for record in records if record.kind is ask]
         if not requests:
-            continue
+            raise OwnNotFound("there is no exchange with that request id in this node's log")
         replies = [record for record in records if record.kind is reply]
-        answers = [one for one in replies if _answers(codec, one, requests[0])]
+        answers = [one for one in replies if self._answers(one, requests[0])]
         return requests[0], answers[0] if answers else None
-    raise OwnNotFound("there is no exchange with that request id in this node's log")
 
+    def _answers(self, answer: StoredRecord, request: StoredRecord) -> bool:
+        if not answer.salt or not request.salt:
+            return True  # forgotten: what it answered cannot be told any more
+        sealed = parse(answer.envelope, max_bytes=MAX_FILE_BYTES)
+        header = self._codec.decode_answer(sealed.payload_type, sealed.payload).header
+        return header.request_identity == request.identity
 
-def _answers(codec: Codec, answer: StoredRecord, request: StoredRecord) -> bool:
-    sealed = parse(answer.envelope, max_bytes=MAX_FILE_BYTES)
-    header = codec.decode_answer(sealed.payload_type, sealed.payload).header
-    return header.request_identity == request.identity
+    async def _chains_of(
+        self, work: _Work, entity_id: str, record: StoredRecord, placed: _Placed
+    ) -> tuple[int, ...]:
+        """The signer's chain of when it signed and, when it is another, of the evidence time."""
+        kid = "" if not record.envelope else parse(record.envelope, max_bytes=MAX_FILE_BYTES).kid
+        signs = record.meta.asking == entity_id and record.kind in (_PAIRS[True][0], _PAIRS[False][0])
+        kid = kid if signs or record.kind in (_PAIRS[True][1], _PAIRS[False][1]) else ""
+        signed = await self._chains.of(entity_id, record.recorded_at, kid=kid)
+        numbers = [work.file.chain(signed.statements)]
+        at = placed.evidence_at or record.recorded_at
+        work.signed(entity_id, at)
+        if placed.evidence_at is not None:
+            then = await self._chains.of(entity_id, placed.evidence_at, kid=kid)
+            if kid and kid not in then.kids:
+                then = signed  # its statement came within the second that a cosignature's time is rounded down to
+            numbers.append(work.file.chain(then.statements))
+        return tuple(dict.fromkeys(numbers))
 
+    # --- its place in the log ---------------------------------------------------------------------------------
 
-def _describe(record: StoredRecord) -> dict[str, Any]:
-    return {
-        "kind": int(record.kind),
-        "log_index": record.log_index,
-        "recorded_at": (record.recorded_at - _EPOCH) // timedelta(microseconds=1),
-        "salt": base64.b64encode(record.salt).decode(),
-        "leaf": base64.b64encode(record.leaf).decode(),
-    }
+    async def _placed(self, work: _Work, record: StoredRecord, *, forget: bool) -> _Placed:
+        """A record with its proof; `forget`: without what a forgotten one has no more."""
+        tree, generation = self._tree, record.generation
+        position, checkpoint, proof = record.log_index, 0, b""
+        row: CheckpointRow | None = None
+        if tree is not None:
+            position -= await self._first_index(tree, generation)
+            row = await self._checkpoint_for(tree, generation, position)
+        if tree is not None and row is not None:
+            checkpoint = await self._checkpoint(work, tree, row)
+            proof = b"".join(await tree.inclusion(generation, position, row.size))
+        entry = RecordEntry(
+            checkpoint=checkpoint,
+            generation=generation,
+            kind=int(record.kind),
+            leaf=record.leaf,
+            log_index=record.log_index,
+            position=position,
+            proof=proof,
+            recorded_at=(record.recorded_at - _EPOCH) // timedelta(microseconds=1),
+            salt=b"" if forget else record.salt,
+        )
+        return _Placed(entry, row.settled_at if row is not None else None)
 
+    async def _first_index(self, tree: Tree, generation: int) -> int:
+        if generation not in self._generations:
+            self._generations = {one.generation: one for one in await tree.generations()}
+        return self._generations[generation].first_index
 
-async def _chain_of(archive: StatementArchive, entity: str, anchor: str, at: datetime) -> list[str]:
-    """From the entity's configuration over its superiors to the anchor's, as they were known at `at`."""
-    chain = [await _statement(archive, entity, entity, StatementKind.CONFIGURATION, at)]
-    subject = entity
-    for _ in range(MAX_DEPTH):
-        found = await _superior(archive, chain[-1] if subject == entity else "", subject, anchor, at)
-        chain.append(found[1])
-        subject = found[0]
-        if subject == anchor:
-            break
-    chain.append(await _statement(archive, anchor, anchor, StatementKind.CONFIGURATION, at))
-    return chain
+    async def _checkpoint_for(self, tree: Tree, generation: int, position: int) -> CheckpointRow | None:
+        settled = await tree.settled_for(generation, position)
+        if settled is not None:
+            return settled
+        newest = await tree.latest(generation)
+        return newest if newest is not None and newest.size > position else None
 
+    async def _checkpoint(self, work: _Work, tree: Tree, row: CheckpointRow) -> int:
+        known = work.file.find_checkpoint(row.generation, row.size)
+        if known:
+            return known
+        own = await self._chains.of(self._entity_id, row.settled_at or self._clock.now())
+        note, witnesses = row.note, []
+        for one in await tree.cosignatures_of(row.generation, row.size):
+            chain = await self._chains.of(one.witness, one.cosigned_at)
+            witnesses.append(work.file.chain(chain.statements))
+            note += one.line.rstrip("\n") + "\n"
+        return work.file.add_checkpoint(
+            row.generation, row.size, note, chain=work.file.chain(own.statements), witnesses=witnesses
+        )
 
-async def _superior(
-    archive: StatementArchive, configuration: str, subject: str, anchor: str, at: datetime
-) -> tuple[str, str]:
-    hints = (
-        read_statement(configuration, allow_http_on_loopback=True).authority_hints if configuration else ()
-    )
-    for superior in (anchor, *hints):
-        found = await archive.find_statement(superior, subject, StatementKind.SUBORDINATE, at=at)
-        if found is not None:
-            return superior, found.token
-    raise EvidenceBroken(f"this node has no statement of a superior about {subject} from that day")
+    # --- the file ---------------------------------------------------------------------------------------------
 
+    async def _sealed(self, work: _Work, scope: str) -> ExportedFile:
+        if self._former_keys is not None:
+            for entity_id, since in sorted(work.signers.items()):
+                await self._add_former_keys(work, self._former_keys, entity_id, since)
+        now = self._clock.now()
+        for kind, add in (
+            (StatementKind.STATUS, work.file.add_status),
+            (StatementKind.ROLL_OVERS, work.file.add_roll_overs),
+        ):
+            found = await self._archive.find_statement(self._anchor, self._anchor, kind, at=now)
+            if found is not None:
+                add(found.token)
+        own = await self._chains.of(self._entity_id, now, kid=self._signer().kid)
+        # Beside the loop: a file may be large, and the key may be in a token that takes its time.
+        data = await asyncio.to_thread(
+            work.file.sealed,
+            exporter=own.statements,
+            entity_id=self._entity_id,
+            now=now,
+            scope=scope,
+            signer=self._signer(),
+        )
+        return ExportedFile(data, work.file.exchanges)
 
-async def _statement(archive: StatementArchive, iss: str, sub: str, kind: StatementKind, at: datetime) -> str:
-    found = await archive.find_statement(iss, sub, kind, at=at)
-    if found is None:
-        raise EvidenceBroken(f"this node has no {kind.value} by {iss} about {sub} from that day")
-    return found.token
+    async def _add_former_keys(
+        self, work: _Work, documents: FormerKeyDocuments, entity_id: str, since: datetime
+    ) -> None:
+        token = await documents.newest_of(entity_id, since=since)
+        if token is None:
+            return
+        issued_at = time_of(read_token(token, max_bytes=MAX_HISTORICAL_BYTES).claims, "iat")
+        chain = await self._chains.of(entity_id, issued_at)
+        work.file.add_former_keys(token, work.file.chain(chain.statements))

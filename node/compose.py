@@ -19,7 +19,7 @@ from aiohttp import web
 from federation.access import AccessHolder
 from federation.answer import Answerer
 from federation.ask import Asker
-from federation.evidence import Exporter
+from federation.evidence_export import Exporter
 from federation.exchange import DialectHolder, ExchangeParts
 from federation.ports import Clock, LocalRegistry
 from federation.rpc.callers import CallerCheck

@@ -20,7 +20,7 @@ from simulators.people import Resident
 from simulators.platform_client import PlatformClient
 from simulators.population import Population
 from simulators.registry import SHAPES
-from trust.container import ANSWER, REQUEST, read_container
+from trust.container import answer_part, read_container, request_part
 from trust.envelope import Sealed, parse
 
 __all__ = ["BASIS", "WalkedQuery", "certificate_question", "choose_traveller", "walk"]
@@ -118,7 +118,9 @@ def _tell_question(tell: Tell, asking: Seat, answering: Seat, question: Mapping[
 
 def _tell_wire(tell: Tell, evidence: bytes) -> None:
     parts, codec = read_container(evidence), ProtobufCodec()
-    request, answer = (parse(parts[name], max_bytes=_MOST_BYTES) for name in (REQUEST, ANSWER))
+    request, answer = (
+        parse(parts[name], max_bytes=_MOST_BYTES) for name in (request_part(1), answer_part(1))
+    )
     asked = codec.decode_request(request.payload_type, request.payload)
     said = codec.decode_answer(answer.payload_type, answer.payload)
     tell("")

@@ -1,66 +1,114 @@
 """The container of an evidence file: a ZIP (PKWARE APPNOTE 6.3, §4.3.7, §4.3.12, §4.3.16) with exactly one
 spelling.
 
-Stored entries in a fixed order, fixed date and flags, no comments, no extra fields. A reader writes the
-container anew from what it read and compares every byte, so nothing can be changed, hidden or added without
-being noticed. Any ZIP tool can open it.
+Stored entries in a fixed order, fixed date and flags, no comments, no extra fields, no ZIP64. A reader compares
+every byte that is not content with the one that this format has there, so nothing can be changed, hidden or added
+without being noticed. Any ZIP tool can open it. The names, in their order:
+
+ - ``manifest.envelope``, ``index.json``
+ - ``exchanges/NNNNNN/request.envelope`` and ``exchanges/NNNNNN/answer.envelope``, exchange by exchange
+ - ``checkpoints/NNNNNN.note``, ``statements/NNNNNN.jwt``, ``former-keys/NNNNNN.jwt``
+ - ``status.jwt``, ``roll-overs.json``
+
+Numbers have six digits and count from 1.
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 from zlib import crc32
 
 from trust.errors import EvidenceBroken
 
 __all__ = [
-    "ANSWER",
-    "CHAIN_LENGTHS",
     "CONTAINER",
+    "INDEX",
     "MANIFEST",
     "MAX_FILE_BYTES",
-    "PLACES",
-    "RECORDS",
-    "REQUEST",
-    "ROLES",
+    "MAX_NUMBER",
+    "MAX_PARTS",
     "ROLL_OVERS",
     "STATUS",
-    "chain_part",
+    "answer_part",
+    "checkpoint_part",
+    "former_keys_part",
+    "is_part",
     "read_container",
+    "request_part",
+    "statement_part",
     "write_container",
 ]
 
 CONTAINER: Final = "container"
 """What an error names when the file's frame is wrong, rather than one part in it."""
 MANIFEST: Final = "manifest.envelope"
-REQUEST: Final = "request.envelope"
-ANSWER: Final = "answer.envelope"
-RECORDS: Final = "records.json"
+INDEX: Final = "index.json"
 STATUS: Final = "status.jwt"
 ROLL_OVERS: Final = "roll-overs.json"
-ROLES: Final = ("asking", "answering", "exporting")
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-CHAIN_LENGTHS: Final = range(5)
+MAX_PARTS: Final = 65_535
+"""What a ZIP without ZIP64 can count."""
+MAX_NUMBER: Final = 999_999
 
 
-def chain_part(role: str, position: int) -> str:
-    """The name of one statement of a chain."""
-    return f"{role}/{position}.jwt"
+def request_part(number: int) -> str:
+    """The name of the request of an exchange."""
+    return f"exchanges/{number:06d}/request.envelope"
 
 
-_NAMES: Final = (
-    MANIFEST,
-    REQUEST,
-    ANSWER,
-    RECORDS,
-    *(chain_part(role, position) for role in ROLES for position in CHAIN_LENGTHS),
-    STATUS,
-    ROLL_OVERS,
+def answer_part(number: int) -> str:
+    """The name of the answer of an exchange."""
+    return f"exchanges/{number:06d}/answer.envelope"
+
+
+def checkpoint_part(number: int) -> str:
+    """The name of a checkpoint with its signatures."""
+    return f"checkpoints/{number:06d}.note"
+
+
+def statement_part(number: int) -> str:
+    """The name of a statement that chains are made of."""
+    return f"statements/{number:06d}.jwt"
+
+
+def former_keys_part(number: int) -> str:
+    """The name of a node's word on the keys that it used before."""
+    return f"former-keys/{number:06d}.jwt"
+
+
+_NUMBERED: Final = re.compile(
+    r"exchanges/([0-9]{6})/(request|answer)\.envelope"
+    r"|checkpoints/([0-9]{6})\.note|statements/([0-9]{6})\.jwt|former-keys/([0-9]{6})\.jwt"
 )
-PLACES: Final = {name: place for place, name in enumerate(_NAMES)}
+_SINGLE: Final = {MANIFEST: (0, 0, 0), INDEX: (1, 0, 0), STATUS: (6, 0, 0), ROLL_OVERS: (7, 0, 0)}
+_ROOMS: Final = {3: 3, 4: 4, 5: 5}
+Place = tuple[int, int, int]
+
+
+def _place(name: str) -> Place | None:
+    """Where a part stands among the others; None for a name that is none of this format."""
+    single = _SINGLE.get(name)
+    if single is not None:
+        return single
+    match = _NUMBERED.fullmatch(name)
+    if match is None:
+        return None
+    group = match.lastindex or 0
+    if group == 2:  # an exchange: its number and which of the two
+        place = (2, int(match[1]), 1 if match[2] == "answer" else 0)
+    else:
+        place = (_ROOMS[group], int(match[group]), 0)
+    return place if place[1] else None
+
+
+def is_part(name: str) -> bool:
+    """Whether a part may have this name."""
+    return _place(name) is not None
+
 
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _CENTRAL: Final = struct.Struct("<4s6H3L5H2L")
@@ -69,26 +117,56 @@ _VERSION: Final = 20
 _DOS_DATE: Final = (1 << 5) | 1  # 1980-01-01, the first day that ZIP knows; the time is midnight
 _UNIX: Final = 3 << 8
 _MODE: Final = 0o100644 << 16
+_ENTRY: Final = b"PK\x03\x04"
+
+
+def _local(name: bytes, size: int, checksum: int) -> bytes:
+    return _LOCAL.pack(_ENTRY, _VERSION, 0, 0, 0, _DOS_DATE, checksum, size, size, len(name), 0) + name
+
+
+def _central(name: bytes, size: int, checksum: int, offset: int) -> bytes:
+    return (
+        _CENTRAL.pack(
+            b"PK\x01\x02", _UNIX | _VERSION, _VERSION, 0, 0, 0, _DOS_DATE, checksum, size, size, len(name),
+            0, 0, 0, 0, _MODE, offset,
+        )
+        + name
+    )  # fmt: skip
+
+
+def _end(parts: int, directory_bytes: int, offset: int) -> bytes:
+    return _END.pack(b"PK\x05\x06", 0, 0, parts, parts, directory_bytes, offset, 0)
 
 
 def write_container(parts: Mapping[str, bytes]) -> bytes:
     """The one container of these parts, in the fixed order whatever order they come in.
 
-    Raises EvidenceBroken for an unknown name and when it would be too large.
+    Raises EvidenceBroken for an unknown name, and when it would be too large or have too many parts.
     """
+    places: dict[str, Place] = {}
     for name in parts:
-        if name not in PLACES:
+        place = _place(name)
+        if place is None:
             raise EvidenceBroken(CONTAINER, f"{name!r} is not a part of this format")
+        places[name] = place
+    if len(parts) > MAX_PARTS:
+        raise EvidenceBroken(CONTAINER, f"it would have more than {MAX_PARTS} parts")
     body, directory = bytearray(), bytearray()
-    for name in sorted(parts, key=PLACES.__getitem__):
+    for name in sorted(parts, key=places.__getitem__):
         content, raw, offset = parts[name], name.encode("ascii"), len(body)
-        common = (_VERSION, 0, 0, 0, _DOS_DATE, crc32(content), len(content), len(content), len(raw), 0)
-        body += _LOCAL.pack(b"PK\x03\x04", *common) + raw + content
-        directory += _CENTRAL.pack(b"PK\x01\x02", _UNIX | _VERSION, *common, 0, 0, 0, _MODE, offset) + raw
-    end = _END.pack(b"PK\x05\x06", 0, 0, len(parts), len(parts), len(directory), len(body), 0)
+        checksum = crc32(content)
+        body += _local(raw, len(content), checksum) + content
+        directory += _central(raw, len(content), checksum, offset)
+        if len(body) + len(directory) > MAX_FILE_BYTES:
+            raise _too_large()
+    end = _end(len(parts), len(directory), len(body))
     if len(body) + len(directory) + len(end) > MAX_FILE_BYTES:
-        raise EvidenceBroken(CONTAINER, f"it would be larger than {MAX_FILE_BYTES} bytes")
+        raise _too_large()
     return bytes(body + directory + end)
+
+
+def _too_large() -> EvidenceBroken:
+    return EvidenceBroken(CONTAINER, f"it would be larger than {MAX_FILE_BYTES} bytes")
 
 
 def read_container(data: bytes) -> dict[str, bytes]:
@@ -98,37 +176,50 @@ def read_container(data: bytes) -> dict[str, bytes]:
     if len(data) > MAX_FILE_BYTES:
         raise EvidenceBroken(CONTAINER, f"the file is larger than {MAX_FILE_BYTES} bytes; it was not read")
     parts: dict[str, bytes] = {}
-    ends: list[tuple[int, str]] = []
-    position = 0
-    while data[position : position + 4] == b"PK\x03\x04":
-        name, content, position = _read_entry(data, position, after=ends[-1][1] if ends else "")
+    directory: list[bytes] = []
+    position, before = 0, (-1, 0, 0)
+    while data[position : position + 4] == _ENTRY:
+        if len(directory) == MAX_PARTS:
+            raise EvidenceBroken(CONTAINER, f"it has more than {MAX_PARTS} parts")
+        name, content, place, central, end = _read_entry(data, position, before)
         parts[name] = content
-        ends.append((position, name))
-    _compare(data, write_container(parts), ends)
+        directory.append(central)
+        position, before = end, place
+    listed = b"".join(directory)
+    _compare(data, position, listed + _end(len(directory), len(listed), position))
     return parts
 
 
-def _read_entry(data: bytes, position: int, *, after: str) -> tuple[str, bytes, int]:
+def _read_entry(data: bytes, position: int, before: Place) -> tuple[str, bytes, Place, bytes, int]:
+    """One entry: name, content, place, its line in the directory, and where it ends."""
     if position + _LOCAL.size > len(data):
         raise EvidenceBroken(CONTAINER, f"the file is cut off after {len(data)} bytes")
     fields = _LOCAL.unpack_from(data, position)
     checksum, size, name_size = fields[6], fields[7], fields[9]
     start = position + _LOCAL.size + name_size
-    name = data[position + _LOCAL.size : start].decode("latin-1")
-    if name not in PLACES or (after and PLACES[name] <= PLACES[after]):
+    raw = data[position + _LOCAL.size : start]
+    name = raw.decode("latin-1")
+    place = _place(name)
+    if place is None or place <= before:
         raise EvidenceBroken(CONTAINER, f"at byte {position} there is no part that belongs there")
     content = data[start : start + size]
     if len(content) != size:
         raise EvidenceBroken(name, f"it should have {size} bytes; the file ends after {len(content)} of them")
     if crc32(content) != checksum:
         raise EvidenceBroken(name, "its content is not what its checksum says: it was altered")
-    return name, content, start + size
+    header = _local(raw, size, checksum)
+    if data[position:start] != header:
+        _compare(data[:start], position, header, part=name)
+    return name, content, place, _central(raw, size, checksum, position), start + size
 
 
-def _compare(data: bytes, rebuilt: bytes, ends: Sequence[tuple[int, str]]) -> None:
-    if data == rebuilt:
+def _compare(data: bytes, position: int, expected: bytes, *, part: str = CONTAINER) -> None:
+    """Return when the data go on with just this and end. Raises EvidenceBroken, naming the byte."""
+    found = data[position:]
+    if found == expected:
         return
-    shortest = min(len(data), len(rebuilt))
-    at = next((place for place in range(shortest) if data[place] != rebuilt[place]), shortest)
-    part = next((name for end, name in ends if at < end), CONTAINER)
-    raise EvidenceBroken(part, f"byte {at} of the file is not what this format has there: it was altered")
+    shortest = min(len(found), len(expected))
+    at = next((place for place in range(shortest) if found[place] != expected[place]), shortest)
+    raise EvidenceBroken(
+        part, f"byte {position + at} of the file is not what this format has there: it was altered"
+    )

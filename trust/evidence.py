@@ -1,16 +1,16 @@
 """What proves an exchange afterwards: the leaf of a record, and the file that anyone can check offline.
 
-The file (format 1) is a ZIP that has exactly one spelling, so that a byte cannot be changed without being
-noticed: stored entries, fixed order, fixed date and flags, no comments, no extra fields. A reader writes it
-anew from what it read and compares every byte. Its parts, in this order:
+The file (format 2, docs/evidence-format.md) holds one exchange or many, and is a ZIP that has exactly one spelling
+(`trust.container`), so that a byte cannot be changed without being noticed. Its parts:
 
- - ``manifest.envelope``: a DSSE envelope by the exporting node over the manifest, canonical JSON that names
-   every other part with size and SHA-256
- - ``request.envelope``, ``answer.envelope``: the signed bytes as they travelled; no answer when there was
-   none
- - ``records.json``: where these lie in the exporting node's log: index, time, salt, leaf
- - ``asking/N.jwt``, ``answering/N.jwt``, ``exporting/N.jwt``: trust chains as they were, the node's own
-   configuration first, the anchor's last
+ - ``manifest.envelope``: a DSSE envelope by the exporting node over the manifest, canonical JSON that names every other
+   part with size and SHA-256, and the chain of the exporting node
+ - ``index.json``: which exchanges there are, and which parts prove what (`trust.evidence_index`)
+ - ``exchanges/NNNNNN/…``: the signed bytes of request and answer as they travelled; no answer when there was none, and
+   nothing of a record that was forgotten
+ - ``checkpoints/NNNNNN.note``: checkpoints of the exporting node's log, with what the witnesses said to them
+ - ``statements/NNNNNN.jwt``: the statements that trust chains are made of, as they were, each once
+ - ``former-keys/NNNNNN.jwt``: what the signers said of their former keys, newest first known to the exporting node
  - ``status.jwt``: the newest trust status that the exporting node knew
  - ``roll-overs.json``: the roll-overs of the anchor's key, where there were any; with them the file holds from
    any key that the anchor ever had, older or newer than the one that signed then
@@ -22,64 +22,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from trust.chain import VerifiedEntity, resolve_chain
-from trust.container import (
-    ANSWER,
-    CHAIN_LENGTHS,
-    CONTAINER,
-    MANIFEST,
-    MAX_FILE_BYTES,
-    PLACES,
-    RECORDS,
-    REQUEST,
-    ROLES,
-    ROLL_OVERS,
-    STATUS,
-    chain_part,
-    read_container,
-    write_container,
-)
-from trust.entity import SKEW_S, read_statement
+import msgspec
+from msgspec import Struct
+
+from trust.container import INDEX, MANIFEST, MAX_FILE_BYTES, ROLL_OVERS, STATUS, write_container
 from trust.envelope import Opened, Sealed, parse, seal, unseal
 from trust.errors import EvidenceBroken, TrustError
 from trust.keys import Signer, VerificationKey
-from trust.rollover import RollOver, anchor_keys, read_roll_overs
 
 __all__ = [
-    "ANSWER",
-    "CONTAINER",
+    "FORMAT",
+    "INDEX",
     "LEAF_VERSION",
     "MANIFEST",
     "MANIFEST_TYPE",
     "MAX_FILE_BYTES",
     "NO_ROLL_OVERS",
-    "RECORDS",
-    "REQUEST",
-    "ROLES",
     "ROLL_OVERS",
+    "SCOPES",
     "STATUS",
     "Manifest",
     "canonical_json",
-    "chain_part",
-    "chain_parts",
     "leaf_data",
     "open_envelope_part",
-    "open_json_part",
     "parse_envelope_part",
-    "read_container",
     "read_manifest",
     "record_bytes",
-    "resolve_chain_parts",
     "seal_parts",
-    "write_container",
 ]
 
 NO_ROLL_OVERS: Final = b"[]"
+
+
+def canonical_json(value: Any) -> bytes:
+    """One spelling: sorted keys, no blanks, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
 
 # --- the leaf ---
 
@@ -101,42 +84,79 @@ def leaf_data(kind: int, recorded_at: int, envelope: bytes, salt: bytes) -> byte
     return LEAF_VERSION + digest
 
 
-MANIFEST_TYPE: Final = "application/vnd.yrd.evidence.manifest.v1+json"
-_FORMAT: Final = 1
-
 # --- the manifest ---
+
+MANIFEST_TYPE: Final = "application/vnd.yrd.evidence.manifest.v2+json"
+FORMAT: Final = 2
+SCOPES: Final = ("exchange", "case", "holder", "period", "archive")
+"""What a file was asked for; of whom or which case is not said in clear."""
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    bytes: int
+    name: str
+    sha256: str
+
+
+class _Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    chain: tuple[int, ...]
+    exported_at: str
+    exported_by: str
+    format: int
+    parts: tuple[_Part, ...]
+    scope: str
+
+
+class _Format(Struct, frozen=True):
+    format: int
+
+
+_DECODER: Final = msgspec.json.Decoder(_Manifest)
+_FORMAT_DECODER: Final = msgspec.json.Decoder(_Format)
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the exporting node says of the file. Nothing in it is believed before its envelope was opened."""
+    """What the exporting node says of the file. Nothing in it is believed before its envelope was opened.
+
+    `chain` are the numbers of the statements that prove the exporting node; `digests` the SHA-256 of each part, in
+    hexadecimal, as computed here.
+    """
 
     exported_by: str
     exported_at: datetime
-    request_id: str
-
-
-def canonical_json(value: Any) -> bytes:
-    """One spelling: sorted keys, no blanks, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    scope: str
+    chain: tuple[int, ...]
+    digests: Mapping[str, str]
 
 
 def seal_parts(
-    parts: Mapping[str, bytes], *, exported_by: str, exported_at: datetime, request_id: str, signer: Signer
+    parts: Mapping[str, bytes],
+    *,
+    exported_by: str,
+    exported_at: datetime,
+    scope: str,
+    chain: tuple[int, ...],
+    signer: Signer,
 ) -> bytes:
     """The container of these parts under a manifest signed by `signer`, an envelope key of `exported_by`."""
-    manifest = {
-        "format": _FORMAT,
-        "exported_by": exported_by,
-        "exported_at": exported_at.isoformat(),
-        "request_id": request_id,
-        "parts": [
-            {"name": name, "bytes": len(parts[name]), "sha256": hashlib.sha256(parts[name]).hexdigest()}
-            for name in sorted(parts, key=PLACES.__getitem__)
-        ],
-    }
-    sealed = seal(MANIFEST_TYPE, canonical_json(manifest), signer)
+    order = list(_in_order(parts))
+    manifest = _Manifest(
+        chain,
+        exported_at.isoformat(),
+        exported_by,
+        FORMAT,
+        tuple(_Part(len(parts[name]), name, hashlib.sha256(parts[name]).hexdigest()) for name in order),
+        scope,
+    )
+    sealed = seal(MANIFEST_TYPE, _ENCODER.encode(manifest), signer)
     return write_container({**parts, MANIFEST: sealed.envelope})
+
+
+def _in_order(parts: Mapping[str, bytes]) -> list[str]:
+    """By name: an order that a manifest can be held to without knowing the container's."""
+    return sorted(parts)
 
 
 def read_manifest(parts: Mapping[str, bytes]) -> tuple[Manifest, Sealed]:
@@ -147,52 +167,50 @@ def read_manifest(parts: Mapping[str, bytes]) -> tuple[Manifest, Sealed]:
     sealed = parse_envelope_part(parts, MANIFEST)
     if sealed.payload_type != MANIFEST_TYPE:
         raise EvidenceBroken(MANIFEST, f"it is of type {sealed.payload_type}, not {MANIFEST_TYPE}")
-    claims = _json(sealed.payload, MANIFEST)
-    try:
-        if claims["format"] != _FORMAT:
-            raise EvidenceBroken(MANIFEST, f"format {claims['format']!r} is not known to this release")
-        listed = {entry["name"]: (entry["bytes"], entry["sha256"]) for entry in claims["parts"]}
-        manifest = Manifest(
-            str(claims["exported_by"]), _time(claims["exported_at"]), str(claims["request_id"])
-        )
-    except (KeyError, TypeError, ValueError):
-        raise EvidenceBroken(MANIFEST, "it does not say what a manifest says") from None
-    for name in sorted({*listed, *parts} - {MANIFEST}, key=str):
-        if name not in listed:
+    claims = _read(sealed.payload)
+    digests: dict[str, str] = {}
+    listed = {part.name: part for part in claims.parts}
+    for name in sorted({*listed, *parts} - {MANIFEST}):
+        part = listed.get(name)
+        if part is None:
             raise EvidenceBroken(name, "the manifest does not name it")
         if name not in parts:
-            raise EvidenceBroken(str(name), "the manifest names it, but it is not there")
-        if listed[name] != (len(parts[name]), hashlib.sha256(parts[name]).hexdigest()):
+            raise EvidenceBroken(name, "the manifest names it, but it is not there")
+        digest = hashlib.sha256(parts[name]).hexdigest()
+        if (part.bytes, part.sha256) != (len(parts[name]), digest):
             raise EvidenceBroken(name, "it is not what the manifest says: size or SHA-256 differ")
-    return manifest, sealed
+        digests[name] = digest
+    if [part.name for part in claims.parts] != list(digests):
+        raise EvidenceBroken(MANIFEST, "it does not name each part once, in the order of their names")
+    exported_at = _time(claims.exported_at)
+    return Manifest(claims.exported_by, exported_at, claims.scope, claims.chain, digests), sealed
 
 
-def _time(text: Any) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a naive time")
+def _read(payload: bytes) -> _Manifest:
+    try:
+        found = _FORMAT_DECODER.decode(payload).format
+        if found != FORMAT:
+            raise EvidenceBroken(MANIFEST, f"format {found} is not known to this release")
+        claims = _DECODER.decode(payload)
+        same = _ENCODER.encode(claims) == payload
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise EvidenceBroken(MANIFEST, "it does not say what a manifest says") from None
+    if not same or claims.scope not in SCOPES:
+        raise EvidenceBroken(MANIFEST, "it does not say what a manifest says, in its one spelling")
+    return claims
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.isoformat() != text:
+        raise EvidenceBroken(MANIFEST, "it does not say when it was made")
     return moment
 
 
-def _json(raw: bytes, part: str) -> Any:
-    try:
-        value = json.loads(raw)
-        same = canonical_json(value) == raw
-    except (ValueError, RecursionError):
-        same = False
-    if not same:
-        raise EvidenceBroken(part, "it is not canonical JSON")
-    return value
-
-
-# --- the other parts ---
-
-
-def open_json_part(parts: Mapping[str, bytes], name: str) -> Any:
-    """A part in canonical JSON. Raises EvidenceBroken."""
-    if name not in parts:
-        raise EvidenceBroken(name, "it is missing")
-    return _json(parts[name], name)
+# --- envelopes ---
 
 
 def parse_envelope_part(parts: Mapping[str, bytes], name: str) -> Sealed:
@@ -211,49 +229,3 @@ def open_envelope_part(name: str, sealed: Sealed, keys: Mapping[str, Verificatio
         return unseal(sealed, keys=keys)
     except TrustError as error:
         raise EvidenceBroken(name, error.detail) from error
-
-
-def chain_parts(role: str, statements: Sequence[str]) -> dict[str, bytes]:
-    """A chain as parts, the node's own configuration first."""
-    return {chain_part(role, position): token.encode("ascii") for position, token in enumerate(statements)}
-
-
-def resolve_chain_parts(
-    parts: Mapping[str, bytes],
-    role: str,
-    *,
-    pinned: Mapping[str, VerificationKey],
-    at: datetime,
-    roll_overs: str | bytes = NO_ROLL_OVERS,
-) -> VerifiedEntity:
-    """What the chain of a role proves at a time, from pinned keys of the anchor's. Raises EvidenceBroken.
-
-    The anchor is whoever signed the last statement with one of its keys of that time, as `pinned` and the
-    roll-overs tell them: those enclosed, or those that whoever checks has got since, if they are more. Entity ids
-    on loopback are taken: a demonstration's evidence verifies as well, and its report says whose it is.
-    """
-    names = [chain_part(role, place) for place in CHAIN_LENGTHS if chain_part(role, place) in parts]
-    if not names or names != [chain_part(role, place) for place in range(len(names))]:
-        raise EvidenceBroken(chain_part(role, len(names)), "the trust chain has a gap here")
-    statements = [parts[name] for name in names]
-    for name, statement in zip(names, statements, strict=True):
-        try:
-            top = read_statement(statement, allow_http_on_loopback=True)
-        except TrustError as error:
-            raise EvidenceBroken(name, error.detail) from error
-    documents = roll_overs, parts.get(ROLL_OVERS, NO_ROLL_OVERS)
-    known = max((_read_roll_overs(document, top.sub) for document in documents), key=len)
-    keys = anchor_keys(pinned, known, at, skew_s=SKEW_S)
-    try:
-        return resolve_chain(
-            statements, anchor=top.sub, anchor_keys=keys, now=at, allow_http_on_loopback=True
-        )
-    except TrustError as error:
-        raise EvidenceBroken(f"{role}/*.jwt", f"the trust chain does not hold: {error.detail}") from error
-
-
-def _read_roll_overs(document: str | bytes, anchor: str) -> Sequence[RollOver]:
-    try:
-        return read_roll_overs(document, anchor=anchor)
-    except TrustError as error:
-        raise EvidenceBroken(ROLL_OVERS, error.detail) from error

@@ -43,7 +43,7 @@ _OWN: dict[str, tuple[str, str]] = {
     ),
     "audit": ("node.cli.audit:audit", "操作记录 / What operators did"),
     "evidence": ("node.cli.evidence:evidence", "存证 / Export the evidence of an exchange"),
-    "verify": ("node.cli.evidence:verify", "核验存证文件 / Check an evidence file, offline"),
+    "verify": ("node.cli.verify:verify", "核验存证文件 / Check an evidence file, offline"),
 }
 
 _ADDED_HELP = {

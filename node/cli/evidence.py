@@ -1,23 +1,22 @@
-"""Evidence: taking it out of a node, and checking it anywhere with nothing but the anchor's public key."""
+"""Evidence: taking it out of a node."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from node.cli.evidence_forget import forget
 from node.cli.evidence_rewrap import rewrap
 from node.cli.evidence_search import search
-from node.cli.say import Failed, actor, config_option, say, write_new
+from node.cli.say import actor, config_option, say, write_new
 
 if TYPE_CHECKING:
     from node.config import Config
 
-__all__ = ["evidence", "verify"]
+__all__ = ["evidence"]
 
 
 @click.group()
@@ -56,7 +55,7 @@ def export(request_id: str, out: Path | None, config_path: Path) -> None:
 
 
 async def _export(config: Config, request_id: str) -> bytes:
-    from federation.evidence import Exporter
+    from federation.evidence_export import Exporter
     from federation.rpc.convert import ProtobufCodec
     from node.clock import SystemClock
     from node.keystore.configured import opened_keystore
@@ -88,64 +87,3 @@ async def _export(config: Config, request_id: str) -> bytes:
     finally:
         await database.close()
     return data
-
-
-@click.command()
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
-@click.option(
-    "--anchor",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="锚的公钥 / The anchor's public keys: anchor.jwks.json or anchor.public.json",
-)
-@click.option("--quiet", is_flag=True, help="每个文件一行 / One line a file")
-def verify(files: tuple[Path, ...], anchor: Path, quiet: bool) -> None:
-    """离线核验存证文件 FILES。
-
-    Check evidence files offline and say who asked whom, for what, on which basis, when, and what came
-    back. Exit code 1 when one does not hold; the line says which part.
-    """
-    from federation.evidence import render_report, verify_evidence
-    from federation.rpc.convert import ProtobufCodec
-    from trust.errors import AlgorithmUnavailable, EvidenceBroken
-
-    jwks, roll_overs = _anchor_keys(anchor)
-    broken = unknown = 0
-    for file in files:
-        try:
-            report = verify_evidence(file.read_bytes(), jwks, ProtobufCodec(), roll_overs=roll_overs)
-        except EvidenceBroken as error:
-            broken += 1
-            click.echo(f"{file}: 不成立 / does not hold: {error.detail}", err=True)
-            continue
-        except AlgorithmUnavailable as error:
-            unknown += 1
-            click.echo(f"{file}: 本机无法核验 / cannot be checked on this machine: {error.detail}", err=True)
-            continue
-        if quiet:
-            click.echo(f"{file}: 成立 / holds: {report.request_id} {report.outcome}")
-        else:
-            click.echo(render_report(report), nl=False)
-    if broken:
-        raise Failed(f"{broken} 份存证不成立", f"{broken} of {len(files)} did not hold")
-    if unknown:
-        raise Failed(f"{unknown} 份存证无法核验", f"{unknown} of {len(files)} could not be checked")
-
-
-def _anchor_keys(path: Path) -> tuple[Any, bytes]:
-    """The keys, and how they passed on until the file was written, if it says so."""
-    from trust.errors import KeyRejected
-    from trust.keys import keys_from_jwks
-
-    try:
-        public = orjson.loads(path.read_bytes())
-    except ValueError:
-        raise Failed(f"{path} 不是 JSON", f"{path} is not JSON") from None
-    jwks = public["jwks"] if isinstance(public, dict) and "jwks" in public else public
-    try:
-        keys_from_jwks(jwks)
-    except KeyRejected as error:
-        raise Failed(f"{path} 不是锚的公钥", f"{path} has no usable anchor keys: {error.detail}") from None
-    return jwks, orjson.dumps(public.get("roll_overs", []))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from federation.evidence import verify_evidence
 from federation.statements import StatementKind
 from tests.support.clock import NOON
-from tests.support.evidence import ANSWERING, ASKING, CODEC, Exchange, World
+from tests.support.evidence import ANSWERING, ASKING, Exchange, World, only, resealed
 from tests.support.sm2 import without_sm2
 from tests.trust.federation import bend
-from trust.container import read_container, write_container
+from trust.container import answer_part, read_container, request_part, write_container
 from trust.errors import AlgorithmUnavailable, EvidenceBroken
-from trust.evidence import ANSWER, MANIFEST, REQUEST, seal_parts
 from trust.keys import SigningKey, jwks_of
 from trust.tokens import read_token
+
+REQUEST, ANSWER = request_part(1), answer_part(1)
 
 
 def world_of(**algorithms: str) -> World:
@@ -35,7 +35,7 @@ def world(request: pytest.FixtureRequest) -> World:
 @pytest.mark.parametrize("exported_by", [ASKING, ANSWERING])
 async def test_it_holds_from_the_anchors_key_alone(world: World, exported_by: str) -> None:
     exchange = Exchange(world, exported_by=exported_by)
-    report = verify_evidence(await world.export(exchange, exported_by), world.anchor_jwks, CODEC)
+    report = only(await world.export(exchange, exported_by), world.anchor_jwks)
     assert (report.outcome, report.exported_by.entity_id) == ("answered", exported_by)
 
 
@@ -43,26 +43,24 @@ async def test_it_holds_from_the_anchors_key_alone(world: World, exported_by: st
 async def test_an_altered_signature_does_not_hold(part: str) -> None:
     world = world_of(asking="SM2", answering="SM2")
     exchange = Exchange(world)
-    parts = read_container(await world.export(exchange))
-    at = parts[part].rindex(world.envelope_keys[ASKING if part == REQUEST else ANSWERING].kid.encode()) - 10
-    parts[part] = parts[part][:at] + bytes([parts[part][at] ^ 1]) + parts[part][at + 1 :]
-    del parts[MANIFEST]
-    data = seal_parts(
-        parts,
-        exported_by=ASKING,
-        exported_at=world.clock.at,
-        request_id=exchange.request_id,
-        signer=world.envelope_keys[ASKING],
-    )
+
+    def alter(parts: dict[str, bytes]) -> None:
+        at = (
+            parts[part].rindex(world.envelope_keys[ASKING if part == REQUEST else ANSWERING].kid.encode())
+            - 10
+        )
+        parts[part] = parts[part][:at] + bytes([parts[part][at] ^ 1]) + parts[part][at + 1 :]
+
+    data = resealed(world, await world.export(exchange), alter)
     with pytest.raises(EvidenceBroken, match="SM2 signature does not verify") as broken:
-        verify_evidence(data, world.anchor_jwks, CODEC)
+        only(data, world.anchor_jwks)
     assert broken.value.part == part
 
 
 async def test_who_has_no_sm2_is_told_so_and_not_that_it_does_not_hold(world: World) -> None:
     data = await world.export(Exchange(world))
     with without_sm2(), pytest.raises(AlgorithmUnavailable, match="SM2 needs OpenSSL 3"):
-        verify_evidence(data, world.anchor_jwks, CODEC)
+        only(data, world.anchor_jwks)
 
 
 async def test_a_left_out_key_that_signed_nothing_here_is_no_matter() -> None:
@@ -77,11 +75,11 @@ async def test_a_left_out_key_that_signed_nothing_here_is_no_matter() -> None:
     )
     data = await world.export(Exchange(world))
     with without_sm2():
-        assert verify_evidence(data, world.anchor_jwks, CODEC).outcome == "answered"
+        assert only(data, world.anchor_jwks).outcome == "answered"
 
 
 async def test_a_broken_file_is_broken_without_sm2_too(world: World) -> None:
     parts = read_container(await world.export(Exchange(world)))
     del parts[REQUEST]
     with without_sm2(), pytest.raises(EvidenceBroken, match="not there"):
-        verify_evidence(write_container(parts), world.anchor_jwks, CODEC)
+        only(write_container(parts), world.anchor_jwks)

@@ -13,9 +13,8 @@ import pytest
 from tests.bench.chains import ANSWERING, ASKING
 from tests.support.federation import command
 from tests.support.two_nodes import TwoNodes, found
-from trust.container import read_container
+from trust.container import answer_part, read_container, request_part
 from trust.envelope import parse
-from trust.evidence import ANSWER, REQUEST
 
 pytestmark = pytest.mark.journey
 
@@ -44,8 +43,8 @@ async def test_they_answer_each_other_and_the_evidence_holds_offline(
         said = await command("verify", file, "--anchor", nodes.country.anchor / "anchor.public.json")
         assert "The evidence holds" in said
         parts = read_container(file.read_bytes())
-        assert signed_with(parts[REQUEST], nodes.country.asking) == asks
-        assert signed_with(parts[ANSWER], nodes.country.answering) == answers
+        assert signed_with(parts[request_part(1)], nodes.country.asking) == asks
+        assert signed_with(parts[answer_part(1)], nodes.country.answering) == answers
 
 
 async def test_many_at_once_share_signatures(suites: tuple[TwoNodes, str, str]) -> None:
@@ -72,8 +71,8 @@ async def test_a_node_goes_over_to_sm2_while_it_runs(tmp_path: Path) -> None:
             "verify", file, "--anchor", country.anchor / "anchor.public.json"
         )
         parts = read_container(file.read_bytes())
-        assert signed_with(parts[REQUEST], country.asking) == "ES256"
-        assert signed_with(parts[ANSWER], country.answering) == "SM2"
+        assert signed_with(parts[request_part(1)], country.asking) == "ES256"
+        assert signed_with(parts[answer_part(1)], country.answering) == "SM2"
 
 
 def signed_with(envelope: bytes, config_path: Path) -> str:

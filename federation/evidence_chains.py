@@ -1,0 +1,86 @@
+"""The trust chains of a node as this one knew them at a time, put together from stored statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from federation.errors import EvidenceBroken
+from federation.evidence_ports import StatementArchive
+from federation.statements import StatementKind
+from trust.chain import MAX_DEPTH
+from trust.chain_book import Remembered
+from trust.entity import read_statement
+from trust.profile import NODE_TYPE
+
+__all__ = ["ChainArchive", "KnownChain"]
+
+_CHAINS_REMEMBERED: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class KnownChain:
+    """A node's configuration, its superiors' statements, and the anchor's configuration; with the ids of the envelope
+    keys that the node publishes in it. Nothing of it is verified here.
+    """
+
+    statements: tuple[str, ...]
+    kids: frozenset[str]
+
+
+class ChainArchive:
+    """Finds chains in an archive of statements; those of the same minute are looked up once, as long as remembered."""
+
+    def __init__(self, archive: StatementArchive, anchor: str) -> None:
+        self._archive = archive
+        self._anchor = anchor
+        self._known: Remembered[tuple[str, datetime], KnownChain] = Remembered(_CHAINS_REMEMBERED)
+
+    async def of(self, entity_id: str, at: datetime, *, kid: str = "") -> KnownChain:
+        """The chain as it was known in that minute; as of that very moment when the key `kid` is not in it.
+
+        Raises EvidenceBroken when a statement of that day is missing, OwnStoreUnavailable.
+        """
+        minute = at.replace(second=0, microsecond=0)
+        known = self._known.get((entity_id, minute))
+        if known is None:
+            known = self._known.put((entity_id, minute), await self._find(entity_id, minute))
+        if kid and kid not in known.kids:
+            return await self._find(entity_id, at)
+        return known
+
+    async def _find(self, entity_id: str, at: datetime) -> KnownChain:
+        """From the entity's configuration over its superiors to the anchor's, as they were known at `at`."""
+        chain = [await self._statement(entity_id, entity_id, StatementKind.CONFIGURATION, at)]
+        configuration = read_statement(chain[0], allow_http_on_loopback=True)
+        superiors: Sequence[str] = configuration.authority_hints
+        subject = entity_id
+        for _ in range(MAX_DEPTH):
+            subject, token = await self._superior((self._anchor, *superiors), subject, at)
+            chain.append(token)
+            if subject == self._anchor:
+                break
+            superiors = ()
+        chain.append(await self._statement(self._anchor, self._anchor, StatementKind.CONFIGURATION, at))
+        return KnownChain(tuple(chain), _kids(configuration.claims.get("metadata", {}).get(NODE_TYPE, {})))
+
+    async def _superior(self, superiors: Sequence[str], subject: str, at: datetime) -> tuple[str, str]:
+        for superior in superiors:
+            found = await self._archive.find_statement(superior, subject, StatementKind.SUBORDINATE, at=at)
+            if found is not None:
+                return superior, found.token
+        raise EvidenceBroken(f"this node has no statement of a superior about {subject} from that day")
+
+    async def _statement(self, iss: str, sub: str, kind: StatementKind, at: datetime) -> str:
+        found = await self._archive.find_statement(iss, sub, kind, at=at)
+        if found is None:
+            raise EvidenceBroken(f"this node has no {kind.value} by {iss} about {sub} from that day")
+        return found.token
+
+
+def _kids(node: dict[str, Any]) -> frozenset[str]:
+    jwks = node.get("envelope_jwks", {})
+    entries = jwks.get("keys", []) if isinstance(jwks, dict) else []
+    return frozenset(str(entry.get("kid", "")) for entry in entries if isinstance(entry, dict))

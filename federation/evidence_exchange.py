@@ -1,0 +1,296 @@
+"""One exchange of an evidence file, checked: steps 6 to 11 of `federation.evidence`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from federation.errors import FederationError
+from federation.evidence_checks import (
+    Doubt,
+    file_checks,
+    key_unproven,
+    membership_unproven,
+    said_checks,
+    time_unproven,
+)
+from federation.evidence_report import EvidenceReport, NamedNode, RecordReport
+from federation.ports import Codec, RecordKind
+from federation.query import Answer, Request
+from trust.chain_book import ProvenNode
+from trust.container import INDEX, MANIFEST, answer_part, checkpoint_part, request_part
+from trust.envelope import Opened, Sealed
+from trust.errors import AlgorithmUnavailable, EvidenceBroken
+from trust.evidence import leaf_data, open_envelope_part, parse_envelope_part
+from trust.evidence_index import ExchangeEntry, Index, RecordEntry
+from trust.merkle import leaf_hash, verify_inclusion
+from trust.settlement import Ended, Settlement
+from trust.status import TrustStatus
+
+__all__ = ["OpenFile", "check_exchange", "named_node", "open_signed"]
+
+_SKEW: Final = timedelta(seconds=60)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_STATUS_EVERY = timedelta(seconds=180)
+"""A status this much older than the exchange is still the one of that moment: the anchor signs one a minute,
+nodes fetch it a minute later, and clocks differ by as much.
+"""
+_KINDS: Final = {
+    True: (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER),
+    False: (RecordKind.ANSWERED_REQUEST, RecordKind.ANSWERED_ANSWER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file of which steps 1 to 5 hold. `prove` gives what a chain of the file proves at a time, by its number."""
+
+    parts: Mapping[str, bytes]
+    index: Index
+    codec: Codec
+    prove: Callable[[int, datetime], ProvenNode]
+    settled: tuple[Settlement, ...]
+    ended: Ended
+    status: TrustStatus | None
+    exported_by: NamedNode
+    exported_at: datetime
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """An envelope whose signature holds, its signer by the chain of when it was signed, and that time."""
+
+    part: str
+    opened: Opened
+    signer: ProvenNode
+    at: datetime
+
+
+def check_exchange(file: OpenFile, number: int) -> EvidenceReport:
+    """Steps 6 to 11. Raises EvidenceBroken, AlgorithmUnavailable."""
+    entry = file.index.exchanges[number - 1]
+    if entry.records[0].is_forgotten:
+        return _forgotten(file, number, entry)
+    request, asked = _open_request(file, number, entry)  # 6
+    answer, answered, answering = _open_answer(file, number, entry, request)  # 7
+    _check_headers(file, entry, request, asked, answering)  # 8
+    if answer is not None and answered is not None:
+        _check_answer_header(request, asked, answer, answered)
+    own = file.exported_by.entity_id == request.header.asking
+    records = _check_records(file, number, entry, own=own)  # 9
+    unproven = [*_check_times(records, asked, answered)]  # 10
+    unproven += _check_signers(file, entry, records, asked, answered)  # 11
+    return EvidenceReport(
+        number=number,
+        request_id=entry.request_id,
+        request=request,
+        answer=answer,
+        asking=named_node(asked.signer),
+        answering=named_node(answering),
+        exported_by=file.exported_by,
+        exported_at=file.exported_at,
+        anchor=file.anchor,
+        records=records,
+        status_sequence=None if file.status is None else file.status.sequence,
+        checks=(*file_checks(len(file.settled)), *said_checks(answer is not None, records, unproven)),
+        unproven=tuple(said for _, said in unproven),
+    )
+
+
+def _open_request(file: OpenFile, number: int, entry: ExchangeEntry) -> tuple[Request, _Signed]:
+    part = request_part(number)
+    sealed = parse_envelope_part(file.parts, part)
+    request: Request = _decoded(part, file.codec.decode_request, sealed)
+    at = request.header.asked_at
+    asking = file.prove(entry.asking[0], at)
+    return request, _Signed(part, open_signed(part, sealed, asking), asking, at)
+
+
+def _open_answer(
+    file: OpenFile, number: int, entry: ExchangeEntry, request: Request
+) -> tuple[Answer | None, _Signed | None, ProvenNode]:
+    if len(entry.records) < len(_KINDS[True]) or entry.records[1].is_forgotten:
+        return None, None, file.prove(entry.answering[0], request.header.asked_at)
+    part = answer_part(number)
+    sealed = parse_envelope_part(file.parts, part)
+    answer: Answer = _decoded(part, file.codec.decode_answer, sealed)
+    at = answer.header.answered_at
+    answering = file.prove(entry.answering[0], at)
+    return answer, _Signed(part, open_signed(part, sealed, answering), answering, at), answering
+
+
+def _check_headers(
+    file: OpenFile, entry: ExchangeEntry, request: Request, asked: _Signed, answering: ProvenNode
+) -> None:
+    """Step 8, for the request."""
+    header, part = request.header, asked.part
+    _agree(part, "asking node", header.asking, asked.signer.node.entity_id)
+    _agree(part, "answering node", header.answering, answering.node.entity_id)
+    _agree(part, "type", asked.opened.payload_type, header.operation.request_type)
+    _agree(INDEX, "request id", entry.request_id, header.request_id)
+    if file.exported_by.entity_id not in (header.asking, header.answering):
+        raise EvidenceBroken(MANIFEST, f"{file.exported_by.entity_id} took no part in this exchange")
+
+
+def _check_records(
+    file: OpenFile, number: int, entry: ExchangeEntry, *, own: bool
+) -> tuple[RecordReport, ...]:
+    """Step 9."""
+    named = zip((request_part(number), answer_part(number)), entry.records, _KINDS[own], strict=False)
+    return tuple(_check_record(file, part, record, kind) for part, record, kind in named)
+
+
+def _check_record(file: OpenFile, part: str, record: RecordEntry, kind: RecordKind) -> RecordReport:
+    if not record.is_forgotten:
+        if record.kind != kind:
+            raise EvidenceBroken(INDEX, f"record {record.log_index} should be of kind {kind:d}")
+        if leaf_data(kind, record.recorded_at, file.parts[part], record.salt) != record.leaf:
+            raise EvidenceBroken(INDEX, f"the leaf of record {record.log_index} is not that of these bytes")
+    settled = file.settled[record.checkpoint - 1] if record.checkpoint else None
+    if settled is not None:
+        _check_inclusion(file, record, settled)
+    return RecordReport(
+        kind=record.kind,
+        log_index=record.log_index,
+        generation=record.generation,
+        position=record.position,
+        recorded_at=_EPOCH + timedelta(microseconds=record.recorded_at),
+        is_forgotten=record.is_forgotten,
+        evidence_at=settled.evidence_at if settled is not None else None,
+        settlement=settled,
+    )
+
+
+def _check_inclusion(file: OpenFile, record: RecordEntry, settled: Settlement) -> None:
+    part, tree = checkpoint_part(record.checkpoint), settled.checkpoint
+    if record.generation != settled.generation:
+        raise EvidenceBroken(
+            part, f"it is of generation {settled.generation}, record {record.log_index} of another"
+        )
+    leaf = leaf_hash(record.leaf)
+    if not verify_inclusion(leaf, record.position, tree.size, record.path, tree.root):
+        raise EvidenceBroken(
+            INDEX, f"the proof of record {record.log_index} does not lead to the root of {part}"
+        )
+
+
+def _check_signers(
+    file: OpenFile,
+    entry: ExchangeEntry,
+    records: Sequence[RecordReport],
+    asked: _Signed,
+    answered: _Signed | None,
+) -> Iterator[Doubt]:
+    """Step 11: what is not proven of it."""
+    pairs = (asked, entry.asking[-1]), (answered, entry.answering[-1])
+    for record, (signed, chain) in zip(records, pairs, strict=False):
+        if signed is not None:
+            yield from _check_signer(file, signed, chain, record.evidence_at or signed.at)
+
+
+def _check_signer(file: OpenFile, signed: _Signed, chain: int, at: datetime) -> Iterator[Doubt]:
+    entity_id, kid = signed.signer.node.entity_id, signed.opened.kid
+    then = file.prove(chain, at)
+    _agree(signed.part, "signer at the evidence time", then.node.entity_id, entity_id)
+    if kid not in then.node.envelope_keys:
+        raise EvidenceBroken(signed.part, f"its key {kid} was none of {entity_id} at {at.isoformat()}")
+    why = file.ended.of(entity_id, kid, at)
+    if why:
+        raise EvidenceBroken(signed.part, f"{why}, before the evidence time {at.isoformat()}")
+    document = file.ended.former_keys.get(entity_id)
+    if document is None or document.issued_at < at:
+        yield 11, key_unproven(entity_id, None if document is None else document.issued_at)
+    if file.status is None or file.status.issued_at + _STATUS_EVERY < at:
+        issued_at = None if file.status is None else file.status.issued_at
+        yield 11, membership_unproven(entity_id, issued_at)
+
+
+def _forgotten(file: OpenFile, number: int, entry: ExchangeEntry) -> EvidenceReport:
+    """A record that was forgotten: only that its leaf is in the log can be shown."""
+    if not all(record.is_forgotten for record in entry.records):
+        raise EvidenceBroken(answer_part(number), "its request was forgotten, so it proves nothing")
+    kinds = next((kinds for kinds in _KINDS.values() if kinds[0] == entry.records[0].kind), None)
+    if kinds is None or [record.kind for record in entry.records] != list(kinds[: len(entry.records)]):
+        raise EvidenceBroken(INDEX, f"exchange {number} has records that do not belong together")
+    records = _check_records(file, number, entry, own=kinds[0] is RecordKind.ASKED_REQUEST)
+    unproven = [*_unsettled(records)]
+    return EvidenceReport(
+        number=number,
+        request_id=entry.request_id,
+        request=None,
+        answer=None,
+        asking=None,
+        answering=None,
+        exported_by=file.exported_by,
+        exported_at=file.exported_at,
+        anchor=file.anchor,
+        records=records,
+        status_sequence=None if file.status is None else file.status.sequence,
+        checks=(*file_checks(len(file.settled)), *said_checks(None, records, unproven)),
+        unproven=tuple(said for _, said in unproven),
+    )
+
+
+def open_signed(part: str, sealed: Sealed, signer: ProvenNode) -> Opened:
+    """An envelope under its signer's keys. A key that this machine cannot use proves nothing against the file.
+
+    Raises EvidenceBroken, AlgorithmUnavailable.
+    """
+    if signer.node.problems and sealed.kid not in signer.node.envelope_keys:
+        raise AlgorithmUnavailable("; ".join(signer.node.problems))
+    return open_envelope_part(part, sealed, signer.node.envelope_keys)
+
+
+def _decoded(part: str, decode: Callable[[str, bytes], Any], sealed: Sealed) -> Any:
+    try:
+        return decode(sealed.payload_type, sealed.payload)
+    except FederationError as error:
+        raise EvidenceBroken(part, f"its payload cannot be read: {error.detail}") from error
+
+
+def _check_answer_header(request: Request, asked: _Signed, answer: Answer, answered: _Signed) -> None:
+    """Step 8, for the answer."""
+    part, header, given = answered.part, request.header, answer.header
+    _agree(part, "type", answered.opened.payload_type, header.operation.answer_type)
+    _agree(part, "request id", given.request_id, header.request_id)
+    _agree(part, "identity of the request", given.request_identity.hex(), asked.opened.identity.hex())
+    _agree(part, "asking node", given.asking, header.asking)
+    _agree(part, "answering node", given.answering, header.answering)
+    _agree(part, "signer", answered.signer.node.entity_id, header.answering)
+    _agree(part, "operation", given.operation, header.operation)
+    if given.answered_at < header.asked_at - _SKEW:
+        raise EvidenceBroken(part, "it was given before it was asked for")
+
+
+def _agree(part: str, what: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise EvidenceBroken(part, f"its {what} is {found}, expected {expected}")
+
+
+def _check_times(
+    records: Sequence[RecordReport], asked: _Signed, answered: _Signed | None
+) -> Iterator[Doubt]:
+    """Step 10: nothing was cosigned before it was signed; what is not proven of it."""
+    for record, signed in zip(records, (asked, answered), strict=False):
+        if signed is not None and record.evidence_at is not None and record.evidence_at + _SKEW < signed.at:
+            raise EvidenceBroken(
+                signed.part,
+                f"it says that it was signed at {signed.at.isoformat()}, but it was in the log by "
+                f"{record.evidence_at.isoformat()}",
+            )
+    return _unsettled(records)
+
+
+def _unsettled(records: Sequence[RecordReport]) -> Iterator[Doubt]:
+    for record in records:
+        if record.evidence_at is None:
+            yield 10, time_unproven(record)
+            return
+
+
+def named_node(node: ProvenNode) -> NamedNode:
+    """A node as it is told."""
+    return NamedNode(node.node.entity_id, node.node.province, node.node.name)

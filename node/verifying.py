@@ -1,0 +1,229 @@
+"""Many evidence files checked at once: found, handed to processes in small heaps, told in the order in which they lie.
+
+Memory is bounded by `IN_FLIGHT` heaps a process, whatever there is to check. Nothing here needs a node: no
+configuration, no store, no network.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from federation.evidence import EvidenceFile, EvidenceVerifier
+from federation.evidence_summary import ExchangeSummary, FileSummary, summarize
+from federation.rpc.convert import ProtobufCodec
+from trust.errors import AlgorithmUnavailable, EvidenceBroken
+from trust.evidence import MAX_FILE_BYTES
+
+__all__ = ["BrokenExchange", "CheckedFile", "Tally", "Verifying", "available_cpus", "evidence_files"]
+
+HEAP: Final = 16
+"""Files that are handed over at once."""
+IN_FLIGHT: Final = 4
+"""Heaps that wait or are at work, for each process."""
+SUFFIX: Final = ".zip"
+"""What an evidence file in a folder is called."""
+
+
+class BrokenExchange(Struct, frozen=True):
+    """An exchange that does not hold (or, `unknown`, cannot be checked on this machine), in a file that does."""
+
+    number: int
+    request_id: str
+    detail: str
+    unknown: bool = False
+
+
+class Tally(Struct):
+    """How many there were."""
+
+    files: int = 0
+    holding: int = 0
+    broken: int = 0
+    unknown: int = 0
+    exchanges: int = 0
+    proven: int = 0
+    signed: int = 0
+    forgotten: int = 0
+
+    def add(self, checked: CheckedFile) -> None:
+        """Count one file."""
+        self.files += 1
+        self.holding += checked.holds
+        self.broken += checked.is_broken
+        self.unknown += not checked.holds and not checked.is_broken
+        self.exchanges += checked.proven + checked.signed + checked.forgotten
+        self.proven += checked.proven
+        self.signed += checked.signed
+        self.forgotten += checked.forgotten
+
+
+class CheckedFile(Struct, frozen=True):
+    """What became of one file. `detail` says why nothing in it is believed; `exchanges` are there when wanted."""
+
+    path: str
+    detail: str = ""
+    unknown: bool = False
+    """It may hold, but this machine lacks what one of its signatures needs."""
+    file: FileSummary | None = None
+    exchanges: tuple[ExchangeSummary, ...] = ()
+    failures: tuple[BrokenExchange, ...] = ()
+    proven: int = 0
+    signed: int = 0
+    forgotten: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file and every exchange in it hold."""
+        return not self.detail and not self.failures
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether something in it does not hold, not only cannot be checked."""
+        return (bool(self.detail) and not self.unknown) or any(not one.unknown for one in self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """What a process needs to check files; it can be handed to another process.
+
+    `unseal` turns what is no ZIP into one, for sealed archives. `details`: whether exchanges are told one by one.
+    `settled`: an exchange that is not proven in everything does not hold.
+    """
+
+    jwks: Any
+    roll_overs: bytes
+    details: bool = True
+    settled: bool = False
+    unseal: Callable[[bytes], bytes] | None = field(default=None)
+
+    def run(self, paths: Iterable[Path], *, jobs: int) -> Iterator[CheckedFile]:
+        """Check them, in their order, in as many processes as `jobs`; a few files in this one."""
+        paths = iter(paths)
+        first = list(islice(paths, HEAP))
+        second = next(paths, None)
+        if second is None or jobs < 2:
+            checker = _Checker(self)
+            yield from map(checker.check, chain(first, [] if second is None else [second], paths))
+            return
+        yield from _in_processes(self, chain(first, [second], paths), jobs)
+
+
+def available_cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def evidence_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files named, and those in the folders named, at any depth, in the order in which the system lists them."""
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(path)
+        else:
+            yield path
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    below: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+            elif entry.name.endswith(SUFFIX) and entry.is_file():
+                yield Path(entry.path)
+    for name in sorted(below):
+        yield from _in_folder(Path(name))
+
+
+class _Checker:
+    """Checks files one after the other and remembers what they have in common."""
+
+    def __init__(self, settings: Verifying) -> None:
+        self._settings = settings
+        self._verifier = EvidenceVerifier(settings.jwks, ProtobufCodec(), roll_overs=settings.roll_overs)
+
+    def check(self, path: Path) -> CheckedFile:
+        """One file. Never raises for what is in it, nor for one that cannot be read."""
+        try:
+            file = self._verifier.open(self._read(path))
+        except EvidenceBroken as error:
+            return CheckedFile(str(path), error.detail)
+        except AlgorithmUnavailable as error:
+            return CheckedFile(str(path), error.detail, unknown=True)
+        except OSError as error:
+            return CheckedFile(str(path), f"it cannot be read: {error.strerror or error}")
+        return self._exchanges(path, file)
+
+    def _read(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if self._settings.unseal is not None and not data.startswith(b"PK"):
+            return self._settings.unseal(data)
+        return data
+
+    def _exchanges(self, path: Path, file: EvidenceFile) -> CheckedFile:
+        told: list[ExchangeSummary] = []
+        failures: list[BrokenExchange] = []
+        verdicts: Counter[str] = Counter()
+        for number in range(1, file.exchanges + 1):
+            try:
+                report = file.verify(number)
+                if self._settings.settled and report.unproven:
+                    raise EvidenceBroken(f"exchange {number}", report.unproven[0].en)
+            except EvidenceBroken as error:
+                failures.append(BrokenExchange(number, file.request_id(number), error.detail))
+                continue
+            except AlgorithmUnavailable as error:
+                failures.append(BrokenExchange(number, file.request_id(number), error.detail, unknown=True))
+                continue
+            verdicts[report.verdict] += 1
+            if self._settings.details:
+                told.append(summarize(report))
+        return CheckedFile(
+            str(path),
+            file=FileSummary(file.exported_by, file.exported_at, file.scope, file.anchor),
+            exchanges=tuple(told),
+            failures=tuple(failures),
+            proven=verdicts["proven"],
+            signed=verdicts["signed"],
+            forgotten=verdicts["forgotten"],
+        )
+
+
+_checkers: list[_Checker] = []
+"""In a process of the pool: its one checker, for the life of the process."""
+
+
+def _begin(settings: Verifying) -> None:
+    _checkers.append(_Checker(settings))
+
+
+def _check_heap(paths: Sequence[Path]) -> list[CheckedFile]:
+    return [_checkers[0].check(path) for path in paths]
+
+
+def _in_processes(settings: Verifying, paths: Iterator[Path], jobs: int) -> Iterator[CheckedFile]:
+    # Spawned, not forked: whoever calls may have threads. Only pipes join them: no socket is opened.
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pool = stack.enter_context(
+            ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(settings,))
+        )
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        waiting: deque[Future[list[CheckedFile]]] = deque()
+        while True:
+            while len(waiting) < IN_FLIGHT * jobs and (heap := list(islice(paths, HEAP))):
+                waiting.append(pool.submit(_check_heap, heap))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
