@@ -12,9 +12,10 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
-from federation.errors import OwnRecordDamaged, OwnStoreUnavailable
+from federation.errors import OwnKeyUnavailable, OwnRecordDamaged, OwnStoreUnavailable
 from node.keystore.aead import CIPHERS, NONCE_BYTES
 from node.keystore.data_keys import DataKeys, DataPurpose
+from node.keystore.errors import KeystoreError
 from node.store.bodies import IN_CLEAR, SealedBodies
 
 __all__ = ["EncryptedBodies"]
@@ -30,8 +31,11 @@ class EncryptedBodies:
         self._keys = keys
 
     def seal(self, bodies: Sequence[bytes]) -> SealedBodies:
-        """As `Bodies.seal`. Raises KeystoreError."""
-        key = self._keys.newest(DataPurpose.RECORDS)
+        """As `Bodies.seal`."""
+        try:
+            key = self._keys.newest(DataPurpose.RECORDS)
+        except KeystoreError as error:
+            raise OwnKeyUnavailable(str(error)) from error
         assert key.cipher is not None
         wrap, (key_bytes, keyed) = key.cipher.encrypt, CIPHERS[key.row.algorithm]
         each = key_bytes + NONCE_BYTES

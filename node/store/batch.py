@@ -196,6 +196,10 @@ class BatchStore:
                 connection.rollback()
             except Exception as second:
                 gone, error = True, second
+        if isinstance(error, OwnLogClosed | OwnKeyUnavailable):  # about the log as a whole: no row is to blame
+            _refuse(jobs, error)
+            self._metrics.failed(jobs=len(jobs))
+            return
         if gone or len(jobs) == 1:
             _log.error("store_failed", error=type(error).__name__, jobs=len(jobs), gone=gone)
             _refuse(jobs, error)

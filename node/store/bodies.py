@@ -38,7 +38,7 @@ class Bodies(Protocol):
     """Seals and opens bodies. Called in the writer's thread and on the event loop."""
 
     def seal(self, bodies: Sequence[bytes]) -> SealedBodies:
-        """Each under a new key of its own. Raises KeystoreError when there is no data key to wrap it with."""
+        """Each under a new key of its own. Raises OwnKeyUnavailable when there is no data key to wrap it with."""
         ...
 
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:

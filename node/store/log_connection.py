@@ -7,7 +7,7 @@ new connection; everything else is about a row, and the batch is taken apart to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "TAKE",
     "TAKE_OVER",
     "ClaimRow",
+    "Insert",
     "LogConnection",
     "Place",
     "Row",
@@ -55,12 +56,38 @@ class Place(NamedTuple):
 NOWHERE: Final = Place(0, 0, "")
 """The place in a transaction that stores no record."""
 
-RECORD: Final = (
+
+class Insert(NamedTuple):
+    """An insert of many rows in one statement, since each statement is a way to the database and back: to a server, or
+    into SQLite, where the other thread waits for it twice.
+    """
+
+    head: str
+    width: int
+    tail: str = ""
+
+    def in_pieces(self, rows: Sequence[Row]) -> Iterator[tuple[str, list[Any]]]:
+        """Statements with their parameters, of few different lengths, so that they stay compiled."""
+        done = 0
+        for size in _SIZES:
+            while len(rows) - done >= size:
+                yield self._of(size), [value for row in rows[done : done + size] for value in row]
+                done += size
+
+    def _of(self, size: int) -> str:
+        row = "(" + ",".join("?" * self.width) + ")"
+        return f"{self.head} VALUES {','.join([row] * size)}{self.tail}"
+
+
+_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+
+RECORD: Final = Insert(
     "INSERT INTO records (log_index, generation, kind, label, request_id, case_number, recorded_at,"
-    " identity, leaf, key_id, wrapped) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+    " identity, leaf, key_id, wrapped)",
+    11,
 )
-BODY: Final = "INSERT INTO bodies (log_index, sealed) VALUES (?,?)"
-HOLDER: Final = "INSERT INTO holders (holder, log_index) VALUES (?,?) ON CONFLICT DO NOTHING"
+BODY: Final = Insert("INSERT INTO bodies (log_index, sealed)", 2)
+HOLDER: Final = Insert("INSERT INTO holders (holder, log_index)", 2, " ON CONFLICT DO NOTHING")
 # In `kind`, 1 is ASKED_REQUEST: an answer's holders belong to the request that was stored before it.
 HOLDER_LATER: Final = (
     "INSERT INTO holders (holder, log_index) SELECT ?, log_index FROM records"
@@ -75,15 +102,16 @@ ADD_LABEL: Final = (
     " RETURNING label"
 )
 # In `state`, 1 is CLAIM_WORKING and 2 CLAIM_FINISHED.
-FINISH: Final = (
-    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner, answer)"
-    " VALUES (?,?,?,2,0,?,?) ON CONFLICT (asking, request_id) DO UPDATE"
-    " SET state = 2, answer = excluded.answer"
-    " WHERE claims.state = 1 AND claims.identity = excluded.identity"
+FINISH: Final = Insert(
+    "INSERT INTO claims (state, lease_until, asking, request_id, identity, owner, answer)",
+    7,
+    " ON CONFLICT (asking, request_id) DO UPDATE SET state = 2, answer = excluded.answer"
+    " WHERE claims.state = 1 AND claims.identity = excluded.identity",
 )
-TAKE: Final = (
-    "INSERT INTO claims (asking, request_id, identity, state, lease_until, owner) VALUES (?,?,?,1,?,?)"
-    " ON CONFLICT (asking, request_id) DO NOTHING"
+TAKE: Final = Insert(
+    "INSERT INTO claims (state, asking, request_id, identity, lease_until, owner)",
+    6,
+    " ON CONFLICT (asking, request_id) DO NOTHING",
 )
 TAKE_OVER: Final = (
     "UPDATE claims SET lease_until = ?, owner = ?"
@@ -131,11 +159,11 @@ class LogConnection(Protocol):
         ...
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
-        """(asking, request_id, identity, owner, answer); how many claims are finished by it."""
+        """(2, 0, asking, request_id, identity, owner, answer); how many claims are finished by it."""
         ...
 
     def take_claims(self, rows: Sequence[Row]) -> int:
-        """(asking, request_id, identity, lease_until, owner); how many were free."""
+        """(1, asking, request_id, identity, lease_until, owner); how many were free."""
         ...
 
     def take_over(self, row: Row) -> bool:

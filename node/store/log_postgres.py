@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import psycopg
@@ -25,6 +26,7 @@ from node.store.log_connection import (
     TAKE,
     TAKE_OVER,
     ClaimRow,
+    Insert,
     Place,
     Row,
 )
@@ -41,14 +43,13 @@ _UNACKNOWLEDGED_MS: Final = 5000
 """After this long without an acknowledgement a TCP connection to the server counts as lost."""
 
 
+@cache
 def _for_psycopg(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
 
 
-_RECORD, _FINISH, _TAKE = _for_psycopg(RECORD), _for_psycopg(FINISH), _for_psycopg(TAKE)
 _TAKE_OVER, _RELEASE, _LOOK = _for_psycopg(TAKE_OVER), _for_psycopg(RELEASE), _for_psycopg(LOOK)
-_BODY, _HOLDER, _HOLDER_LATER = _for_psycopg(BODY), _for_psycopg(HOLDER), _for_psycopg(HOLDER_LATER)
-_LABEL, _ADD_LABEL = _for_psycopg(LABEL), _for_psycopg(ADD_LABEL)
+_HOLDER_LATER, _LABEL, _ADD_LABEL = _for_psycopg(HOLDER_LATER), _for_psycopg(LABEL), _for_psycopg(ADD_LABEL)
 _BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); {NEXT}".encode()
 
 
@@ -96,23 +97,24 @@ class PostgresLog:
             row = self._cursor.execute(_ADD_LABEL, label).fetchone()
         return int(row[0])  # type: ignore[index]  # an insert that returns has a row
 
+    def _insert(self, insert: Insert, rows: Sequence[Row]) -> int:
+        pieces = insert.in_pieces(rows)
+        return sum(self._cursor.execute(_for_psycopg(sql), values).rowcount for sql, values in pieces)
+
     def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
-        self._cursor.executemany(_RECORD, records)
-        self._cursor.executemany(_BODY, bodies)
+        self._insert(RECORD, records)
+        self._insert(BODY, bodies)
 
     def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
-        if rows:
-            self._cursor.executemany(_HOLDER, rows)
+        self._insert(HOLDER, rows)
         if later:
             self._cursor.executemany(_HOLDER_LATER, later)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
-        self._cursor.executemany(_FINISH, rows)
-        return self._cursor.rowcount
+        return self._insert(FINISH, rows)
 
     def take_claims(self, rows: Sequence[Row]) -> int:
-        self._cursor.executemany(_TAKE, rows)
-        return self._cursor.rowcount
+        return self._insert(TAKE, rows)
 
     def take_over(self, row: Row) -> bool:
         return self._cursor.execute(_TAKE_OVER, row).rowcount == 1

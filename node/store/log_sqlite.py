@@ -24,6 +24,7 @@ from node.store.log_connection import (
     TAKE,
     TAKE_OVER,
     ClaimRow,
+    Insert,
     Place,
     Row,
 )
@@ -71,21 +72,23 @@ class SqliteLog:
             row = self._cursor.execute(ADD_LABEL, label).fetchone()
         return int(row[0])
 
+    def _insert(self, insert: Insert, rows: Sequence[Row]) -> int:
+        return sum(self._cursor.execute(*piece).rowcount for piece in insert.in_pieces(rows))
+
     def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
-        self._cursor.executemany(RECORD, records)
-        self._cursor.executemany(BODY, bodies)
+        self._insert(RECORD, records)
+        self._insert(BODY, bodies)
 
     def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
-        if rows:
-            self._cursor.executemany(HOLDER, rows)
+        self._insert(HOLDER, rows)
         if later:
             self._cursor.executemany(HOLDER_LATER, later)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
-        return self._cursor.executemany(FINISH, rows).rowcount
+        return self._insert(FINISH, rows)
 
     def take_claims(self, rows: Sequence[Row]) -> int:
-        return self._cursor.executemany(TAKE, rows).rowcount
+        return self._insert(TAKE, rows)
 
     def take_over(self, row: Row) -> bool:
         return self._cursor.execute(TAKE_OVER, row).rowcount == 1

@@ -12,7 +12,7 @@ from node.store.bodies import SALT_BYTES, Bodies, SealedBodies, split_body
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
 from node.store.labels import Labels, label_of
 from node.store.log_connection import ClaimRow, LogConnection, Place, Row
-from node.store.tables import CLAIM_FINISHED
+from node.store.tables import CLAIM_FINISHED, CLAIM_WORKING
 from trust.envelope import parse
 from trust.evidence import leaf_data
 
@@ -114,7 +114,7 @@ class Drafts:
 def draft_records(plan: Plan, now: int, bodies: Bodies) -> Drafts:
     """Leaves and sealed bodies, made before the transaction, which others may wait for.
 
-    Raises KeystoreError when there is nothing to seal with.
+    Raises OwnKeyUnavailable when there is nothing to seal with.
     """
     said, finishes = _said(plan)
     salts = os.urandom(SALT_BYTES * len(said))
@@ -177,7 +177,10 @@ def place_records(
             _add_holders(rows, kind, meta, index)
         index += 1
     rows.finishes = [
-        (job.meta.asking, job.meta.request_id, job.request_identity, f"{process}.", place.log_index + number)
+        (
+            *(CLAIM_FINISHED, 0, job.meta.asking, job.meta.request_id, job.request_identity),
+            *(f"{process}.", place.log_index + number),
+        )
         for number, job in drafts.finishes
     ]
     # One order for all replicas, so that two of them do not wait for each other.
@@ -200,6 +203,7 @@ def take_claims(connection: LogConnection, jobs: list[TakeClaim], now: int, bodi
     """Take what is free in one statement; only when not all was free, look at each."""
     rows = [
         (
+            CLAIM_WORKING,
             job.claim.asking,
             job.claim.request_id,
             job.claim.identity,
