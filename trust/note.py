@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,6 +48,8 @@ ED25519: Final = b"\x01"
 _DASH: Final = "\N{EM DASH} "
 _KEY_ID_BYTES: Final = 4
 _LONGEST_NAME: Final = 1024
+_NAME: Final = re.compile(rf"[^+\s\x00-\x1f]{{1,{_LONGEST_NAME}}}")
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,7 @@ def base64_bytes(text: str) -> bytes:
 
 def is_key_name(name: str) -> bool:
     """Whether a note may call a key so: not empty, no plus, no white space or control character."""
-    return 0 < len(name) <= _LONGEST_NAME and not any(
-        char == "+" or char < " " or char.isspace() for char in name
-    )
+    return _NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=512)
@@ -137,7 +138,7 @@ def _text(data: bytes, max_bytes: int) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise NoteRejected("the note is not UTF-8") from None
-    if any(char < " " and char != "\n" for char in text):
+    if _CONTROL.search(text):
         raise NoteRejected("the note has control characters")
     return text
 
