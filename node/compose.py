@@ -47,6 +47,7 @@ from node.log_parts import log_loops, settler, witness
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
+from node.own_log import OwnLog, open_own_log
 from node.steering import Steering, read_access, read_dialect
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
@@ -60,6 +61,7 @@ from node.translation_view import TranslationView, translation_view
 from node.trust_parts import tls_renewal, trust_list
 from node.web.app import make_public_app
 from node.web.federation import JWK_SET_MEDIA, RenewedDocument, add_document
+from node.web.log import add_log
 from node.web.witness import add_witness
 
 __all__ = ["Node", "compose"]
@@ -102,6 +104,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         ground = await lay_ground(stack, config, clock)
+        own_log = await open_own_log(stack, ground)
         parts = await _exchange_parts(stack, ground)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trust_sync = trust_list(ground, session)
@@ -117,7 +120,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         asker = Asker(parts, transport, refresh_trust=trust_sync.follow_key)
         answerer = _answerer(parts, registry, trust_sync)
         peer_server = _peer_server(ground, answerer)
-        steering = _steering(ground, parts, trust_sync)
+        steering = _steering(ground, parts, trust_sync, own_log)
         settling = settler(ground, session)
         keys = key_steering(config, ground.database, ground.keystore, clock)
         lease_s = LEASE_S + config.limits.deadline_s
@@ -129,13 +132,18 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             metrics=ground.metrics,
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, *rows),
-            public=_public(ground, trust_sync),
+            public=_public(ground, trust_sync, own_log),
             operations=_operations(ground, parts, trust_sync),
             asker=asker,
             trust_sync=trust_sync,
-            background=_background(ground, trust_sync, peer_server, tls, settling, *rows),
+            background=_background(ground, trust_sync, peer_server, tls, own_log, settling, *rows),
             look_back=settling.look_back,
-            handlers={**steering.handlers(), **keys.handlers(), **tls.handlers()},
+            handlers={
+                **steering.handlers(),
+                **keys.handlers(),
+                **tls.handlers(),
+                **own_log.steering.handlers(),
+            },
             audit_rows=AuditRows(ground.database, clock),
         )
 
@@ -177,7 +185,7 @@ def _operations(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> 
     return make_operations_app(ground.health, ground.metrics.render, trust_sync.picture, translations)
 
 
-def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Steering:
+def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync, own_log: OwnLog) -> Steering:
     return Steering(
         config=ground.config,
         directory=ground.directory,
@@ -189,6 +197,7 @@ def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> St
         translations=parts.translations,
         clock=ground.clock,
         tls_not_after=ground.tls.not_after,
+        own_log=own_log.steering.summary,
     )
 
 
@@ -221,15 +230,26 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     )
 
 
-def _public(ground: Ground, trust_sync: TrustSync) -> web.Application:
-    """The public listener. What this node signs about itself is signed anew as soon as a key changes."""
+def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Application:
+    """The public listener. What this node signs about itself is signed anew as soon as a key changes, or the
+    generation of its log.
+    """
     config, keystore, clock = ground.config, ground.keystore, ground.clock
-    configuration = RenewedDocument(entity_configuration(config, keystore), clock, revision=keystore.revision)
+
+    def generation() -> int:
+        return own_log.sequencer.generation
+
+    configuration = RenewedDocument(
+        entity_configuration(config, keystore, generation),
+        clock,
+        revision=lambda: (keystore.revision(), generation()),
+    )
     former = RenewedDocument(historical_keys(config, keystore), clock, revision=keystore.revision)
     app = make_public_app(config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored)
-    path = urlsplit(config.node.entity_id).path + HISTORICAL_KEYS_PATH
-    add_document(app, path, former, media=JWK_SET_MEDIA)
-    add_witness(app, witness(ground, trust_sync), path=urlsplit(config.node.entity_id).path)
+    path = urlsplit(config.node.entity_id).path
+    add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
+    add_witness(app, witness(ground, trust_sync), path=path)
+    add_log(app, own_log.tree, path=path)
     return app
 
 
@@ -279,6 +299,7 @@ def _background(
     trust_sync: TrustSync,
     peer_server: PeerServer,
     tls: TlsSteering,
+    own_log: OwnLog,
     settling: Settler,
     idempotency: IdempotencyRows,
     replays: ReplayRows,
@@ -301,6 +322,7 @@ def _background(
                 lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),
             ),
             ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
+            ("log", lambda: own_log.sequencer.run(ground.config.evidence.checkpoint_s)),
             *log_loops(ground, settling),
         ]
     )

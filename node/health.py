@@ -69,6 +69,10 @@ class Health:
         self._warners = tuple(warners)
         self.stage = Stage.STARTING
 
+    def add_warner(self, warner: Warner) -> None:
+        """Ask this one, too, from now on."""
+        self._warners += (warner,)
+
     def reasons(self) -> tuple[Reason, ...]:
         """Why the node is not ready now; empty when it is."""
         found = [reason for probe in self._probes if (reason := probe()) is not None]

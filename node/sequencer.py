@@ -40,7 +40,8 @@ _PROGRESS_EVERY_S = 10.0
 @dataclass(frozen=True, slots=True)
 class LogState:
     """The own log as the last turn saw it. `size` is what the last checkpoint holds, made at `checkpoint_at`;
-    `records` how many there are, `settled` how many are settled, all of this generation.
+    `records` how many there are, `settled` how many are settled, all of this generation. `waits_since` is when records
+    were first seen that no signed checkpoint holds, None when there are none.
     """
 
     generation: int = 0
@@ -48,7 +49,7 @@ class LogState:
     records: int = 0
     settled: int = 0
     checkpoint_at: datetime | None = None
-    looked_at: datetime | None = None
+    waits_since: datetime | None = None
 
     @property
     def unsettled(self) -> int:
@@ -90,6 +91,10 @@ class Sequencer:
         """Before anything is written: compare the store with the mark. Raises OwnStoreUnavailable."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self._guarded, self._look)
+
+    async def look(self) -> None:
+        """Bring `state` up to date. Raises OwnStoreUnavailable; what is broken closes the gate."""
+        await self.begin()
 
     async def turn(self) -> bool:
         """Sign, grow, sign; whether there is more to take at once.
@@ -152,7 +157,10 @@ class Sequencer:
         # Grown by this turn from what it looked at: that was held against the mark, and the tiles against that.
         self._sign_one(grown.row, base=look.last if grown.before == look.size else None)
         size, records = grown.row.size, max(self.state.records, grown.row.size)
-        self.state = replace(self.state, size=size, records=records, checkpoint_at=grown.row.made_at)
+        # The next look says whether more came meanwhile.
+        self.state = replace(
+            self.state, size=size, records=records, checkpoint_at=grown.row.made_at, waits_since=None
+        )
         return records > size
 
     def _look(self) -> Look:
@@ -176,13 +184,14 @@ class Sequencer:
             self._gate.close(generation.halted)
         elif self._gate.reason:
             self._growth.halt(self._gate.reason)
+        waits = look.records > look.size or bool(look.unsigned)
         self.state = LogState(
             generation=generation.generation,
             size=look.size,
             records=look.records,
             settled=look.settled,
             checkpoint_at=look.last.made_at if look.last else None,
-            looked_at=self._clock.now(),
+            waits_since=(seen.waits_since or self._clock.now()) if waits else None,
         )
 
     def _sign(self, look: Look) -> bool:

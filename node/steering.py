@@ -78,6 +78,7 @@ class Steering:
     translations: TranslationCounts
     clock: Clock
     tls_not_after: Callable[[], datetime]
+    own_log: Callable[[], Mapping[str, Any]] = dict
 
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name."""
@@ -122,6 +123,7 @@ class Steering:
             "tls_not_after": self.tls_not_after().isoformat(),
             "access": {"version": self.access.current.version, "digest": self.access.current.digest.hex()},
             "dialect": self._dialect(),
+            "log": self.own_log(),
             "in_flight": dict(self.metrics.in_flight),
             "outcomes": self.metrics.exchanges_by_outcome(),
         }
