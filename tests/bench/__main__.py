@@ -26,6 +26,7 @@ from tests.bench.chain_verify import run_chains
 from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
 from tests.bench.load import Outcome, closed_loop, open_loop
 from tests.bench.mapping_cost import run_mapping
+from tests.bench.million import run_million
 from tests.bench.mix import padding, run_mix
 from tests.bench.pkcs11 import run_tokens
 from tests.bench.processes import Process, ended
@@ -190,6 +191,7 @@ async def _run(share: float) -> None:
             f"for each exchange ({held['disk'] / held['envelopes']:.2f} ×)"
         )
         await run_mix(frames, bare, share, _say)
+        await run_million(folder / "million", _BASE_PORT + 200, origin, bodies, share, _say, processes)
         run_chains(share, _say)
         run_algorithms(share, _say)
         await asyncio.to_thread(run_mapping, share, _say)
