@@ -26,13 +26,16 @@ gives its claim back, unless it had come to 12: what the journal has begun it fi
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
 
 import structlog
 
+from federation.access import Grant
 from federation.admission import Admission, Asked
+from federation.between_nodes import NodeOperations
 from federation.errors import (
     FederationError,
     PeerBusy,
@@ -40,6 +43,7 @@ from federation.errors import (
     PeerNoAnswer,
     PeerReplayed,
     PeerTooLarge,
+    RegistryNotOffered,
     RegistryTimeout,
     code_of,
     detail_of,
@@ -49,7 +53,16 @@ from federation.exchange import ExchangeParts
 from federation.observe import Side, place_of, trace_id
 from federation.operations import Operations
 from federation.ports import Claim, ClaimState, ExchangeMeta, LocalRegistry
-from federation.query import Answer, AnswerHeader, Decision, Operation, Outcome, Request
+from federation.query import (
+    BETWEEN_NODES,
+    Answer,
+    AnswerBody,
+    AnswerHeader,
+    Decision,
+    Operation,
+    Outcome,
+    Request,
+)
 from federation.quota import InFlight, TokenBuckets
 from federation.repeats import Repeats, grant_for
 from federation.translator import Translator
@@ -73,15 +86,20 @@ class Answerer:
         registry: LocalRegistry,
         *,
         version: str,
+        between_nodes: NodeOperations | None = None,
         request_refresh: Callable[[str], object] = _no_refresh,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`request_refresh` has a member's keys looked at in the background, or not if that was just done."""
+        """`request_refresh` has a member's keys looked at in the background, or not if that was just done.
+
+        `between_nodes` performs what nodes ask each other; without it that is not offered.
+        """
         limits = parts.limits
         self._parts = parts
         self._now_s = now_s
         self._admission = Admission(parts, request_refresh=request_refresh, now_s=now_s)
         self._operations = Operations(registry, parts.clock, version=version, page_size=limits.page_size)
+        self._between_nodes = between_nodes
         self._repeats = Repeats(parts)
         self._in_flight = InFlight(limits.in_flight)
         per_minute = limits.signed_refusals_per_minute
@@ -192,9 +210,22 @@ class Answerer:
         remaining_s = deadline_s - self._now_s()
         if remaining_s <= 0:
             raise RegistryTimeout("no time was left to ask the registry")
-        body = await self._operations.perform(asked.request, grant, words, timeout_s=remaining_s)  # 9, 10, 11
+        body = await self._perform(asked.request, grant, words, remaining_s)  # 9, 10, 11
         decision = Decision(grant.rule, grant.policy_version)
         return Answer(self._header(asked, words, Outcome.ANSWERED, decision), body)
+
+    async def _perform(
+        self, request: Request, grant: Grant, words: Translator, timeout_s: float
+    ) -> AnswerBody:
+        if request.header.operation not in BETWEEN_NODES:
+            return await self._operations.perform(request, grant, words, timeout_s=timeout_s)
+        if self._between_nodes is None:
+            raise RegistryNotOffered(f"{request.header.operation} is not offered here")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._between_nodes.perform(request)
+        except TimeoutError:
+            raise RegistryTimeout("the log could not be read in time; ask for less") from None
 
     def _require_standing(self, asked: Asked) -> None:
         """Once more, after the look-up: a peer that was revoked meanwhile is given nothing."""
