@@ -73,6 +73,10 @@ class OwnHistory:
                 f"{len(members)} witnesses know another history of this log; the last one: {detail}"
             )
 
+    def cosigned(self, peer: Peer) -> None:
+        """Take it that a witness cosigned, so that it knows no other history."""
+        self._claims.pop(peer.entity_id, None)
+
     def _generation_of(self, checkpoint: Checkpoint) -> int:
         number = checkpoint.origin.rpartition("/")[2]
         generation = int(number) if number.isascii() and number.isdigit() and len(number) < 11 else 0

@@ -155,6 +155,7 @@ class Settler:
         except (FederationError, NoteRejected, _NotCosigned) as error:
             self._rest(peer, stand, error)
             return
+        self._history.cosigned(peer)
         stand.generation, stand.size = checkpoint.generation, checkpoint.size
         stand.failures, stand.rests_until_s = 0, float("-inf")
 
