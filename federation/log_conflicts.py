@@ -56,6 +56,10 @@ class ConflictKind(StrEnum):
     """A witness holds a checkpoint, signed by this node, with another root than this node's tree of that size."""
     OWN_CLAIMED = "own_claimed"
     """A witness says that it knows more of this node's log, and shows nothing that this node signed."""
+    RECORD_ALTERED = "record_altered"
+    """Stored bytes are not those that were logged, or two logs hold different messages of one exchange."""
+    RECORD_MISSING = "record_missing"
+    """An exchange is in one log and not in the other's."""
 
 
 _UNTIL_EXTENDED: Final = frozenset({ConflictKind.SHRUNK, ConflictKind.BAD_PROOF})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -21,6 +21,7 @@ from federation.reconcile import (
 
 __all__ = [
     "PAGE_EXCHANGES",
+    "Alarm",
     "Checked",
     "HourState",
     "OwnHours",
@@ -29,6 +30,7 @@ __all__ = [
     "Reconciled",
     "Reconciliations",
     "Span",
+    "tell_nobody",
 ]
 
 PAGE_EXCHANGES: Final = 500
@@ -124,16 +126,27 @@ class Reconciliations(Protocol):
         ...
 
 
+Alarm = Callable[[Reconciled], Awaitable[None]]
+"""Told of an hour with something alarming in it."""
+
+
+async def tell_nobody(_hour: Reconciled) -> None:
+    """Nobody is told."""
+
+
 _SUSPECT_HOURS: Final = 100
 
 
 class OwnHours:
     """Sums up hours of the own log, looking at stored bytes as far as it is told to."""
 
-    def __init__(self, log: PairLog, rows: Reconciliations, clock: Clock) -> None:
+    def __init__(
+        self, log: PairLog, rows: Reconciliations, clock: Clock, *, alarm: Alarm = tell_nobody
+    ) -> None:
         self._log = log
         self._rows = rows
         self._clock = clock
+        self._alarm = alarm
 
     async def suspects(self, peer: str) -> frozenset[str]:
         """Exchanges whose bytes here were found altered: they are looked at each time until they are as they were."""
@@ -180,4 +193,6 @@ class OwnHours:
         exchanges = before[0].exchanges if before else len(found)
         findings = tuple(sorted(known | found))
         now = self._clock.now()
-        await self._rows.keep(Reconciled(peer, hour, now, exchanges, HourState.ALARM, findings))
+        told = Reconciled(peer, hour, now, exchanges, HourState.ALARM, findings)
+        await self._rows.keep(told)
+        await self._alarm(told)

@@ -25,7 +25,16 @@ from msgspec import Struct
 
 from federation.ask_peer import NodeAsker
 from federation.errors import FederationError, PeerWrongAnswer, code_of, detail_of
-from federation.pair_log import PAGE_EXCHANGES, HourState, OwnHours, PairLog, Reconciled, Reconciliations
+from federation.pair_log import (
+    PAGE_EXCHANGES,
+    Alarm,
+    HourState,
+    OwnHours,
+    PairLog,
+    Reconciled,
+    Reconciliations,
+    tell_nobody,
+)
 from federation.peers import Directory, Peer
 from federation.ports import Clock
 from federation.query import (
@@ -50,7 +59,7 @@ from federation.reconcile import (
 from federation.request_ids import time_of_request_id
 from trust.errors import TrustError
 
-__all__ = ["BLOCK_HOURS", "MOST_FINDINGS", "Alarm", "PeerLook", "ReconcileLimits", "Reconciler", "Schedule"]
+__all__ = ["BLOCK_HOURS", "MOST_FINDINGS", "PeerLook", "ReconcileLimits", "Reconciler", "Schedule"]
 
 _Body = TypeVar("_Body")
 _log = structlog.get_logger("yrd.reconcile")
@@ -81,14 +90,7 @@ class PeerLook(Struct, frozen=True):
     problem: str = ""
 
 
-Alarm = Callable[[Peer, Reconciled], Awaitable[None]]
-"""Told of an hour with something alarming in it."""
-
 _DEFAULT: Final = ReconcileLimits()
-
-
-async def _tell_nobody(_peer: Peer, _hour: Reconciled) -> None:
-    return
 
 
 class Reconciler:
@@ -103,7 +105,7 @@ class Reconciler:
         clock: Clock,
         limits: ReconcileLimits = _DEFAULT,
         *,
-        alarm: Alarm = _tell_nobody,
+        alarm: Alarm = tell_nobody,
     ) -> None:
         self._asker = asker
         self._log = log
@@ -112,7 +114,7 @@ class Reconciler:
         self._clock = clock
         self._limits = limits
         self._alarm = alarm
-        self._own = OwnHours(log, rows, clock)
+        self._own = OwnHours(log, rows, clock, alarm=alarm)
         self.looks: dict[str, PeerLook] = {}
 
     @property
@@ -186,7 +188,7 @@ class Reconciler:
         if result.exchanges or found:
             await self._rows.keep(result)
         if result.state == HourState.ALARM:
-            await self._alarm(peer, result)
+            await self._alarm(result)
         await self._fetch(found)
         return result
 

@@ -47,6 +47,8 @@ _WORDS: Final = {
         "见证人称知道另一历史，未予证明",
         "a witness claims another history, unproven",
     ),
+    ConflictKind.RECORD_ALTERED: ("库中的记录被改动", "holds a record that was altered"),
+    ConflictKind.RECORD_MISSING: ("日志缺少双方的一次交换", "has lost an exchange that the other log has"),
 }
 
 

@@ -155,5 +155,5 @@ class Comparing:
         assert isinstance(node.transport.answerers, dict)
         node.transport.answerers[node.entity_id] = node.answerer
 
-    async def _alarm(self, _peer: object, hour: Reconciled) -> None:
+    async def _alarm(self, hour: Reconciled) -> None:
         self.alarms.append(hour)
