@@ -48,7 +48,7 @@ from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
 from node.own_log import OwnLog, open_own_log
-from node.steering import Steering, read_access, read_dialect
+from node.steering import Steering, checked_dialect, read_access
 from node.store.audit import AuditRows
 from node.store.clients import ClientRows
 from node.store.idempotency import LEASE_S, IdempotencyRows
@@ -151,7 +151,8 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
 async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangeParts:
     config = ground.config
     access = AccessHolder(await asyncio.to_thread(read_access, config))
-    dialect = DialectHolder(await asyncio.to_thread(read_dialect, config), ground.clock.now())
+    now = ground.clock.now()
+    dialect = DialectHolder(await asyncio.to_thread(checked_dialect, config, now.date()), now)
     journal = StoreJournal(
         ground.database,
         lambda: ground.keystore.signing_key("envelope"),

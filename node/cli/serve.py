@@ -45,10 +45,12 @@ def _without_files(config_path: Path) -> Config | None:
 
 
 def _content_faults(config: Config) -> list[Fault]:
-    """What is wrong inside the access rules and the dialect."""
+    """What is wrong inside the access rules and the dialect, as the node would find it when it starts."""
+    return [*_access_faults(config), *_dialect_faults(config)]
+
+
+def _access_faults(config: Config) -> list[Fault]:
     from federation.access import AccessFaults, parse_access
-    from mapping.errors import RuleSetFaults
-    from mapping.translate import load_dialect
 
     faults: list[Fault] = []
     policy = config.access.policy
@@ -66,13 +68,21 @@ def _content_faults(config: Config) -> list[Fault]:
         faults.append(Fault(str(policy), 0, "", "不是 UTF-8", "is not UTF-8"))
     except FileNotFoundError:
         pass  # said already, on the line that names it
+    return faults
+
+
+def _dialect_faults(config: Config) -> list[Fault]:
+    from mapping.errors import RuleSetFaults
+    from node.clock import SystemClock
+    from node.steering import checked_dialect
+
     try:
-        load_dialect(config.dialect.province, config.dialect.directory)
+        checked_dialect(config, SystemClock().now().date())
     except RuleSetFaults as error:
-        faults.extend(Fault(str(config.path), 0, "dialect", "方言数据有误", fault) for fault in error.faults)
+        return [Fault(str(config.path), 0, "dialect", "方言数据有误", fault) for fault in error.faults]
     except FileNotFoundError:
         pass
-    return faults
+    return []
 
 
 def _lines(text: str) -> Mapping[KeyPath, int]:
