@@ -31,6 +31,8 @@ class StatementKind(StrEnum):
     STATUS = "trust-status"
     ROLL_OVERS = "roll-overs"
     """The anchor's, all in one document; `mark` is the number of the last."""
+    HISTORICAL_KEYS = "historical-keys"
+    """A node's list of its former keys, by itself; only the newest is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ from federation.anchor import (
 )
 from federation.ports import Clock
 from federation.statements import Denial, StatementKind, StoredStatement, TrustStore
-from federation.trust_view import prove_member
+from federation.trust_view import Chain, prove_member
 from trust.chain import verify_statement
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, check_issued, read_statement
 from trust.errors import StatementRejected
+from trust.historical import verify_historical_keys
 from trust.rollover import read_roll_overs, roll_overs_document
 from trust.status import TrustStatus
 from trust.tokens import read_token
@@ -89,6 +90,10 @@ class TrustKeep:
     def configuration_of(self, subject: str) -> StoredStatement | None:
         """What an entity says about itself."""
         return self.rows.get((subject, subject, StatementKind.CONFIGURATION))
+
+    def former_keys_of(self, subject: str) -> StoredStatement | None:
+        """What an entity says of its former keys."""
+        return self.rows.get((subject, subject, StatementKind.HISTORICAL_KEYS))
 
     def anchor(self) -> Anchor:
         """What the anchor's configuration says, while it holds. Raises TrustError."""
@@ -186,6 +191,19 @@ class TrustKeep:
         if row is not None and mark < row.mark and not self._is_ahead(row) and _same_words(token, row.token):
             return  # another replica of that node signed the same an hour ago
         await self._save(chain.node.entity_id, subject, StatementKind.CONFIGURATION, token, mark, etag)
+
+    async def take_former_keys(self, token: str, chain: Chain, etag: str) -> None:
+        """Take a member's list of its former keys in, under the federation keys of its chain. Raises TrustError."""
+        subject = chain.node.entity_id
+        said = verify_historical_keys(
+            token,
+            entity_id=subject,
+            keys=chain.entity.keys,
+            now=self._clock.now(),
+            skew_s=self._settings.skew_s,
+        )
+        mark = int(said.issued_at.timestamp())
+        await self._save(subject, subject, StatementKind.HISTORICAL_KEYS, token, mark, etag)
 
     async def _save_of_anchor(self, kind: StatementKind, text: str, mark: int, etag: str) -> None:
         await self._save(self._settings.anchor, self._settings.anchor, kind, text, mark, etag)

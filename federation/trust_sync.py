@@ -9,7 +9,7 @@ One refresh, in this order (design §5); every document is a plain file (`trust.
     1 to 3: the highest sequence that holds wins
  4. of each subject the subordinate statement, when the status names another than the stored one; it must be
     the one that the status names, so it may come from anywhere
- 5. of each subject its own entity configuration, from itself
+ 5. of each subject its own entity configuration, from itself, and its list of former keys
  6. each chain verified; the good ones stored, whose marks never go down; the picture built and swapped whole
 
 What cannot be had or is not believed leaves the stored document in place, with a problem in the report: a
@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 from federation.anchor import Anchor, Key, TrustSettings
 from federation.anchor_documents import Refresh, mirrors_of, text_of
 from federation.errors import FederationError, code_of, detail_of
+from federation.former_keys import FormerKeys
 from federation.key_looks import KeyLooks
 from federation.peers import Directory
 from federation.ports import Clock
@@ -81,6 +82,7 @@ class TrustSync:
         directory: Directory,
         clock: Clock,
         on_refresh: Callable[[RefreshReport], None] = lambda _report: None,
+        own_former_keys: Callable[[datetime], str] | None = None,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -88,6 +90,7 @@ class TrustSync:
         self._clock = clock
         self._on_refresh = on_refresh
         self._keep = TrustKeep(settings, store, clock)
+        self.former_keys = FormerKeys(self._keep, settings, source, clock, own=own_former_keys)
         self._outdated_since: dict[str, datetime] = {}
         self._problems: dict[str, str] = {}
         self._shown: tuple[Mapping[Key, StoredStatement], Mapping[str, Denial]] = ({}, {})
@@ -264,6 +267,8 @@ class TrustSync:
                 if statement is not None:
                     work = self._refresh_configuration(refresh, anchor, statement.token, subject)
                     await self._noting(subject, work)
+                    if subject != self._settings.own_entity:
+                        await self._noting(subject, self.former_keys.refresh(refresh, subject, anchor))
 
         results = await asyncio.gather(*map(refresh_one, subjects), return_exceptions=True)
         for result in results:

@@ -17,10 +17,15 @@ from trust.entity import build_entity_configuration
 from trust.historical import MAX_HISTORICAL_KEYS, HistoricalKey, build_historical_keys
 from trust.profile import NODE_TYPE, node_metadata
 
-__all__ = ["HISTORICAL_KEYS_PATH", "entity_configuration", "historical_keys"]
+__all__ = ["FORMER_KEYS_LIFE_S", "HISTORICAL_KEYS_PATH", "entity_configuration", "historical_keys"]
 
 HISTORICAL_KEYS_PATH = "/trust/historical-keys"
 """Below the entity id. Not the standard's endpoint, which is for superiors (§8.7): `yrd_node` names it."""
+
+FORMER_KEYS_LIFE_S = 1
+"""How old the list of former keys may be that is served: what a peer exports is proven by a list that is newer than the
+exchange. It is signed on demand, at most once in this time.
+"""
 
 _PURPOSES = (Purpose.FEDERATION, Purpose.ENVELOPE, Purpose.OPENID, Purpose.LOG, Purpose.WITNESS)
 

@@ -196,7 +196,9 @@ class BatchStore:
                 connection.rollback()
             except Exception as second:
                 gone, error = True, second
-        if isinstance(error, OwnLogClosed | OwnKeyUnavailable):  # about the log as a whole: no row is to blame
+        if isinstance(
+            error, OwnLogClosed | OwnKeyUnavailable
+        ):  # about the log as a whole: no row is to blame
             _refuse(jobs, error)
             self._metrics.failed(jobs=len(jobs))
             return

@@ -1,7 +1,7 @@
 """Trust statements, their rollback marks and the operator's denials. Implements
 `federation.statements.TrustStore`.
 
-Everything but the status is also kept as it was, since an exchange must stay provable
+Everything but the status and the lists of former keys is also kept as it was, since an exchange must stay provable
 after the statements of its day were replaced.
 """
 
@@ -25,6 +25,8 @@ __all__ = ["TrustRows"]
 
 _S = STATEMENTS.c
 _H = STATEMENT_HISTORY.c
+_NEWEST_ONLY = frozenset({StatementKind.STATUS, StatementKind.HISTORICAL_KEYS})
+"""What is signed every minute, and what is newer says all that the older one did."""
 
 
 class TrustRows:
@@ -52,7 +54,7 @@ class TrustRows:
         )
         async with self._database.writing() as connection:
             saved = (await connection.execute(row)).rowcount == 1
-            if saved and statement.kind is not StatementKind.STATUS:
+            if saved and statement.kind not in _NEWEST_ONLY:
                 await self._keep(connection, statement)
         if not saved:
             who = f"the {statement.kind.value} by {statement.iss} about {statement.sub}"
@@ -75,10 +77,10 @@ class TrustRows:
     ) -> StoredStatement | None:
         """What this node knew at that time: the newest it had seen by then, else the first it saw afterwards.
 
-        A status has no history: it is the newest.
+        A status and a list of former keys have no history: it is the newest.
         """
         async with self._database.reading() as connection:
-            if kind is StatementKind.STATUS:
+            if kind in _NEWEST_ONLY:
                 query = select(STATEMENTS).where(_S.issuer == iss, _S.subject == sub, _S.kind == kind.value)
                 row = (await connection.execute(query)).mappings().one_or_none()
                 return None if row is None else _statement(row)
