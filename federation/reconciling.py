@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from federation.ask_peer import NodeAsker
 from federation.errors import FederationError, PeerWrongAnswer, code_of, detail_of
@@ -82,9 +83,12 @@ class ReconcileLimits(Struct, frozen=True):
 
 
 class PeerLook(Struct, frozen=True):
-    """What came of the last look at one peer; `problem` says why there was none."""
+    """What came of the last look at one peer that came to an end at `done_at`; `problem` says why the one at `at` did
+    not.
+    """
 
     at: datetime
+    done_at: datetime | None
     hours: tuple[Reconciled, ...] = ()
     checked: int = 0
     problem: str = ""
@@ -140,15 +144,15 @@ class Reconciler:
         ]
         kept = tuple([one for one in results if one.exchanges or one.findings])
         checked = sum(mine.checked for _, mine in own.values())
-        done = PeerLook(now, kept, checked)
+        done = PeerLook(now, now, kept, checked)
         self.looks[peer.entity_id] = done
         return done
 
     def failed(self, peer: Peer, error: FederationError | TrustError) -> None:
         """Keep why a look came to nothing."""
-        self.looks[peer.entity_id] = PeerLook(
-            self._clock.now(), problem=f"{code_of(error)}: {detail_of(error)}"[:300]
-        )
+        last = self.looks.get(peer.entity_id) or PeerLook(self._clock.now(), None)
+        problem = f"{code_of(error)}: {detail_of(error)}"[:300]
+        self.looks[peer.entity_id] = replace(last, at=self._clock.now(), problem=problem)
 
     async def _sum_up(
         self, peer: Peer, first_hour: int, hours: int, until: datetime, most: int

@@ -33,6 +33,7 @@ from node.api.access_tokens import OpenIdKeys
 from node.api.app import platform_app
 from node.api.deps import PlatformDeps, PlatformSettings
 from node.background import Background, follow_readiness, follow_trust, repeat
+from node.comparison import Comparison, open_comparison
 from node.config import Config
 from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings, RegistrySettings
@@ -46,7 +47,12 @@ from node.keystore.releasing import releasing_signer
 from node.log_parts import log_loops, settler, witness
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
-from node.own_documents import HISTORICAL_KEYS_PATH, entity_configuration, historical_keys
+from node.own_documents import (
+    FORMER_KEYS_LIFE_S,
+    HISTORICAL_KEYS_PATH,
+    entity_configuration,
+    historical_keys,
+)
 from node.own_log import OwnLog, open_own_log
 from node.steering import Steering, checked_dialect, read_access
 from node.store.audit import AuditRows
@@ -54,6 +60,7 @@ from node.store.clients import ClientRows
 from node.store.idempotency import LEASE_S, IdempotencyRows
 from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
+from node.store.tree import TreeStore
 from node.store.trust import TrustRows
 from node.tls_steering import TlsSteering
 from node.translation_metrics import TranslationMetrics
@@ -118,7 +125,8 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
         ground.tls.on_change(transport.replace_credentials)
         registry = await _open_registry(stack, config.registry)
         asker = Asker(parts, transport, refresh_trust=trust_sync.follow_key)
-        answerer = _answerer(parts, registry, trust_sync)
+        comparison = open_comparison(ground, parts, transport)
+        answerer = _answerer(parts, registry, trust_sync, comparison)
         peer_server = _peer_server(ground, answerer)
         steering = _steering(ground, parts, trust_sync, own_log)
         settling = settler(ground, session)
@@ -131,18 +139,21 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             health=ground.health,
             metrics=ground.metrics,
             peer_server=peer_server,
-            platform=_platform(ground, parts, asker, *rows),
+            platform=_platform(ground, parts, asker, trust_sync, *rows),
             public=_public(ground, trust_sync, own_log),
             operations=_operations(ground, parts, trust_sync),
             asker=asker,
             trust_sync=trust_sync,
-            background=_background(ground, trust_sync, peer_server, tls, own_log, settling, *rows),
+            background=_background(
+                ground, trust_sync, peer_server, tls, own_log, settling, comparison, *rows
+            ),
             look_back=settling.look_back,
             handlers={
                 **steering.handlers(),
                 **keys.handlers(),
                 **tls.handlers(),
                 **own_log.steering.handlers(),
+                **comparison.steering.handlers(),
             },
             audit_rows=AuditRows(ground.database, clock),
         )
@@ -208,8 +219,16 @@ async def _open_registry(stack: AsyncExitStack, settings: RegistrySettings) -> L
     return await stack.enter_async_context(SqlRegistry(settings))
 
 
-def _answerer(parts: ExchangeParts, registry: LocalRegistry, trust_sync: TrustSync) -> Answerer:
-    return Answerer(parts, registry, version=node_version(), request_refresh=trust_sync.request_refresh)
+def _answerer(
+    parts: ExchangeParts, registry: LocalRegistry, trust_sync: TrustSync, comparison: Comparison
+) -> Answerer:
+    return Answerer(
+        parts,
+        registry,
+        version=node_version(),
+        between_nodes=comparison.answers,
+        request_refresh=trust_sync.request_refresh,
+    )
 
 
 def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
@@ -245,7 +264,12 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
         clock,
         revision=lambda: (keystore.revision(), generation()),
     )
-    former = RenewedDocument(historical_keys(config, keystore), clock, revision=keystore.revision)
+    former = RenewedDocument(
+        historical_keys(config, keystore),
+        clock,
+        revision=keystore.revision,
+        renew_after_s=FORMER_KEYS_LIFE_S,
+    )
     app = make_public_app(config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored)
     path = urlsplit(config.node.entity_id).path
     add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
@@ -255,7 +279,12 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
 
 
 def _platform(
-    ground: Ground, parts: ExchangeParts, asker: Asker, idempotency: IdempotencyRows, replays: ReplayRows
+    ground: Ground,
+    parts: ExchangeParts,
+    asker: Asker,
+    trust_sync: TrustSync,
+    idempotency: IdempotencyRows,
+    replays: ReplayRows,
 ) -> web.Application:
     config, keystore = ground.config, ground.keystore
     settings = PlatformSettings(
@@ -269,7 +298,7 @@ def _platform(
         settings=settings,
         asker=asker,
         records=parts.journal,
-        evidence=_exporter(ground, parts),
+        evidence=_exporter(ground, parts, trust_sync),
         dialect=parts.dialect,
         clients=ClientRows(ground.database, ground.clock),
         idempotency=idempotency,
@@ -283,7 +312,7 @@ def _platform(
     return platform_app(deps)
 
 
-def _exporter(ground: Ground, parts: ExchangeParts) -> Exporter:
+def _exporter(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Exporter:
     return Exporter(
         records=parts.journal,
         archive=TrustRows(ground.database),
@@ -292,6 +321,8 @@ def _exporter(ground: Ground, parts: ExchangeParts) -> Exporter:
         clock=ground.clock,
         entity_id=ground.config.node.entity_id,
         anchor=ground.config.trust.anchor,
+        tree=TreeStore(ground.database),
+        former_keys=trust_sync.former_keys,
     )
 
 
@@ -302,10 +333,12 @@ def _background(
     tls: TlsSteering,
     own_log: OwnLog,
     settling: Settler,
+    comparison: Comparison,
     idempotency: IdempotencyRows,
     replays: ReplayRows,
 ) -> Background:
     health, refresh_s, poll_s = ground.health, ground.config.trust.refresh_s, ground.config.keys.poll_s
+    checkpoint_s = ground.config.evidence.checkpoint_s
 
     async def follow_keys() -> None:
         await tls.keys.advance()
@@ -323,7 +356,11 @@ def _background(
                 lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),
             ),
             ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
-            ("log", lambda: own_log.sequencer.run(ground.config.evidence.checkpoint_s)),
+            ("log", lambda: own_log.sequencer.run(checkpoint_s)),
             *log_loops(ground, settling),
+            (
+                "reconcile",
+                lambda: repeat(comparison.schedule.tick_once, every_s=checkpoint_s, name="reconcile"),
+            ),
         ]
     )
