@@ -415,6 +415,11 @@ ARCHIVES = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("written_at", BigInteger, nullable=False),
     Column("emptied_at", BigInteger),
+    Column("operations", Text, nullable=False),
+    Column("forgotten_at", BigInteger),
     Index("archives_last_index", "last_index"),
 )
-"""Archive files, by name below the archive folder; `emptied_at` is when their records left the database."""
+"""Archive files, by name below the archive folder; `emptied_at` is when their records left the database. `sha256` is
+that of the evidence file inside, `operations` those of which there is content in it, by comma; `forgotten_at` is when
+the file went because nothing in it was to be kept any longer.
+"""

@@ -160,6 +160,7 @@ async def test_what_lies_in_archives_is_told(database: Database, rows: LogRows) 
         "sha256": bytes(32),
         "written_at": to_micros(NOON),
         "emptied_at": to_micros(NOON),
+        "operations": "",
     }
     async with database.writing() as connection:
         await connection.execute(insert(ARCHIVES), [archived])

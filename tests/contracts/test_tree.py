@@ -491,7 +491,7 @@ async def test_a_record_that_is_missing_is_noticed(database: Database, log: Log)
 async def test_a_log_whose_records_are_archived_goes_on(database: Database, log: Log) -> None:
     await add_records(database, 0, 20)
     await log.sequencer.turn()
-    archived = "INSERT INTO archives VALUES ('2026-10', 0, 19, 0, 1, :digest, 2, 3)"
+    archived = "INSERT INTO archives VALUES ('2026-10', 0, 19, 0, 1, :digest, 2, 3, '', NULL)"
     async with database.writing() as connection:
         await connection.execute(text(archived), {"digest": b"digest"})
         await connection.execute(delete(RECORDS))

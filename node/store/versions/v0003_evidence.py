@@ -235,5 +235,7 @@ def _keeping() -> None:
         sa.Column("sha256", sa.LargeBinary, nullable=False),
         sa.Column("written_at", sa.BigInteger, nullable=False),
         sa.Column("emptied_at", sa.BigInteger),
+        sa.Column("operations", sa.Text, nullable=False),
+        sa.Column("forgotten_at", sa.BigInteger),
     )
     op.create_index("archives_last_index", "archives", ["last_index"])
