@@ -21,7 +21,7 @@ import click
 
 from simulators.founding import enrol_hostile, found_country
 from simulators.layout import DEFAULT_BASE_PORT, SUITES, Layout, Seat, first_port_in_use
-from simulators.pairs import PairOutcome, ask_pairs, export_evidence, verify_evidence_files
+from simulators.pairs import PairOutcome, ask_pairs, proven_evidence
 from simulators.people import Resident
 from simulators.platform_client import PlatformClient, PlatformRefusedError
 from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
@@ -35,6 +35,7 @@ __all__ = ["demo"]
 
 _MARK = ".yrd-demo"
 _READY_S = 60.0
+_SETTLED_S = 30.0
 
 
 class DemoFailedError(click.ClickException):
@@ -184,7 +185,7 @@ class Country:
             )
             asking, answering = self._layout.seats[0], self._layout.seats[2]
             walked = await walk(click.echo, platforms[asking.province], asking, answering, self._population)
-            await self._show_proof(walked.evidence)
+            await self._show_proof(platforms[asking.province], walked.request_id)
             pairs = await ask_pairs(self._layout, platforms, self._population)
             verified = await self._verify(pairs, platforms)
             self._tell_pairs(pairs, verified)
@@ -249,10 +250,20 @@ class Country:
             platforms[seat.province] = platform
         return platforms
 
-    async def _show_proof(self, evidence: bytes) -> None:
-        file = self._layout.folder / "walk.evidence.zip"
-        file.write_bytes(evidence)
-        told = await run_command("verify", str(file), "--anchor", str(self._layout.anchor_public))
+    async def _show_proof(self, platform: PlatformClient, request_id: str) -> None:
+        """The file, as soon as the other nodes have witnessed the log: until then its time is not proven."""
+        file, until = self._layout.folder / "walk.evidence.zip", time.monotonic() + _SETTLED_S
+        check = ("verify", str(file), "--anchor", str(self._layout.anchor_public))
+        while True:
+            file.write_bytes(await platform.evidence_file(request_id))
+            try:
+                told = await run_command(*check, "--require-settled")
+                break
+            except CommandFailedError:
+                if time.monotonic() > until:
+                    told = await run_command(*check)
+                    break
+            await asyncio.sleep(1)
         click.echo("")
         click.echo("【六】 存证文件离线核验，只凭锚的公钥")
         click.echo("  [6] The evidence file, checked offline with nothing but the anchor's public key:")
@@ -264,8 +275,7 @@ class Country:
         self, pairs: list[PairOutcome], platforms: dict[str, PlatformClient]
     ) -> set[tuple[int, str]]:
         """(pair, node) of every record that holds: all exchanges of that pair as that node stored them."""
-        files = await export_evidence(self._layout, pairs, platforms)
-        held, told = await verify_evidence_files(self._layout, files)
+        files, held, told = await proven_evidence(self._layout, pairs, platforms)
         if told:
             click.echo(told, err=True)
         whole = Counter((id(files[file][0]), files[file][1].province) for file in held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,19 @@ from simulators.processes import CommandFailedError, run_command, run_commands
 from simulators.services import catalogue_of
 from simulators.walk import certificate_question
 
-__all__ = ["Exchange", "PairOutcome", "ask_pairs", "export_evidence", "verify_evidence_files"]
+__all__ = [
+    "Exchange",
+    "PairOutcome",
+    "ask_pairs",
+    "export_evidence",
+    "proven_evidence",
+    "verify_evidence_files",
+]
 
 _AT_ONCE = 3
+_SETTLED_S = 30.0
+"""How long to wait for witnesses at most."""
+_PAUSE_S = 1.0
 T = TypeVar("T")
 
 
@@ -101,7 +112,7 @@ async def export_evidence(
     layout: Layout, pairs: Sequence[PairOutcome], platforms: dict[str, PlatformClient]
 ) -> dict[Path, tuple[PairOutcome, Seat]]:
     """Each exchange's evidence as both nodes have it: the asking platform fetches its own, the answering node's
-    operator exports the other.
+    operator exports the other. What is there already stays.
     """
     folder = layout.folder / "evidence"
     folder.mkdir(exist_ok=True)
@@ -109,6 +120,8 @@ async def export_evidence(
 
     async def fetch(pair: PairOutcome, exchange: Exchange) -> None:
         file = folder / f"{exchange.request_id}.asking-{pair.asking.province}.zip"
+        if file.exists():
+            return
         try:
             file.write_bytes(await platforms[pair.asking.province].evidence_file(exchange.request_id))
             files[file] = (pair, pair.asking)
@@ -122,6 +135,7 @@ async def export_evidence(
             for exchange in pair.exchanges
             if pair.answering == seat
         }
+        wanted = {file: one for file, one in wanted.items() if not file.exists()}
         try:
             await run_commands(
                 [
@@ -148,13 +162,37 @@ async def export_evidence(
     return files
 
 
+async def proven_evidence(
+    layout: Layout, pairs: Sequence[PairOutcome], platforms: dict[str, PlatformClient]
+) -> tuple[dict[Path, tuple[PairOutcome, Seat]], set[Path], str]:
+    """All evidence, that of it which holds with its time proven, and what was said of the rest.
+
+    The nodes witness each other's logs within seconds; what was not settled when it was exported is exported again.
+    """
+    files: dict[Path, tuple[PairOutcome, Seat]] = {}
+    held: set[Path] = set()
+    told = ""
+    until = time.monotonic() + _SETTLED_S
+    while True:
+        for file in files.keys() - held:
+            file.unlink(missing_ok=True)
+        files |= await export_evidence(layout, pairs, platforms)
+        held, told = await verify_evidence_files(layout, files)
+        if held == files.keys() or time.monotonic() > until or any(pair.trouble for pair in pairs):
+            return files, held, told
+        await asyncio.sleep(_PAUSE_S)
+
+
 async def verify_evidence_files(layout: Layout, files: Iterable[Path]) -> tuple[set[Path], str]:
-    """The files that hold, by one run of `yrd verify`, and what it said when not all did."""
+    """The files that hold and are settled, by one run of `yrd verify`, and what it said when not all did."""
     names = sorted(files)
     if not names:
         return set(), "没有存证 / no evidence"
     try:
-        await run_command("verify", "--quiet", "--anchor", str(layout.anchor_public), *map(str, names))
+        await run_command(
+            *("verify", "--quiet", "--require-settled", "--anchor", str(layout.anchor_public)),
+            *map(str, names),
+        )
         return set(names), ""
     except CommandFailedError as error:
         told = str(error)
