@@ -20,11 +20,12 @@ from federation.holder_record import HolderRecords, OwnHolderRecord
 from federation.log_conflicts import ConflictKind, ConflictStore, conflict_of
 from federation.pair_log import OwnHours, Reconciled
 from federation.peers import Directory, Peer
-from federation.ports import Clock, PeerTransport
+from federation.ports import Clock, PeerTransport, Tree
 from federation.reconcile import ADVICE, Finding, FindingKind, Place, start_of_hour
 from federation.reconciling import BLOCK_HOURS, ReconcileLimits, Reconciler, Schedule
 from node.config import Config
 from node.control import CommandRefused, Handler
+from node.evidence_view import EvidenceLook
 from node.ground import Ground
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HolderHashes
@@ -60,6 +61,18 @@ class Comparison:
     answers: NodeOperations
     holders: HolderRecords
     steering: ReconcileSteering
+
+    def evidence_look(self, ground: Ground, tree: Tree) -> EvidenceLook:
+        """What the evidence page reads."""
+        return EvidenceLook(
+            tree,
+            ground.gate,
+            ConflictRows(ground.database),
+            self.rows,
+            self.reconciler,
+            ground.directory,
+            ground.clock,
+        )
 
 
 def open_comparison(ground: Ground, parts: ExchangeParts, transport: PeerTransport) -> Comparison:

@@ -39,6 +39,7 @@ from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
 from node.control import Caller, Handler
+from node.evidence_view import EvidenceLook
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.key_steering import key_steering
@@ -141,7 +142,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             peer_server=peer_server,
             platform=_platform(ground, parts, asker, trust_sync, *rows),
             public=_public(ground, trust_sync, own_log),
-            operations=_operations(ground, parts, trust_sync),
+            operations=_operations(ground, parts, trust_sync, comparison.evidence_look(ground, own_log.tree)),
             asker=asker,
             trust_sync=trust_sync,
             background=_background(
@@ -190,11 +191,15 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
     )
 
 
-def _operations(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> web.Application:
+def _operations(
+    ground: Ground, parts: ExchangeParts, trust_sync: TrustSync, evidence: EvidenceLook
+) -> web.Application:
     def translations() -> TranslationView:
         return translation_view(parts.dialect, parts.translations, ground.clock.now())
 
-    return make_operations_app(ground.health, ground.metrics.render, trust_sync.picture, translations)
+    return make_operations_app(
+        ground.health, ground.metrics.render, trust_sync.picture, translations, evidence.view
+    )
 
 
 def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync, own_log: OwnLog) -> Steering:

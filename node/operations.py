@@ -3,18 +3,21 @@ default.
 
 `/livez` says that the event loop answers, `/readyz` whether work should come here and if not why, beside what
 will go wrong if nobody looks; `/metrics` has the figures in Prometheus' text format, `/trust` is the tree of trust
-as a page, `/translations` what was translated and which codes have no row, and `/` leads to all of them. Nothing
-here holds personal data.
+as a page, `/translations` what was translated and which codes have no row, `/evidence` the log, its witnesses and how
+it compares with the peers', and `/` leads to all of them. Nothing here holds personal data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 from aiohttp import web
 
+from federation.errors import OwnStoreUnavailable
 from federation.trust_picture import TrustPicture
+from node.evidence_page import evidence_page
+from node.evidence_view import EvidenceView
 from node.health import Health, Reason
 from node.operations_index import INDEX_PAGE
 from node.translation_view import TranslationView
@@ -37,6 +40,7 @@ def make_operations_app(
     render_metrics: Callable[[], bytes],
     picture: Callable[[], TrustPicture],
     translations: Callable[[], TranslationView],
+    evidence: Callable[[], Awaitable[EvidenceView]],
 ) -> web.Application:
     """The application of the operations listener."""
 
@@ -65,6 +69,13 @@ def make_operations_app(
     async def translated(_request: web.Request) -> web.Response:
         return _page(translations_page(translations()))
 
+    async def kept(_request: web.Request) -> web.Response:
+        try:
+            view = await evidence()
+        except OwnStoreUnavailable as error:
+            return _json({"code": error.code, "en": error.detail}, status=503)
+        return _page(evidence_page(view))
+
     app = web.Application()
     pages = {
         "/": index,
@@ -73,6 +84,7 @@ def make_operations_app(
         "/metrics": metrics,
         "/trust": trust,
         "/translations": translated,
+        "/evidence": kept,
     }
     app.add_routes([web.get(path, page) for path, page in pages.items()])
     return app

@@ -28,6 +28,13 @@ _PAGES = (
         "现行规则集，转换结果，规则集没有的代码",
         "the rule set in force, what came of values, codes without a row",
     ),
+    (
+        "/evidence",
+        "存证",
+        "evidence",
+        "日志，见证，冲突，与各节点的核对",
+        "the log, its witnesses, conflicts, how it compares with the peers'",
+    ),
     ("/metrics", "指标", "metrics", "供 Prometheus 采集", "for Prometheus"),
 )
 

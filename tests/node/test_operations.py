@@ -9,6 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from federation.errors import OwnStoreUnavailable
 from federation.exchange import DialectHolder
 from federation.observe import Side
 from federation.peers import Directory, Peer, TrustSnapshot
@@ -17,6 +18,7 @@ from federation.translation_counts import TranslationCounts
 from federation.translator import Direction, Translator
 from federation.trust_picture import Branch, Standing, TrustPicture
 from mapping.translate import load_dialect
+from node.evidence_view import EvidenceView
 from node.health import Health, Reason, Stage, StoreWatch
 from node.metrics import Metrics
 from node.operations import make_operations_app
@@ -44,7 +46,7 @@ VIEW = TranslationView(
     NOON,
     "330000",
     "浙江省",
-    "330000@2026.1",
+    "330000@2026.2",
     "ab" * 32,
     NOON,
     NOON,
@@ -54,8 +56,18 @@ VIEW = TranslationView(
 )
 
 
+async def evidence() -> EvidenceView:
+    """An empty log, or a store that is away."""
+    if STORE_IS_AWAY:
+        raise OwnStoreUnavailable("the store cannot be reached")
+    return EvidenceView(NOON, "https://node.sh.example", "310000", "", 1, None, None, 0, (), ())
+
+
+STORE_IS_AWAY: list[bool] = []
+
+
 async def get(health: Health, metrics: Metrics, path: str) -> tuple[int, str, Any]:
-    app = make_operations_app(health, metrics.render, lambda: PICTURE, lambda: VIEW)
+    app = make_operations_app(health, metrics.render, lambda: PICTURE, lambda: VIEW, evidence)
     async with TestClient(TestServer(app)) as client:
         response = await client.get(path)
         is_json = response.content_type == "application/json"
@@ -183,7 +195,7 @@ async def test_the_tree_of_trust_is_a_page() -> None:
 async def test_what_was_translated_is_a_page_and_the_first_page_leads_to_all() -> None:
     status, kind, text = await get(Health(), Metrics(), "/translations")
     assert (status, kind) == (200, "text/html")
-    assert "330000@2026.1" in text
+    assert "330000@2026.2" in text
     status, kind, text = await get(Health(), Metrics(), "/")
     assert (status, kind) == (200, "text/html")
     for path in ("/livez", "/readyz", "/metrics", "/trust", "/translations"):
@@ -204,5 +216,16 @@ def test_translations_are_figures_and_codes_without_a_row_too() -> None:
     assert seen["yrd_translations_total", "to_shared", "unmapped"] == 3
     assert seen["yrd_unmapped_codes_total", "JS-GA-099", "certificate_type", "to_shared"] == 1
     assert seen["yrd_unmapped_values_total", "certificate_type", "number", "to_shared"] == 2
-    assert seen["yrd_map_set_info", "320000@2026.1", dialect.current.digest.hex()] == 1
+    assert seen["yrd_map_set_info", "320000@2026.2", dialect.current.digest.hex()] == 1
     assert b"110101199003070011" not in metrics.render()
+
+
+async def test_the_evidence_page_and_what_it_says_when_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status, kind, page = await get(Health(), Metrics(), "/evidence")
+    assert (status, kind) == (200, "text/html")
+    assert "存证" in page
+    monkeypatch.setitem(globals(), "STORE_IS_AWAY", [True])
+    status, _, body = await get(Health(), Metrics(), "/evidence")
+    assert (status, body["code"]) == (503, "own.store_unavailable")

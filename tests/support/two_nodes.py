@@ -248,9 +248,10 @@ class TwoNodes:
 
 
 def records_of(config_path: Path) -> list[tuple[str, int, str]]:
-    """A node's log, read from its store: request id, kind, outcome."""
+    """What platforms asked and were answered, read from a node's store: request id, kind, outcome."""
     with sqlite3.connect(f"file:{config_path.with_name('node.db')}?mode=ro", uri=True) as connection:
         rows: Sequence[Any] = connection.execute(
-            "SELECT r.request_id, r.kind, l.outcome FROM records r JOIN labels l USING (label) ORDER BY r.log_index"
+            "SELECT r.request_id, r.kind, l.outcome FROM records r JOIN labels l USING (label)"
+            " WHERE l.operation NOT LIKE 'evidence.%' ORDER BY r.log_index"
         ).fetchall()
     return [(request_id, kind, outcome) for request_id, kind, outcome in rows]
