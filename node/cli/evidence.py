@@ -6,6 +6,7 @@ import click
 
 from node.cli.evidence_export import export
 from node.cli.evidence_forget import forget
+from node.cli.evidence_reconcile import reconcile
 from node.cli.evidence_rewrap import rewrap
 from node.cli.evidence_search import search
 
@@ -20,5 +21,5 @@ def evidence() -> None:
     """
 
 
-for command in (export, search, forget, rewrap):
+for command in (export, search, forget, rewrap, reconcile):
     evidence.add_command(command)
