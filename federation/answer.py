@@ -50,9 +50,10 @@ from federation.errors import (
     error_from,
 )
 from federation.exchange import ExchangeParts
+from federation.holders import holders_in_answer, holders_of_request
 from federation.observe import Side, place_of, trace_id
 from federation.operations import Operations
-from federation.ports import Claim, ClaimState, ExchangeMeta, LocalRegistry
+from federation.ports import Claim, ClaimState, ExchangeMeta, HolderHash, LocalRegistry
 from federation.query import (
     BETWEEN_NODES,
     Answer,
@@ -198,7 +199,7 @@ class Answerer:
 
     async def _seal_and_store(self, asked: Asked, answer: Answer, payload: bytes) -> tuple[bytes, str]:
         since_s = self._now_s()
-        meta = _meta(asked.request, answer.header.outcome)
+        meta = _meta(asked.request, answer, self._parts.holder_hash)
         sealed = await self._parts.journal.store_exchange(  # 12, 13
             meta, asked.sealed, asked.identity, answer.header.operation.answer_type, payload
         )
@@ -305,15 +306,17 @@ def _as_seen_by_peer(error: Exception) -> FederationError:
     return error if isinstance(error, FederationError) else error_from(code, detail_of(error))
 
 
-def _meta(request: Request, outcome: Outcome) -> ExchangeMeta:
+def _meta(request: Request, answer: Answer, hashed: HolderHash | None) -> ExchangeMeta:
     header = request.header
+    told_of = holders_in_answer(request.body, answer.body, hashed)
     return ExchangeMeta(
         request_id=header.request_id,
         asking=header.asking,
         answering=header.answering,
         operation=header.operation,
-        outcome=outcome.word,
+        outcome=answer.header.outcome.word,
         case_number=header.basis.case_number,
+        holders=holders_of_request(request.body, hashed) + told_of,
     )
 
 

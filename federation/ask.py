@@ -36,6 +36,7 @@ from federation.errors import (
     error_from,
 )
 from federation.exchange import ExchangeParts
+from federation.holders import holders_in_answer, holders_of_request
 from federation.local_words import check_basis, shared_province, to_local_body, to_shared_body
 from federation.observe import Side, trace_id
 from federation.open_exchange import OpenExchange, record_of, stored_answer, stored_request
@@ -268,7 +269,9 @@ class Asker:
         if len(payload) > most:
             raise OwnTooLarge(f"the request has {len(payload)} bytes; at most {most} can be sent")
         payload_type = exchange.header.operation.request_type
-        sealed = await self._parts.journal.store_request(exchange.meta(), payload_type, payload)
+        holders = holders_of_request(exchange.request.body, self._parts.holder_hash)
+        meta = exchange.meta(holders=holders)
+        sealed = await self._parts.journal.store_request(meta, payload_type, payload)
         self._parts.observer.stage(Side.ASK, "store_request", self._now_s() - since_s)
         return exchange.sealed_as(sealed)
 
@@ -343,7 +346,8 @@ class Asker:
 
     async def _store_answer(self, exchange: OpenExchange, opened: Opened, answer: Answer) -> None:
         since_s = self._now_s()
-        meta = exchange.meta(answer.header.outcome.word)
+        holders = holders_in_answer(exchange.request.body, answer.body, self._parts.holder_hash)
+        meta = exchange.meta(answer.header.outcome.word, holders)
         await self._parts.journal.store_answer(meta, opened.identity, opened.sealed.envelope)
         self._parts.observer.stage(Side.ASK, "store_answer", self._now_s() - since_s)
 

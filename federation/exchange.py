@@ -10,7 +10,7 @@ from federation.current import Current
 from federation.errors import PeerExpired, PeerFromFuture, PeerStale
 from federation.observe import ExchangeObserver, SilentObserver
 from federation.peers import Directory
-from federation.ports import Clock, Codec, Journal
+from federation.ports import Clock, Codec, HolderHash, Journal
 from federation.query import AnswerHeader, RequestHeader
 from federation.translation_counts import TranslationCounts
 from federation.translator import Translator
@@ -67,6 +67,7 @@ class ExchangeParts:
     limits: ExchangeLimits = ExchangeLimits()
     observer: ExchangeObserver = field(default_factory=SilentObserver)
     translations: TranslationCounts = field(default_factory=TranslationCounts)
+    holder_hash: HolderHash | None = None
 
     def translator(self) -> Translator:
         """A translator of the dialect in force, to be kept to the end of an exchange."""

@@ -34,7 +34,7 @@ class OpenExchange(Struct, frozen=True):
         """The request's header."""
         return self.request.header
 
-    def meta(self, outcome: str = "") -> ExchangeMeta:
+    def meta(self, outcome: str = "", holders: tuple[bytes, ...] = ()) -> ExchangeMeta:
         """By what its records are found again."""
         header = self.header
         return ExchangeMeta(
@@ -45,6 +45,7 @@ class OpenExchange(Struct, frozen=True):
             self.client,
             outcome,
             header.basis.case_number,
+            holders,
         )
 
     def sealed_as(self, sealed: Sealed) -> OpenExchange:

@@ -44,6 +44,7 @@ from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.key_steering import key_steering
 from node.keystore.encrypted_bodies import EncryptedBodies
+from node.keystore.holder_hashes import HolderHashes
 from node.keystore.releasing import releasing_signer
 from node.log_parts import log_loops, settler, witness
 from node.metrics import Metrics, node_version
@@ -188,6 +189,7 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
         limits=exchange_limits(config),
         observer=ground.metrics,
         translations=translations,
+        holder_hash=HolderHashes(ground.data_keys),
     )
 
 
