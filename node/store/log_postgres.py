@@ -36,8 +36,10 @@ __all__ = ["LOG_LOCK", "PostgresLog"]
 LOG_LOCK: Final = 0x59524402
 """Key of the PostgreSQL advisory lock under which log indices are assigned."""
 
-_STALLED_S: Final = 10
-"""After this long in the middle of a transaction a stalled process loses it, and with it the log's lock."""
+_STALLED_MS: Final = 1500
+"""After this long in the middle of a transaction a stalled process loses it, and with it the log's lock: less than
+another waits for that lock (`database.BUSY_TIMEOUT_S`), so that a frozen replica fails no query of the others.
+"""
 
 _UNACKNOWLEDGED_MS: Final = 5000
 """After this long without an acknowledgement a TCP connection to the server counts as lost."""
@@ -65,7 +67,7 @@ class PostgresLog:
         )
         self._cursor = self._connection.cursor()
         self._cursor.execute(f"SET lock_timeout = {int(busy_timeout_s * 1000)}".encode())
-        self._cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALLED_S}s'".encode())
+        self._cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALLED_MS}ms'".encode())
         check_postgres(self._scalar)
 
     def _scalar(self, sql: str) -> Any:

@@ -59,7 +59,7 @@ LEAVES_PER_TURN: Final = 8192
 TREE_LOCK: Final = 0x59524403
 """Key of the PostgreSQL advisory lock under which the tree grows."""
 
-STALLED_S: Final = 10
+STALLED_S: Final = 2
 """After this long in the middle of a transaction a stalled process loses it, and with it the tree's lock."""
 
 _SIGNED_PER_TURN: Final = 16
