@@ -25,17 +25,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup ## Start the anchor, four nodes and the simulators; walk one query; stay up until Ctrl-C
 	@$(BIN)/yrd demo
 
-tools: setup ## Install what the tests need from the system: SoftHSM, OpenSSL; Node.js for interop
+tools: setup ## Install what the tests need from the system: SoftHSM, OpenSSL; Node.js and Go for interop
 	@tests/tools.sh test interop
 
 test: check ## Run all checks and all tests
 	@tests/tools.sh test
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
-interop: setup ## Check anchor, nodes and exports against independent implementations (needs Node.js)
+interop: setup ## Check anchor, nodes, log and exports against independent implementations (needs Node.js, Go)
 	@tests/tools.sh interop
 	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(VENV)/interop/.ready
-	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py
+	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py $(INTEROP)/log.py $(INTEROP)/node_log.py
 
 $(VENV)/interop/.ready: $(INTEROP)/requirements.txt
 	@$(PYTHON) -m venv --clear $(VENV)/interop
@@ -48,7 +48,8 @@ $(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
 	  || { echo "Missing: a package registry that npm can reach (the packages of $(INTEROP)/package-lock.json could not be installed)." >&2; exit 1; }
 	@touch $@
 
-soak: setup ## Fuzz every parser and converter with 10,000 examples each
+soak: setup ## Fuzz every parser and converter with 10,000 examples each; kill all nodes fifty times under load
+	@YRD_KILL=both YRD_KILL_ROUNDS=50 $(BIN)/pytest -n 0 -s tests/journeys/test_kill.py
 	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py tests/mapping/test_nothing_disappears.py
 
 check: setup ## ruff, mypy strict, import contracts, generated code

@@ -127,6 +127,7 @@ class NodeChain:
     settings: str = ""
     limits: str = LIMITS
     init: Callable[[str], Sequence[str | Path]] = lambda _province: ()
+    quorum: int = 1
     command: Sequence[str | Path] = (_YRD,)
     processes: dict[str, Process] = field(default_factory=dict)
     starts_s: dict[str, float] = field(default_factory=dict)
@@ -151,7 +152,8 @@ class NodeChain:
         self.folder.mkdir()
         anchor = self.folder / "anchor"
         entity_id = f"http://127.0.0.1:{self.base_port}"
-        yrd("anchor", "init", "--dir", anchor, "--entity-id", entity_id, "--allow-http-on-loopback")
+        quorum = ("--witness-quorum", str(self.quorum))
+        yrd("anchor", "init", "--dir", anchor, "--entity-id", entity_id, "--allow-http-on-loopback", *quorum)
         for province in (ASKING, ANSWERING):
             self._make_node(anchor, province)
 

@@ -1,8 +1,9 @@
-"""SIGKILL in the middle of load: what a client was given is in both logs.
+"""SIGKILL in the middle of load: what a client was given is in both logs, and both logs hold.
 
-The client keeps a ledger of its own: the ids of the requests that it got an answer to. In each round the asking or
-the answering node is killed at a random moment with many queries in flight, and started again while the client
-goes on. `YRD_KILL_ROUNDS` sets how many rounds there are.
+The client keeps a ledger of its own: the ids of the requests that it got an answer to. In each round the nodes are
+killed at a random moment with many queries in flight, by turns both at once, the answering and the asking one, and
+started again while the client goes on. At the end each node verifies its log, and the two compare what they have
+of each other. `YRD_KILL_ROUNDS` sets how many rounds there are, `YRD_KILL` which nodes (``both``: both every time).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -26,13 +27,15 @@ from aiohttp import web
 from simulators.population import Population
 from simulators.registry import make_registry
 from tests.bench.chains import ANSWERING, ASKING, LIMITS, NodeChain, card_holders, questions
-from tests.bench.processes import ended
+from tests.bench.processes import ended, yrd
 from tests.support.federation import free_ports
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1200), pytest.mark.xdist_group("processes")]
 
-ROUNDS = int(os.environ.get("YRD_KILL_ROUNDS", "20"))
-WORKERS = 32
+ROUNDS = int(os.environ.get("YRD_KILL_ROUNDS", "9"))
+BOTH = (ANSWERING, ASKING)
+TURNS = (BOTH,) if os.environ.get("YRD_KILL") == "both" else (BOTH, (ANSWERING,), (ASKING,))
+WORKERS = 20
 ACKNOWLEDGED = 1000
 KINDS = {ASKING: (1, 2), ANSWERING: (3, 4)}
 """The records of an exchange, by node: the request, the answer."""
@@ -128,22 +131,31 @@ def missing(acknowledged: list[str], logs: dict[str, Log]) -> list[tuple[str, st
     return found
 
 
-async def kill_at_random(chain: NodeChain, load: Load, province: str) -> int:
-    """Kill a node somewhere in the middle of the round; how many queries were open then."""
+async def kill_at_random(chain: NodeChain, load: Load, provinces: Sequence[str]) -> int:
+    """Kill nodes somewhere in the middle of the round; how many queries were open then."""
     await load.until_acknowledged(random.randrange(ACKNOWLEDGED // 10, ACKNOWLEDGED * 9 // 10))
     await asyncio.sleep(random.uniform(0, 0.03))  # not just when an answer came
     in_flight = load.in_flight
-    chain.processes[province].kill()
+    for province in provinces:
+        chain.processes[province].kill()
     return in_flight
 
 
-async def play_round(chain: NodeChain, load: Load, province: str) -> tuple[int, float]:
+async def play_round(chain: NodeChain, load: Load, provinces: Sequence[str]) -> tuple[int, float]:
     """One round: load, kill, start again, and on until enough was acknowledged."""
     async with load.running():
-        in_flight = await kill_at_random(chain, load, province)
-        ready_s = await asyncio.to_thread(chain.serve, province)
+        in_flight = await kill_at_random(chain, load, provinces)
+        ready_s = sum([await asyncio.to_thread(chain.serve, province) for province in provinces])
         await load.until_acknowledged(ACKNOWLEDGED)
     return in_flight, ready_s
+
+
+async def verify_log(chain: NodeChain, province: str) -> None:
+    """A node reads its whole log again, and compares it with the other's. Raises RuntimeError."""
+    config = chain.folder / province / "node.toml"
+    peer = next(other for other in BOTH if other != province)
+    for command in (("log", "verify"), ("evidence", "reconcile", "--peer", peer)):
+        print(await asyncio.to_thread(yrd, *command, "--config", config))
 
 
 @asynccontextmanager
@@ -185,16 +197,18 @@ async def test_what_a_client_was_given_is_in_both_logs_whichever_node_is_killed(
             await asyncio.to_thread(chain.log_in)
             url = f"http://127.0.0.1:{chain.port}/v1/certificates/query"
             load = Load(http, url, bodies, authorization=chain.authorization)
-            killed = (ANSWERING, ASKING)[number % 2]
+            killed = TURNS[number % len(TURNS)]
             in_flight, ready_s = await play_round(chain, load, killed)
             for log in logs.values():
                 log.read()
             acknowledged += len(load.acknowledged)
             print(
-                f"round {number}: killed {killed} with {in_flight} in flight, ready again after {ready_s:.1f} s, "
-                f"{len(load.acknowledged)} acknowledged, failures {dict(load.failures)}"
+                f"round {number}: killed {' and '.join(killed)} with {in_flight} in flight, ready again after "
+                f"{ready_s:.1f} s, {len(load.acknowledged)} acknowledged, failures {dict(load.failures)}"
             )
             assert in_flight >= 16
             assert len(load.acknowledged) >= ACKNOWLEDGED
             assert missing(load.acknowledged, logs) == []
+        for province in BOTH:
+            await verify_log(chain, province)
     print(f"{ROUNDS} rounds, {acknowledged} acknowledged, all of them in both logs")
