@@ -46,6 +46,7 @@ _SERVICE_ITEM_ELEMENTS = (
 )
 _HERE = Path(__file__).parent / "codelists"
 _VALID_FROM, _VALID_TO = "valid_from", "valid_to"
+_Bounds = Mapping[str, tuple[date | None, date | None]]
 _ELEMENT_WORD = re.compile(r"([^\s\[\]]+)(?:\[([^\[\]]*)\])?")
 
 
@@ -64,9 +65,19 @@ class CodeRow(NamedTuple):
 
 
 class CodeList:
-    """One list: name, version, source, and its rows by code."""
+    """One list: name, version, source, what is known of its rows' days, and the rows by code."""
 
-    __slots__ = ("_cells", "_labels", "_validity", "columns", "label_columns", "name", "source", "version")
+    __slots__ = (
+        "_bounds",
+        "_cells",
+        "_labels",
+        "columns",
+        "label_columns",
+        "name",
+        "source",
+        "validity",
+        "version",
+    )
 
     def __init__(
         self,
@@ -76,21 +87,30 @@ class CodeList:
         columns: tuple[str, ...],
         cells: Mapping[str, tuple[str, ...]],
         label_columns: tuple[str, ...],
-        validity: Mapping[str, tuple[date | None, date | None]],
+        validity: str,
+        bounds: _Bounds,
     ) -> None:
         self.name = name
         self.version = version
         self.source = source
+        self.validity = validity
         self.label_columns = label_columns
         self.columns = columns
         self._cells = cells
         self._labels = tuple(map(columns.index, label_columns))
-        self._validity = validity
+        self._bounds = bounds
 
-    def with_validity(self, validity: Mapping[str, tuple[date | None, date | None]]) -> CodeList:
-        """The same list with other days of validity."""
+    def with_validity(self, bounds: _Bounds) -> CodeList:
+        """The same list with other days of validity, by code."""
         return CodeList(
-            self.name, self.version, self.source, self.columns, self._cells, self.label_columns, validity
+            self.name,
+            self.version,
+            self.source,
+            self.columns,
+            self._cells,
+            self.label_columns,
+            self.validity,
+            bounds,
         )
 
     def __contains__(self, code: object) -> bool:
@@ -117,7 +137,7 @@ class CodeList:
         cells = self._cells.get(code)
         if cells is None:
             return None
-        bounds = self._validity.get(code, (None, None))
+        bounds = self._bounds.get(code, (None, None))
         row = CodeRow(code, self.label(code), *bounds, dict(zip(self.columns, cells, strict=True)))
         return row if row.holds_on(on) else None
 
@@ -224,8 +244,8 @@ def _read_list(directory: Path, name: str, version: str, about: Mapping[str, Any
         raise ValueError(f"the code list {name} has a code twice")
     label = about.get("label", "name")
     labels = (label,) if isinstance(label, str) else tuple(label)
-    validity = {row[code]: _bounds(columns, row) for row in rows} if _VALID_FROM in columns else {}
-    return CodeList(name, version, about["source"], columns, cells, labels, validity)
+    bounds = {row[code]: _bounds(columns, row) for row in rows} if _VALID_FROM in columns else {}
+    return CodeList(name, version, about["source"], columns, cells, labels, about["validity"], bounds)
 
 
 def _bounds(columns: tuple[str, ...], row: tuple[str, ...]) -> tuple[date | None, date | None]:
@@ -235,11 +255,11 @@ def _bounds(columns: tuple[str, ...], row: tuple[str, ...]) -> tuple[date | None
 
 def _since(current: CodeList, divisions: Divisions) -> CodeList:
     """The list of today's divisions, each valid from the first day that its history allows."""
-    validity: dict[str, tuple[date | None, date | None]] = {}
+    bounds: dict[str, tuple[date | None, date | None]] = {}
     for code in current:
         name = divisions.history(code)[-1]
-        validity[code] = (None if name.begins.earliest == date.min else name.begins.earliest, None)
-    return current.with_validity(validity)
+        bounds[code] = (None if name.begins.earliest == date.min else name.begins.earliest, None)
+    return current.with_validity(bounds)
 
 
 def _kinds(types: CodeList, elements: Mapping[str, ElementRule]) -> dict[str, CertificateKind]:

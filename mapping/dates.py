@@ -30,8 +30,9 @@ CACHED_DATES = 4096
 _DATE = re.compile(
     r"(?P<year>[0-9]{4})(?:(?P<sep>[-/.])(?P<month>[0-9]{1,2})(?P=sep)(?P<day>[0-9]{1,2})"
     r"|年(?P<zh_month>[0-9]{1,2})月(?P<zh_day>[0-9]{1,2})日"
-    r"|(?P<compact_month>[0-9]{2})(?P<compact_day>[0-9]{2})(?P<compact_time>[0-9]{6})?)"
-    r"(?:[T ](?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?",
+    r"|(?P<compact_month>[0-9]{2})(?P<compact_day>[0-9]{2})"
+    r"(?P<compact_time>(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9])?)"
+    r"(?:[T ](?P<time>(?:[01]?[0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?))?",
     re.ASCII,
 )
 _CHINESE = re.compile(r"(?P<year>\D{4})年(?P<month>\D{1,3})月(?P<day>\D{1,3})日")
@@ -67,8 +68,9 @@ def build_date(settings: Settings) -> Converter:
     """Reads every form; `form` is what the dialect writes, whatever form a date came in.
 
     `long` is the dialect's word for 长期; without it, there is no such date in the field. A time of day other
-    than midnight is lost and the reading is BROADER. Thirteen digits are milliseconds whatever the form; other
-    lengths, and JSON numbers, only where `form` is ``ms``, and not when they could be written-out days as well.
+    than midnight is lost and the reading is BROADER; one that no clock shows is INVALID with its day. Thirteen
+    digits are milliseconds whatever the form; other lengths, and JSON numbers, only where `form` is ``ms``, and
+    not when they could be written-out days as well.
     """
     form = settings.choice("form", tuple(DATE_FORMS))
     long = settings.parameters.get("long", "")

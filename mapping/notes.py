@@ -87,6 +87,10 @@ STEPS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "unpadded": ("去掉补零", "the padding was taken off"),
         "cut": ("舍去乡镇部分", "the township was cut off"),
         "division": ("当日的行政区划", "the division of that day"),
+        "districts": (
+            "市辖区是一市各区的统称,不是一个区划,不作猜测",
+            "stands for all districts of a city and for none of them; which is meant is not guessed",
+        ),
         "no_division": ("从未有过的区划代码", "a code that never was one of the four provinces"),
         "not_then": ("当日没有此区划代码", "no such division on the day"),
         "forward": ("沿变更推至今天", "followed along the changes to today"),

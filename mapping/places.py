@@ -36,7 +36,8 @@ _FOLLOWED = {
 def build_division(settings: Settings) -> Converter:
     """Shared is 6, 9 or 12 digits without padding; `digits` says whether the dialect pads to 12 or cuts to 6.
 
-    A code of the four provinces that never existed is UNMAPPED; one that did not exist on its day is RELATED.
+    A code of the four provinces that never existed is UNMAPPED, as is 市辖区 (330501), which stands for all districts
+    of a city and so for no place; one that did not exist on its day is RELATED.
     With `forward` = ``today`` the shared value is the division of today (of the day of the tables); written, it
     goes back to the day. Cutting a township off is BROADER.
     """
@@ -56,7 +57,8 @@ def build_division(settings: Settings) -> Converter:
         if text[:2] not in _OURS:
             return value, Relation.EXACT
         if text[:6] not in divisions:
-            return _told(note, "no_division", text[:6], original, Relation.UNMAPPED)
+            word = "districts" if _is_of_all_districts(text, divisions) else "no_division"
+            return _told(note, word, text[:6], original, Relation.UNMAPPED)
         day = _day(on)
         if note:
             note("on" if day else "no_day_known", on)
@@ -83,6 +85,11 @@ def _writer(digits: int, divisions: Divisions, follow: _Follower | None) -> Writ
         return written, max(relation, how)
 
     return write
+
+
+def _is_of_all_districts(code: str, divisions: Divisions) -> bool:
+    """GB/T 2260 gives 01 under a prefecture to 市辖区; the history has places, and this is none."""
+    return code[2:4] != "00" and code[4:6] == "01" and code[:4] + "00" in divisions
 
 
 def _told(note: Note | None, word: str, detail: str, value: str, relation: Relation) -> Reading:

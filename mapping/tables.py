@@ -1,13 +1,32 @@
-"""Reads the CSV tables that code lists and dialects are kept in."""
+"""Reads the CSV tables that code lists and dialects are kept in.
+
+People open them with spreadsheet programs, which take a cell that begins with ``= + - @`` for a formula. Where one is
+written it is guarded with an apostrophe, as these programs do themselves, and reading takes the apostrophe off.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 
-__all__ = ["read_columns", "read_rows", "read_table"]
+__all__ = ["guarded", "read_columns", "read_rows", "read_table", "unguarded"]
+
+_GUARD = "'"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet program takes for a formula; `unguarded` gives it back as it was."""
+    return _GUARD + cell if cell.lstrip(_GUARD).startswith(_FORMULA) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The opposite of `guarded`, for any text; texts that never were guarded stay as they are."""
+    is_guarded = cell.startswith(_GUARD) and cell.lstrip(_GUARD).startswith(_FORMULA)
+    return cell[1:] if is_guarded else cell
 
 
 def read_columns(path: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -15,11 +34,12 @@ def read_columns(path: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
     Raises OSError, csv.Error or UnicodeError.
     """
-    with path.open(encoding="utf-8", newline="") as table:
-        lines = csv.reader(table)
-        header = tuple(cell.strip() for cell in next(lines, ()))
-        width, padding = len(header), ("",) * len(header)
-        return header, [(*map(str.strip, line), *padding)[:width] for line in lines if line]
+    text = path.read_bytes().decode()
+    lines = csv.reader(io.StringIO(text, newline=""))
+    header = tuple(cell.strip() for cell in next(lines, ()))
+    width, padding = len(header), ("",) * len(header)
+    rows = [(*map(str.strip, line), *padding)[:width] for line in lines if line]
+    return header, [tuple(map(unguarded, row)) for row in rows] if _GUARD in text else rows
 
 
 def read_table(path: Path, first: str, second: str, *others: str) -> Iterator[tuple[str, ...]]:

@@ -88,6 +88,10 @@ _WHY_HIDDEN = (
     "代码字段里也可能是姓名或证件号码，故只显示像代码的值。请到本地库查看该字段。",
     "A code field can hold a person's name or number: only what looks like a code is shown. The registry has it.",
 )
+_WHY_PARTED = (
+    "只有字母、用连字符或点等分开的值（如 Li-Na、Li.Na）可能是姓名，不算代码。",
+    "Letters alone in parts, parted by hyphens, dots or the like (Li-Na, Li.Na), could be a name: they are no code.",
+)
 _OF_THIS_PROCESS = (
     "本进程转换的值；其他进程各有其数，由 Prometheus 汇总。",
     "values that this process translated. Other processes have their own counts; Prometheus adds them up.",
@@ -158,7 +162,7 @@ def _not_shown(view: TranslationView) -> Iterator[str]:
     if not view.not_shown:
         return
     yield f"<section><h2>{_both('只计数、不显示的值', 'Values that are only counted')}</h2>"
-    yield f"<p>{_both(*_WHY_HIDDEN)}</p>"
+    yield f"<p>{_both(*_WHY_HIDDEN)}</p><p>{_both(*_WHY_PARTED)}</p>"
     yield _table(
         ("未显示的值", "Values not shown"),
         (("代码表", "list"), ("次数", "times"), ("方向", "way"), ("原因", "why")),

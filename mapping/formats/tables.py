@@ -19,6 +19,7 @@ from typing import Any
 from mapping.codelists import read_rows
 from mapping.errors import MappingError
 from mapping.ruleset import FIELD_COLUMNS, MAP_COLUMNS
+from mapping.tables import guarded
 
 __all__ = ["DialectTables", "Row", "files_of", "read_tables"]
 
@@ -91,5 +92,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore", restval="")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: guarded(text) for column, text in row.items()} for row in rows)
     return table.getvalue().encode()

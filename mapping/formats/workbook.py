@@ -2,7 +2,7 @@
 
 A cell is a text or empty. Refused: formulas and their results, numbers (01 would have become 1), error values,
 merged cells, hidden sheets, macros, document types in the XML. A date is taken as its ISO day. What is larger
-than the named limits is refused before it is unpacked or walked.
+than the named limits is refused before it is unpacked or walked: the reader needs a few hundred bytes for each cell.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
+from mapping.tables import unguarded
+
 __all__ = [
+    "MAX_CELLS",
     "MAX_CELL_CHARACTERS",
     "MAX_COLUMNS",
     "MAX_FILE_BYTES",
@@ -40,17 +43,22 @@ __all__ = [
 ]
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
-MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+MAX_UNPACKED_BYTES = 16 * 1024 * 1024
+MAX_CELLS = 100_000
+"""In all sheets together, empty ones between others included; a map of every township has half as many."""
 MAX_SHEETS = 100
 MAX_ROWS = 20_000
 MAX_COLUMNS = 40
 MAX_CELL_CHARACTERS = 2_000
 _DAY_ZERO = (1980, 1, 1, 0, 0, 0)
 _MADE_AT = datetime(2000, 1, 1)  # noqa: DTZ001  openpyxl writes it as UTC
+_CELLS = re.compile(rb"<(?:\w+:)?c[\s>/]").findall
+_TOO_MANY_CELLS = f"多于 {MAX_CELLS} 个单元格 / more than {MAX_CELLS} cells"
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*").findall
 _MERGE_REFERENCE = re.compile(
     rb"""\sref\s*=\s*["'][A-Z]{1,2}([0-9]{1,7}):(?:[A-Z]|A[A-N])([0-9]{1,7})["']"""
 ).search
+_TOO_MANY_ROWS = f"多于 {MAX_ROWS} 行或 {MAX_COLUMNS} 列 / more than {MAX_ROWS} rows or {MAX_COLUMNS} columns"
 _TEXT_TYPES = ("s", "inlineStr")
 
 
@@ -104,6 +112,8 @@ def read_workbook(data: bytes) -> tuple[tuple[Sheet, ...], tuple[CellFault, ...]
         return (), (CellFault("", "", "不是可读的 xlsx 文件 / is no xlsx file that can be read"),)
     if len(book.worksheets) > MAX_SHEETS:
         return (), (CellFault("", "", f"多于 {MAX_SHEETS} 个工作表 / more than {MAX_SHEETS} sheets"),)
+    if sum((sheet.max_row or 0) * (sheet.max_column or 0) for sheet in book.worksheets) > MAX_CELLS:
+        return (), (CellFault("", "", _TOO_MANY_CELLS),)
     faults: list[CellFault] = []
     sheets = [_read_sheet(sheet, faults) for sheet in book.worksheets]
     return tuple(sheet for sheet in sheets if sheet is not None), tuple(faults)
@@ -120,23 +130,36 @@ def _package_refusal(data: bytes) -> str:
                 return (
                     f"解压后大于 {MAX_UNPACKED_BYTES} 字节 / unpacks to more than {MAX_UNPACKED_BYTES} bytes"
                 )
+            cells = 0
             for part in parts:
-                if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    return f"{part.filename} 的压缩方式不认识 / is packed in an unknown way"
-                if part.filename.lower().endswith(".bin") and "vba" in part.filename.lower():
-                    return "含宏 / holds macros"
                 content = _unpacked(package, part)
-                if _is_strange_xml(content, part.filename):
-                    return f"{part.filename} 不是简单的 UTF-8 XML / is no plain XML in UTF-8"
-                if sum(map(_merged_rows, _MERGED(content))) > MAX_ROWS:
-                    return f"{part.filename} 的合并区域过大 / merges too many cells"
+                refusal = _part_refusal(part, content)
+                if refusal:
+                    return refusal
+                cells += len(_CELLS(content))
+            return _TOO_MANY_CELLS if cells > MAX_CELLS else ""
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
         return "不是 xlsx 文件 / is no xlsx file"
+
+
+def _part_refusal(part: zipfile.ZipInfo, content: bytes) -> str:
+    if part.filename.lower().endswith(".bin") and "vba" in part.filename.lower():
+        return "含宏 / holds macros"
+    if _is_strange_xml(content, part.filename):
+        return f"{part.filename} 不是简单的 UTF-8 XML / is no plain XML in UTF-8"
+    if sum(map(_merged_rows, _MERGED(content))) > MAX_ROWS:
+        return f"{part.filename} 的合并区域过大 / merges too many cells"
     return ""
 
 
 def _unpacked(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
-    """What a part holds, never more than it says of itself. Raises BadZipFile when it says less than it holds."""
+    """What a part holds, never more than it says of itself.
+
+    Raises BadZipFile when it says less than it holds, NotImplementedError when it is packed in another way than xlsx
+    files are: only these two are bounded while they are unpacked.
+    """
+    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError(part.filename)
     with package.open(part) as file:
         return file.read(part.file_size + 1)
 
@@ -159,13 +182,7 @@ def _read_sheet(sheet: Worksheet, faults: list[CellFault]) -> Sheet | None:
         faults.append(CellFault(name, "", "工作表被隐藏 / the sheet is hidden"))
         return None
     if (sheet.max_row or 0) > MAX_ROWS or (sheet.max_column or 0) > MAX_COLUMNS:
-        faults.append(
-            CellFault(
-                name,
-                "",
-                f"多于 {MAX_ROWS} 行或 {MAX_COLUMNS} 列 / more than {MAX_ROWS} rows or {MAX_COLUMNS} columns",
-            )
-        )
+        faults.append(CellFault(name, "", _TOO_MANY_ROWS))
         return None
     faults += [
         CellFault(name, str(merged), "合并的单元格 / merged cells") for merged in sheet.merged_cells.ranges
@@ -219,7 +236,7 @@ def _text_fault(value: str) -> str:
 
 
 def read_csv_sheet(data: bytes, name: str) -> tuple[tuple[Sheet, ...], tuple[CellFault, ...]]:
-    """One CSV table in UTF-8 as a sheet. A cell that a spreadsheet would take for a formula is refused."""
+    """One CSV table in UTF-8 as a sheet. A formula is refused; what was guarded against becoming one is taken."""
     if len(data) > MAX_FILE_BYTES:
         return (), (
             CellFault(
@@ -227,17 +244,11 @@ def read_csv_sheet(data: bytes, name: str) -> tuple[tuple[Sheet, ...], tuple[Cel
             ),
         )
     try:
-        found = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+        found = _csv_rows(data)
     except (UnicodeDecodeError, csv.Error) as failed:
         return (), (CellFault(name, "", f"不是 UTF-8 的 CSV / is no CSV in UTF-8: {failed}"),)
-    if len(found) > MAX_ROWS or any(len(row) > MAX_COLUMNS for row in found):
-        return (), (
-            CellFault(
-                name,
-                "",
-                f"多于 {MAX_ROWS} 行或 {MAX_COLUMNS} 列 / more than {MAX_ROWS} rows or {MAX_COLUMNS} columns",
-            ),
-        )
+    except _TooLargeError as refused:
+        return (), (CellFault(name, "", str(refused)),)
     faults = []
     rows = []
     for number, cells in enumerate(found, start=1):
@@ -245,8 +256,26 @@ def read_csv_sheet(data: bytes, name: str) -> tuple[tuple[Sheet, ...], tuple[Cel
             fault = "公式 / a formula" if text.startswith("=") else _text_fault(text)
             if fault:
                 faults.append(CellFault(name, cell_name(number, column), fault))
-        rows.append(SheetRow(number, tuple(text.strip() for text in cells)))
+        rows.append(SheetRow(number, tuple(unguarded(text.strip()) for text in cells)))
     return (_sheet(name, rows),), tuple(faults)
+
+
+class _TooLargeError(Exception):
+    """More rows, columns or cells than the limits."""
+
+
+def _csv_rows(data: bytes) -> list[list[str]]:
+    """The rows, as long as they are within the limits. Raises UnicodeDecodeError, csv.Error, _TooLargeError."""
+    found: list[list[str]] = []
+    cells = 0
+    for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True):
+        cells += len(row)
+        if len(found) == MAX_ROWS or len(row) > MAX_COLUMNS:
+            raise _TooLargeError(_TOO_MANY_ROWS)
+        if cells > MAX_CELLS:
+            raise _TooLargeError(_TOO_MANY_CELLS)
+        found.append(row)
+    return found
 
 
 # --- xlsx out -------------------------------------------------------------------------------------

@@ -45,12 +45,12 @@ def edit(path: Path, old: str, new: str) -> None:
 def of_shanghai(folder: Path) -> dict[str, Path]:
     """Both versions of Shanghai's dialect."""
     one, two = (Path(shutil.copytree(DIALECTS / ASKING, folder / f"{ASKING}-{number}")) for number in (1, 2))
-    edit(two / "dialect.toml", 'version = "2026.1"\n', 'version = "2026.8"\n')
+    edit(two / "dialect.toml", 'version = "2026.2"\n', 'version = "2026.8"\n')
     edit(two / "fields.csv", "居民身份证,,sex,性别", "居民身份证,,xb,性别")
     card = load_dialect(ASKING).code_to_shared("certificate_type", "居民身份证").value
     with (two / "maps" / "certificate_type.csv").open("a", encoding="utf-8") as rows:
         rows.write(f"身份证,身份证,exact,{card},,,both,yes,,a test,yrd,yrd\n")
-    return {"310000@2026.1": one, "310000@2026.8": two}
+    return {"310000@2026.2": one, "310000@2026.8": two}
 
 
 def of_zhejiang(folder: Path) -> dict[str, Path]:
@@ -58,10 +58,10 @@ def of_zhejiang(folder: Path) -> dict[str, Path]:
     one, two = (
         Path(shutil.copytree(DIALECTS / ANSWERING, folder / f"{ANSWERING}-{number}")) for number in (1, 2)
     )
-    edit(two / "dialect.toml", 'version = "2026.1"\n', 'version = "2026.9"\n')
+    edit(two / "dialect.toml", 'version = "2026.2"\n', 'version = "2026.9"\n')
     edit(two / "dialect.toml", '[maps.sex]\nlist = "sex"\ncolumn = "code"\n', '[maps.sex]\nlist = "sex"\n')
     (two / "maps" / "sex.csv").write_text(SWAPPED, "utf-8")
-    return {"330000@2026.1": one, "330000@2026.9": two}
+    return {"330000@2026.2": one, "330000@2026.9": two}
 
 
 @dataclass

@@ -51,6 +51,7 @@ def test_every_list_says_its_name_version_and_source() -> None:
         assert LISTS.list(name) is found
         assert (found.name, found.version) == (name, LISTS.version)
         assert found.source
+        assert found.validity
         assert len(found) == len(found.rows)
         assert all(found.label(code) for code in found)
 

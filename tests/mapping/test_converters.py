@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapping.codelists import code_lists
+from mapping.conversion import packed
 from mapping.converters import Converter, Settings, build_converter, is_encodable, text_of
 from mapping.element import Relation
 from mapping.errors import MappingError
@@ -144,6 +146,48 @@ def test_milliseconds_are_midnight_in_china(raw: Any, day: str) -> None:
 def test_a_time_of_day_is_lost_and_that_is_said() -> None:
     assert make("date", "date").read("2020-01-02 13:45:10", "") == ("2020-01-02", BROADER)
     assert make("date", "date", {"form": "ms"}).read(1577894400001, "") == ("2020-01-02", BROADER)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["2020-01-02 99:99", "2020-01-02 24:00:00", "2020-01-02T23:60", "2020-01-02 23:59:60", "20200102246060"],
+)
+def test_a_time_that_no_clock_shows_is_invalid(raw: str) -> None:
+    assert make("date", "date").read(raw, "") == (raw, INVALID)
+
+
+@pytest.mark.parametrize("raw", ["2020-01-02 0:00", "2020-01-02T23:59:59.999", "20200102235959"])
+def test_a_time_that_a_clock_shows_leaves_the_day(raw: str) -> None:
+    assert make("date", "date").read(raw, "")[0] == "2020-01-02"
+
+
+def test_any_json_value_becomes_text_and_none_raises() -> None:
+    assert text_of(1.5) == "1.5"
+    assert text_of(1e22) == "1e+22"
+    assert text_of(float("inf")) == "Infinity"
+    assert text_of(True) == "true"
+    for huge in (10**5000, -(10**5000), [10**5000], {"a": 10**5000}):
+        assert is_encodable(text_of(huge))
+    for name, element_type in (("text", "text"), ("number", "number"), ("date", "date"), ("width", "text")):
+        assert make(name, element_type).read(10**5000, "")[1] is INVALID
+
+
+@given(
+    st.one_of(
+        st.text(), st.floats(allow_nan=False, allow_infinity=False), st.dictionaries(st.text(), st.text())
+    )
+)
+def test_what_is_packed_into_a_string_is_what_json_says(value: Any) -> None:
+    assert json.loads(packed(value)) == value
+
+
+@given(
+    st.decimals(-(10**14), 10**14, places=4).map(lambda number: format(number, "f").rstrip("0").rstrip("."))
+)
+def test_a_number_that_is_packed_keeps_its_digits(text: str) -> None:
+    raw, relation = make("number", "number", {"json": "number"}).write(text, "")
+    if relation is EXACT and isinstance(raw, float):
+        assert packed([raw]) == f"[{raw!r}]"
 
 
 @pytest.mark.parametrize(

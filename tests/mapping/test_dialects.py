@@ -451,8 +451,8 @@ def test_numbers_inside_the_json_string_keep_their_digits() -> None:
 def test_every_value_names_its_table_and_its_original() -> None:
     found = dialect(ANHUI).to_shared(IDENTITY_CARD, {"issueTime": 1577894400000, "certInfo": {"xb": "男性"}})
     by_name = {e.name: (e.original, e.table) for e in found}
-    assert by_name["颁发日期"] == ("1577894400000", "date@2026.1")
-    assert by_name["性别"] == ("男性", "sex@2026.1")
+    assert by_name["颁发日期"] == ("1577894400000", "date@2026.2")
+    assert by_name["性别"] == ("男性", "sex@2026.2")
 
 
 def test_names_of_fields_both_ways() -> None:
@@ -464,7 +464,7 @@ def test_names_of_fields_both_ways() -> None:
 
 def test_a_dialect_names_its_version_and_digest() -> None:
     version, digest = dialect(ZHEJIANG).map_set
-    assert version == dialect(ZHEJIANG).version == "330000@2026.1"
+    assert version == dialect(ZHEJIANG).version == "330000@2026.2"
     assert len(digest) == 32
     assert len({dialect(p).digest for p in (SHANGHAI, JIANGSU, ZHEJIANG, ANHUI)}) == 4
 

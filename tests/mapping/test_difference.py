@@ -89,7 +89,7 @@ def test_a_default_says_what_a_missing_value_becomes(tmp_path: Path) -> None:
 
 def test_versions_and_removed_claims_are_told(tmp_path: Path) -> None:
     directory = copied("330000", tmp_path)
-    changed(directory, "dialect.toml", 'version = "2026.1"', 'version = "2026.2"')
+    changed(directory, "dialect.toml", 'version = "2026.2"', 'version = "2026.3"')
     changed(
         directory,
         "maps/sex.csv",

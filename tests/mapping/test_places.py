@@ -105,3 +105,15 @@ def test_a_code_of_today_comes_back_through_any_day(code: str, on: str) -> None:
     written, relation = TWELVE.write(code, on)
     if relation is EXACT:
         assert TWELVE.read(written, on)[0] in (code, written)
+
+
+@pytest.mark.parametrize("code", ["330501", "340101", "330501000000"])
+def test_the_districts_of_a_city_together_are_no_place_and_none_is_guessed(code: str) -> None:
+    for converter in (make(), TODAY):
+        assert converter.read(code, "2020-01-01") == (code, UNMAPPED)
+        assert ("districts", code[:6]) in told(converter, code, "2020-01-01")
+
+
+def test_a_city_whose_code_ends_in_01_is_a_place_in_its_years() -> None:
+    assert make().read("332201", "1982-06-01") == ("332201", EXACT)  # 湖州市 under 嘉兴地区
+    assert ("no_division", "310001") in told(make(), "310001", "2020-01-01")

@@ -105,9 +105,9 @@ async def test_a_new_dialect_is_swapped_in_whole_and_what_was_before_is_told(
     assert said["digest"] == said["before"]["digest"]
     assert steering.dialect.current is before
     assert steering.dialect.since is None
-    edit(tmp_path / "dialect" / "dialect.toml", 'version = "2026.1"\n', 'version = "2026.2"\n')
+    edit(tmp_path / "dialect" / "dialect.toml", 'version = "2026.2"\n', 'version = "2026.3"\n')
     said = await steering.handlers()["reload.maps"]({})
-    assert (said["version"], said["before"]["version"]) == ("330000@2026.2", "330000@2026.1")
+    assert (said["version"], said["before"]["version"]) == ("330000@2026.3", "330000@2026.2")
     assert steering.dialect.current.digest.hex() == said["digest"] != said["before"]["digest"]
     assert steering.dialect.since == NOON
 

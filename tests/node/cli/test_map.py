@@ -33,6 +33,32 @@ def from_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
 
 
+@pytest.mark.parametrize("command", ["check-config", "serve"])
+def test_a_node_is_told_what_map_check_refuses_before_it_serves(
+    tmp_path: Path, node: Path, yrd: Yrd, command: str
+) -> None:
+    directory = copied("330000", tmp_path)
+    added(directory, "maps/sex.csv", "x,x,narrower,9,,,to_local,yes,a test,a test,yrd,yrd")
+    own_dialect(node, directory)
+    said = yrd(command, "--config", node)
+    assert (said.code, "maps/sex: x is written and never read" in said.err) == (2, True)
+
+
+def test_a_dialect_of_another_province_is_a_fault_of_the_configuration(
+    tmp_path: Path, node: Path, yrd: Yrd
+) -> None:
+    own_dialect(node, copied("320000", tmp_path))
+    said = yrd("check-config", "--config", node)
+    assert (said.code, "province is 320000" in said.err) == (2, True)
+
+
+def own_dialect(node: Path, directory: Path) -> None:
+    """Have a node use the rule set of a directory."""
+    text = node.read_text("utf-8")
+    assert text.count("[dialect]\n") == 1
+    node.write_text(text.replace("[dialect]\n", f'[dialect]\ndirectory = "{directory}"\n'), "utf-8")
+
+
 # --- check, coverage ------------------------------------------------------------------------------
 
 
