@@ -10,6 +10,7 @@ from typing import Any
 
 from federation.evidence import verify_evidence
 from federation.evidence_export import Exporter
+from federation.evidence_ports import Records
 from federation.evidence_report import EvidenceReport
 from federation.ports import (
     CheckpointRow,
@@ -62,11 +63,13 @@ __all__ = [
     "CODEC",
     "HOLDER_ID",
     "PAPERS",
+    "QUORUM",
     "SETTLED_AT",
     "WITNESSES",
     "Exchange",
     "Log",
     "World",
+    "exporter_of",
     "only",
     "resealed",
 ]
@@ -148,6 +151,8 @@ class World:
         self.former_anchor_keys: list[SigningKey] = []
         self.roll_overs: list[str] = []
         self.statements: dict[tuple[str, str, StatementKind], str] = {}
+        self.before: tuple[datetime, dict[tuple[str, str, StatementKind], str]] = (NOON, {})
+        """Until when other statements were known, and which."""
         self.publish(NOON)
 
     @property
@@ -191,9 +196,9 @@ class World:
             now=at,
         )
 
-    def publish_node(self, entity: str, at: datetime) -> None:
+    def publish_node(self, entity: str, at: datetime, who: tuple[str, str] | None = None) -> None:
         """Sign what a node says, and what the anchor says about it, anew."""
-        province, name = PROVINCES[entity]
+        province, name = who or PROVINCES[entity]
         endpoint = entity.removeprefix("https://") + ":443"
         metadata = node_metadata(
             entity_id=entity,
@@ -221,7 +226,9 @@ class World:
     async def find_statement(
         self, iss: str, sub: str, kind: StatementKind, *, at: datetime
     ) -> StoredStatement | None:
-        token = self.statements.get((iss, sub, kind))
+        until, before = self.before
+        known = before if at < until and (iss, sub, kind) in before else self.statements
+        token = known.get((iss, sub, kind))
         return None if token is None else StoredStatement(iss, sub, kind, token, 1, "", at)
 
     async def newest_of(self, entity_id: str, *, since: datetime) -> str | None:
@@ -238,20 +245,25 @@ class World:
         return self._lists[said]
 
     def exporter(self, exchange: Exchange, entity_id: str = ASKING) -> Exporter:
-        return Exporter(
-            records=exchange,
-            archive=self,
-            codec=CODEC,
-            signer=lambda: self.envelope_keys[entity_id],
-            clock=self.clock,
-            entity_id=entity_id,
-            anchor=ANCHOR,
-            tree=Log(self, entity_id, exchange.records),
-            former_keys=self,
-        )
+        return exporter_of(self, exchange, entity_id, Log(self, entity_id, exchange.records))
 
     async def export(self, exchange: Exchange, entity_id: str = ASKING) -> bytes:
         return await self.exporter(exchange, entity_id).export(exchange.request_id)
+
+
+def exporter_of(world: World, records: Records, entity_id: str, log: Log) -> Exporter:
+    """What makes a node's evidence files, with this log."""
+    return Exporter(
+        records=records,
+        archive=world,
+        codec=CODEC,
+        signer=lambda: world.envelope_keys[entity_id],
+        clock=world.clock,
+        entity_id=entity_id,
+        anchor=ANCHOR,
+        tree=log,
+        former_keys=world,
+    )
 
 
 class Log:
