@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -13,17 +13,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from federation.ports import CheckpointRow, Clock, LogGate, LogGeneration, Tree
+from node.config import Config
 from node.control import CommandRefused, Handler
 from node.ground import Ground
 from node.health import Reason, Warner
-from node.keystore import Purpose
+from node.keystore import Keystore, Purpose
 from node.keystore.releasing import releasing_signer
 from node.sequencer import Sequencer
+from node.store.database import Database
+from node.store.log_gate import StoreLogGate
 from node.store.log_mark import MARK_FILE, FileMark
 from node.store.tree import TreeStore
 from node.store.tree_growth import TreeGrowth
 
-__all__ = ["LogMetrics", "LogSteering", "OwnLog", "log_warner", "open_own_log"]
+__all__ = ["LogMetrics", "LogSteering", "OwnLog", "log_warner", "open_own_log", "own_sequencer"]
 
 LATE_AFTER: Final = timedelta(seconds=60)
 """For so long records may wait for a checkpoint before somebody should look."""
@@ -45,21 +48,30 @@ async def open_own_log(stack: AsyncExitStack, ground: Ground) -> OwnLog:
 
     A store that does not fit closes the gate. Raises OwnStoreUnavailable.
     """
-    growth = TreeGrowth(ground.database)
-    stack.callback(growth.close)
-    sequencer = Sequencer(
-        growth,
-        FileMark(ground.config.path.parent / MARK_FILE),
-        ground.gate,
-        releasing_signer(ground.keystore, Purpose.LOG),
-        ground.clock,
-        entity_id=ground.config.node.entity_id,
+    sequencer = own_sequencer(
+        stack, ground.config, ground.database, ground.keystore, ground.gate, ground.clock
     )
     await sequencer.begin()
     tree = TreeStore(ground.database)
     ground.metrics.registry.register(LogMetrics(sequencer, ground.gate))
     ground.health.add_warner(log_warner(sequencer, ground.clock))
     return OwnLog(sequencer, tree, LogSteering(sequencer, tree, ground.gate))
+
+
+def own_sequencer(
+    stack: ExitStack | AsyncExitStack,
+    config: Config,
+    database: Database,
+    keystore: Keystore,
+    gate: StoreLogGate,
+    clock: Clock,
+) -> Sequencer:
+    """The sequencer of this node's log, in a running node or beside one that is not running."""
+    growth = TreeGrowth(database)
+    stack.callback(growth.close)
+    mark = FileMark(config.path.parent / MARK_FILE)
+    signer = releasing_signer(keystore, Purpose.LOG)
+    return Sequencer(growth, mark, gate, signer, clock, entity_id=config.node.entity_id)
 
 
 class LogMetrics(Collector):

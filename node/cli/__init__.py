@@ -42,6 +42,7 @@ _OWN: dict[str, tuple[str, str]] = {
         "规则集 / Rule sets: check, translate, explain, coverage, diff, reload",
     ),
     "audit": ("node.cli.audit:audit", "操作记录 / What operators did"),
+    "log": ("node.cli.log:log", "存证日志 / The log of evidence: status, restart, verify"),
     "evidence": ("node.cli.evidence:evidence", "存证 / Export the evidence of an exchange"),
     "verify": ("node.cli.verify:verify", "核验存证文件 / Check an evidence file, offline"),
 }
