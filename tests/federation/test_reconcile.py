@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -157,7 +158,7 @@ def logs(draw: st.DrawFn) -> list[LoggedMessage]:
 
 @given(logs(), st.randoms(use_true_random=False))
 def test_the_root_is_of_the_set_whatever_its_order_and_times(
-    log: list[LoggedMessage], random: object
+    log: list[LoggedMessage], random: Random
 ) -> None:
     shuffled = [
         LoggedMessage(one.request_id, one.asking, one.part, one.identity, NOON + timedelta(days=1))
