@@ -50,7 +50,7 @@ $(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
 
 soak: setup ## Fuzz every parser and converter with 10,000 examples each; kill all nodes fifty times under load
 	@YRD_KILL=both YRD_KILL_ROUNDS=50 $(BIN)/pytest -n 0 -s tests/journeys/test_kill.py
-	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py tests/mapping/test_nothing_disappears.py
+	@$(BIN)/pytest -n 2 -o timeout=3600 --hypothesis-profile=soak tests/mapping/test_fuzz.py tests/mapping/test_nothing_disappears.py tests/mapping/test_between_provinces.py
 
 check: setup ## ruff, mypy strict, import contracts, generated code
 	@$(BIN)/ruff check .

@@ -1,17 +1,22 @@
 """Between two provinces, for a thousand synthetic residents: nothing disappears, nothing is wrong, loss is marked.
 
+Each of them between every ordered pair, with every certificate that they have. In `make soak` so many more residents
+that each pair sees a thousand certificates of each type, the rare ones too.
+
 What a value must become is written down in `written_by_hand`, from what is known about the resident. So a table
 that is wrong in both directions is found too.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from mapping.codelists import SERVICE_ITEM
 from mapping.element import Element, Relation
@@ -24,7 +29,8 @@ from tests.mapping.samples import CERTIFICATES, PROVINCES
 from tests.mapping.written_by_hand import Word, word_for
 
 RESIDENTS = 1000
-POPULATION = Population()
+EACH_TYPE = RESIDENTS if settings().max_examples > 100 else 0
+POPULATION = Population(residents=100_000)
 CARRIED = (Relation.UNMAPPED, Relation.INVALID)
 LISTS_OF_ROWS = ("家庭成员", "申请材料", "办理地点", "收费项目")
 
@@ -36,13 +42,27 @@ def dialect(province: str) -> Dialect:
 
 @cache
 def papers() -> tuple[Paper, ...]:
-    """Every certificate of a thousand residents, a quarter of them from each province, and of their enterprises."""
-    count = RESIDENTS // len(PROVINCES)
-    holders: list[Resident | Organisation] = []
+    """Every certificate of a thousand residents, a quarter of them from each province, and of their enterprises;
+    then those of others, until there are EACH_TYPE of each type.
+    """
+    found: list[Paper] = []
+    of_type = Counter(dict.fromkeys(CERTIFICATES, 0))
+    index, first = 0, RESIDENTS // len(PROVINCES)
+    while index < first or min(of_type.values()) < EACH_TYPE:
+        for paper in itertools.chain.from_iterable(map(POPULATION.papers_of, holders(index))):
+            if index < first or of_type[paper.certificate_type] < EACH_TYPE:
+                of_type[paper.certificate_type] += 1
+                found.append(paper)
+        index += 1
+    return tuple(found)
+
+
+def holders(index: int) -> Iterator[Resident | Organisation]:
+    """A resident of each province, and an enterprise for every ten."""
     for home in PROVINCES:
-        holders += [POPULATION.resident(home, index) for index in range(count)]
-        holders += [POPULATION.organisation(home, index) for index in range(count // 10)]
-    return tuple(paper for holder in holders for paper in POPULATION.papers_of(holder))
+        yield POPULATION.resident(home, index)
+        if index % 10 == 0:
+            yield POPULATION.organisation(home, index // 10)
 
 
 @pytest.mark.parametrize("source", PROVINCES)
