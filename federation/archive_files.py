@@ -22,7 +22,7 @@ from trust.envelope import parse
 from trust.evidence import MAX_FILE_BYTES
 from trust.evidence_index import ExchangeEntry, Index, RecordEntry, read_index
 
-__all__ = ["ArchivedExchange", "archived_exchanges", "rewritten"]
+__all__ = ["ArchivedExchange", "archived_exchanges", "operations_in", "rewritten"]
 
 _OF_TYPE = {one.request_type: one.value for one in Operation} | {
     one.answer_type: one.value for one in Operation
@@ -42,6 +42,11 @@ def archived_exchanges(data: bytes) -> Iterator[ArchivedExchange]:
     parts, index = _read(data)
     for number, entry in enumerate(index.exchanges, start=1):
         yield _told(parts, number, entry)
+
+
+def operations_in(data: bytes) -> tuple[str, ...]:
+    """The operations of which there is content in a file, in order. Raises EvidenceBroken."""
+    return tuple(sorted({one.operation for one in archived_exchanges(data) if one.operation}))
 
 
 def rewritten(data: bytes, is_forgotten: Callable[[ArchivedExchange], bool]) -> FileBuilder:

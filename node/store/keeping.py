@@ -25,7 +25,7 @@ from node.store.bodies import IN_CLEAR, SealedBodies
 from node.store.database import Database
 from node.store.search_queries import first_index_at
 from node.store.tables import BODIES, CLAIMS, HOLDERS, LABELS, RECORDS
-from node.store.times import to_micros
+from node.store.times import from_micros, to_micros
 
 __all__ = ["BATCH_RECORDS", "CLAIM_KEPT", "ClearBody", "KeepingRows", "WrappedKey"]
 
@@ -80,6 +80,19 @@ class KeepingRows:
         first, end = await self.span()
         async with self._database.reading() as connection:
             return await connection.run_sync(first_index_at, moment, first, end)
+
+    async def recorded_at(self, index: int) -> datetime | None:
+        """When the record of that log index, or the first one after it, was recorded."""
+        query = select(_R.recorded_at).where(_R.log_index >= index).order_by(_R.log_index).limit(1)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(query)).scalar()
+        return None if found is None else from_micros(found)
+
+    async def body_bytes(self, indices: Collection[int]) -> int:
+        """What the bodies of these records weigh."""
+        query = select(func.sum(func.length(_B.sealed))).where(_B.log_index.in_(indices))
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar() or 0)
 
     async def exchange_of(self, indices: Collection[int]) -> Sequence[int]:
         """The log indices of all records of the exchanges that these records belong to."""

@@ -1,0 +1,129 @@
+"""Forgetting in archive files, and new keys for them: `node.keeping.Archives`.
+
+A file is written anew, with leaves and proofs only of what is to be forgotten; one in which there is nothing left to
+keep goes. Its row stays, since log indices are never given again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from federation.archive_files import ArchivedExchange, archived_exchanges, operations_in, rewritten
+from federation.evidence_chains import ChainArchive
+from federation.keeping import Retention
+from federation.request_ids import time_of_request_id
+from node.archive_folder import ArchiveFolder
+from node.archive_parts import ArchiveParts
+from node.store.archives import ArchiveRow
+from node.store.keeping import BATCH_RECORDS
+
+__all__ = ["ArchiveForgetting"]
+
+_DAY: Final = timedelta(days=1)
+
+
+class ArchiveForgetting:
+    """Implements `node.keeping.Archives`. Methods raise OwnBusy, EvidenceBroken, OwnStoreUnavailable, OSError."""
+
+    def __init__(self, parts: ArchiveParts) -> None:
+        self._parts = parts
+        self._folder = ArchiveFolder(parts.folder, parts.keys, parts.after)
+
+    async def records_of(self, request_id: str) -> Sequence[int]:
+        """The log indices of an exchange that are in a file: first looked for in those of the time that its id says."""
+        for row in sorted(await self._parts.rows.all(), key=lambda one: not _may_have(one, request_id)):
+            exchanges = archived_exchanges(await self._folder.read(row))
+            found = [index for one in exchanges if one.request_id == request_id for index in one.indices]
+            if found:
+                return found
+        return ()
+
+    async def forget(self, indices: Sequence[int]) -> int:
+        """Write the files anew that hold these records, without the content of their exchanges."""
+        wanted = frozenset(indices)
+        count = 0
+        rows = await self._parts.rows.covering(wanted) if wanted else ()
+        if rows:
+            with self._folder.alone():
+                for row in rows:
+                    count += await self.forget_in(row, lambda one: not wanted.isdisjoint(one.indices))
+        return count
+
+    async def forget_due(self, retention: Retention, now: datetime) -> int:
+        """The same for what is beyond its retention; a file without any other content goes."""
+        count = 0
+        for row in await self._parts.rows.all():
+            due = frozenset(one for one in row.operations if row.until_at < retention.kept_from(one, now))
+            is_over = not row.operations and row.until_at < retention.kept_from("", now)
+            if row.emptied_at is None or not (due or is_over):
+                continue
+            with self._folder.alone():
+                if due < frozenset(row.operations):
+                    count += await self.forget_in(row, _of_operations(due))
+                else:
+                    count += await self._drop(row)
+        return count
+
+    async def rewrap(self, key_id: int) -> int:
+        """Put the files' keys under this data key; how many were not."""
+        rows = await self._parts.rows.all()
+        if not rows:
+            return 0
+        with self._folder.alone():
+            return sum([await self._folder.rewrap(row.name, key_id) for row in rows])
+
+    async def forget_in(self, row: ArchiveRow, is_forgotten: Callable[[ArchivedExchange], bool]) -> int:
+        """One file. Whoever calls is alone at the folder."""
+        parts = self._parts
+        data = await self._folder.read(row)
+        hit = [one for one in archived_exchanges(data) if one.operation and is_forgotten(one)]
+        if not hit:
+            return 0
+        count = await self._drop_holders(hit)
+        file = await asyncio.to_thread(rewritten, data, is_forgotten)
+        signer, now = parts.signer(), parts.clock.now()
+        own = await ChainArchive(parts.statements, parts.anchor).of(parts.entity_id, now, kid=signer.kid)
+        anew = await asyncio.to_thread(
+            lambda: file.sealed(
+                exporter=own.statements, entity_id=parts.entity_id, now=now, scope="archive", signer=signer
+            )
+        )
+        await self._folder.write_beside(row.name, anew)
+        digest = hashlib.sha256(anew).digest()
+        await parts.rows.save(replace(row, sha256=digest, operations=operations_in(anew)))
+        parts.after("row replaced")
+        await self._folder.put_in_place(row.name)
+        return count
+
+    async def _drop(self, row: ArchiveRow) -> int:
+        """Delete a whole file."""
+        count = await self._drop_holders(list(archived_exchanges(await self._folder.read(row))))
+        await self._parts.rows.save(replace(row, operations=(), forgotten_at=self._parts.clock.now()))
+        self._parts.after("row closed")
+        self._folder.remove(row.name)
+        return count
+
+    async def _drop_holders(self, exchanges: Sequence[ArchivedExchange]) -> int:
+        """First, so that nobody is found by what is no more, whatever comes between."""
+        indices = [index for one in exchanges for index in one.indices]
+        for start in range(0, len(indices), BATCH_RECORDS):
+            await self._parts.keeping.forget(indices[start : start + BATCH_RECORDS], self._parts.clock.now())
+        return len(indices)
+
+
+def _may_have(row: ArchiveRow, request_id: str) -> bool:
+    try:
+        at = time_of_request_id(request_id)
+    except ValueError:
+        return False
+    return row.from_at - _DAY <= at <= row.until_at + _DAY
+
+
+def _of_operations(due: frozenset[str]) -> Callable[[ArchivedExchange], bool]:
+    return lambda one: one.operation in due
