@@ -6,13 +6,26 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from msgspec import structs
+from sqlalchemy import select
 
-from federation.errors import OwnBusy, OwnKeyUnavailable, OwnShuttingDown, OwnStoreUnavailable
+from federation.errors import (
+    OwnBusy,
+    OwnKeyUnavailable,
+    OwnLogClosed,
+    OwnRecordDamaged,
+    OwnShuttingDown,
+    OwnStoreUnavailable,
+)
 from federation.ports import Claim, ClaimState, ExchangeMeta, Journal, RecordKind, StoredRecord
 from federation.query import Operation
-from node.keystore import KeystoreError
+from node.keystore import KeyEncryptionKey, KeystoreError
+from node.keystore.data_keys import DataKeys
+from node.keystore.encrypted_bodies import EncryptedBodies
 from node.store.database import Database
 from node.store.journal import StoreJournal
+from node.store.tables import ARCHIVES, BODIES, HOLDERS, LOG_GENERATIONS, RECORDS
+from node.store.times import to_micros
 from tests.support.clock import FixedClock
 from tests.support.exchanges import (
     ANSWERING,
@@ -400,3 +413,126 @@ async def test_without_a_key_nothing_is_stored_and_the_rest_goes_on(
     assert await keyless.find_records(request_id) == []
     assert len(await keyless.find_records(other)) == 1
     await keyless.close()
+
+
+# --- what is beside the records ---
+
+
+async def holders_of(database: Database) -> set[tuple[bytes, int]]:
+    async with database.reading() as connection:
+        return {(bytes(row[0]), row[1]) for row in await connection.execute(select(HOLDERS))}
+
+
+async def test_holders_belong_to_the_request_of_their_exchange(
+    journal: StoreJournal, database: Database
+) -> None:
+    asked, answered, one, other = next_request_id(), next_request_id(), b"1" * 18, b"2" * 18
+    meta = structs.replace(meta_of(asked), holders=(one,))
+    await journal.store_request(meta, OPERATION.request_type, b"question")
+    both = structs.replace(meta_of(answered), holders=(one, other))
+    request = request_of(answered)
+    await journal.store_exchange(both, request, request.identity, OPERATION.answer_type, b"answer")
+    told_of = structs.replace(meta, holders=(other, one))
+    await journal.store_answer(told_of, b"i" * 32, b"envelope")
+    assert await holders_of(database) == {(one, 0), (other, 0), (one, 1), (other, 1)}
+
+
+async def test_bodies_are_encrypted_and_come_back(database: Database, clock: FixedClock) -> None:
+    keys = await DataKeys.open(database, KeyEncryptionKey(bytes(32)), clock)
+    journal = StoreJournal(database, lambda: KEY, clock, bodies=EncryptedBodies(keys))
+    request_id = next_request_id()
+    request = request_of(request_id)
+    sealed = await answer(journal, request_id, request, b"a very secret answer")
+    first, second = await journal.find_records(request_id)
+    assert (first.envelope, second.envelope) == (request.envelope, sealed.envelope)
+    assert leaf_data(second.kind, to_micros(second.recorded_at), second.envelope, second.salt) == second.leaf
+    assert await journal.find_answer(ASKING, request.identity) == sealed.envelope
+    assert (await journal.claim(claim_of(request, request_id))).answer == sealed.envelope
+    again = await answer(journal, request_id, request, b"another answer")
+    assert again.envelope == sealed.envelope
+    async with database.reading() as connection:
+        bodies = [bytes(body) for body in (await connection.execute(select(BODIES.c.sealed))).scalars()]
+    assert len(bodies) == 2
+    assert not any(b"secret" in body for body in bodies)
+    await journal.close()
+
+
+async def test_an_altered_body_is_not_read_and_a_forgotten_one_is_empty(
+    database: Database, clock: FixedClock
+) -> None:
+    keys = await DataKeys.open(database, KeyEncryptionKey(bytes(32)), clock)
+    journal = StoreJournal(database, lambda: KEY, clock, bodies=EncryptedBodies(keys))
+    request_id = next_request_id()
+    await journal.store_request(meta_of(request_id), OPERATION.request_type, b"question")
+    (record,) = await journal.find_records(request_id)
+    async with database.writing() as connection:
+        await connection.execute(BODIES.update().values(sealed=b"x" * 100))
+    with pytest.raises(OwnRecordDamaged):
+        await journal.find_records(request_id)
+    async with database.writing() as connection:
+        await connection.execute(BODIES.delete())
+    (forgotten,) = await journal.find_records(request_id)
+    assert (forgotten.envelope, forgotten.salt, forgotten.leaf) == (b"", b"", record.leaf)
+    await journal.close()
+
+
+class ClosedGate:
+    """A log that takes nothing more."""
+
+    def require_open(self) -> None:
+        raise OwnLogClosed("the store is older than what was signed")
+
+
+async def test_a_closed_log_takes_no_record_and_says_why(database: Database, clock: FixedClock) -> None:
+    journal = StoreJournal(database, lambda: KEY, clock, gate=ClosedGate())
+    request_id = next_request_id()
+    results = await asyncio.gather(
+        *(journal.store_request(meta_of(request_id), OPERATION.request_type, b"question") for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert {type(one) for one in results} == {OwnLogClosed}
+    assert "older than what was signed" in str(results[0])
+    assert (await journal.claim(claim_of(request_of(request_id), request_id))).state is ClaimState.NEW
+    assert await journal.find_records(request_id) == []
+    await journal.close()
+
+
+async def test_a_generation_that_was_halted_by_any_replica_takes_nothing(
+    journal: StoreJournal, database: Database
+) -> None:
+    async with database.writing() as connection:
+        await connection.execute(LOG_GENERATIONS.update().values(halted="a restored backup"))
+    request_id = next_request_id()
+    with pytest.raises(OwnLogClosed, match="a restored backup"):
+        await journal.store_request(meta_of(request_id), OPERATION.request_type, b"question")
+    async with database.writing() as connection:
+        await connection.execute(LOG_GENERATIONS.update().values(halted=""))
+    await journal.store_request(meta_of(request_id), OPERATION.request_type, b"question")
+    assert [record.generation for record in await journal.find_records(request_id)] == [1]
+
+
+async def test_no_index_is_given_twice_when_the_newest_records_are_archived(
+    journal: StoreJournal, database: Database
+) -> None:
+    request_ids = [next_request_id() for _ in range(3)]
+    for one in request_ids[:2]:
+        await journal.store_request(meta_of(one), OPERATION.request_type, b"question")
+    kept = {"name": "a", "sha256": b"", "from_at": 0, "until_at": 1, "written_at": 1, "operations": ""}
+    async with database.writing() as connection:
+        await connection.execute(ARCHIVES.insert().values(first_index=0, last_index=1, **kept))
+        await connection.execute(RECORDS.delete())
+    await journal.store_request(meta_of(request_ids[2]), OPERATION.request_type, b"question")
+    assert [record.log_index for record in await journal.find_records(request_ids[2])] == [2]
+
+
+async def test_a_new_generation_goes_on_with_the_next_index(
+    journal: StoreJournal, database: Database
+) -> None:
+    request_ids = [next_request_id() for _ in range(2)]
+    await journal.store_request(meta_of(request_ids[0]), OPERATION.request_type, b"question")
+    opened = {"generation": 2, "first_index": 1, "opened_at": 1, "reason": "a test", "halted": ""}
+    async with database.writing() as connection:
+        await connection.execute(LOG_GENERATIONS.insert().values(**opened))
+    await journal.store_request(meta_of(request_ids[1]), OPERATION.request_type, b"question")
+    (record,) = await journal.find_records(request_ids[1])
+    assert (record.generation, record.log_index) == (2, 1)

@@ -51,6 +51,7 @@ __all__ = [
     "Node",
     "RecordingObserver",
     "command",
+    "holder_hash",
     "id_card",
     "make_country",
     "make_node",
@@ -299,6 +300,11 @@ class Node:
 _dialect = lru_cache(load_dialect)
 
 
+def holder_hash(id_type: str, number: str) -> bytes:
+    """What nodes have in the place of a keyed hash."""
+    return sha256(f"{id_type} {number}".encode()).digest()[:18]
+
+
 def make_node(
     province: str, answerers: dict[str, Answerer], clock: FixedClock, *, limits: ExchangeLimits | None = None
 ) -> Node:
@@ -311,7 +317,8 @@ def make_node(
     transport, observer = DirectTransport(entity_id, answerers), RecordingObserver()
     limits = limits or ExchangeLimits()
     parts = ExchangeParts(
-        directory, access, DialectHolder(dialect), ProtobufCodec(), journal, clock, limits, observer
+        *(directory, access, DialectHolder(dialect), ProtobufCodec(), journal, clock, limits, observer),
+        holder_hash=holder_hash,
     )
     refreshes: list[str] = []
     on_refresh: list[Callable[[], None]] = []
