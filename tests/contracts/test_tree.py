@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, select, update
 
 from federation.errors import (
     OwnKeyUnavailable,
@@ -25,7 +25,7 @@ from node.store.log_mark import LogMark, NoMark
 from node.store.tables import CHECKPOINTS, LOG_GENERATIONS, RECORDS, TILES
 from node.store.tree import TreeStore
 from tests.support.clock import NOON
-from tests.support.log_rows import ENTITY, LOG_KEY, Log, add_records, leaf_of
+from tests.support.log_rows import ENTITY, LOG_KEY, Log, add_archive, add_records, leaf_of
 from trust.checkpoint import open_checkpoint
 from trust.keys import SigningKey
 from trust.merkle import (
@@ -491,10 +491,8 @@ async def test_a_record_that_is_missing_is_noticed(database: Database, log: Log)
 async def test_a_log_whose_records_are_archived_goes_on(database: Database, log: Log) -> None:
     await add_records(database, 0, 20)
     await log.sequencer.turn()
-    archived = "INSERT INTO archives VALUES ('2026-10', 0, 19, 0, 1, :digest, 2, 3, '', NULL)"
-    async with database.writing() as connection:
-        await connection.execute(text(archived), {"digest": b"digest"})
-        await connection.execute(delete(RECORDS))
+    await add_archive(database, 19)
+    await change(database, delete(RECORDS))
     await log.sequencer.turn()
     assert log.gate.reason == ""
     await add_records(database, 20, 2)

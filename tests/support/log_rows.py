@@ -12,12 +12,12 @@ from node.sequencer import Sequencer
 from node.store.database import Database
 from node.store.log_gate import StoreLogGate
 from node.store.log_mark import FileMark
-from node.store.tables import RECORDS
+from node.store.tables import ARCHIVES, RECORDS
 from node.store.tree_growth import LEAVES_PER_TURN, TreeGrowth
 from tests.support.clock import FixedClock
 from trust.keys import SigningKey
 
-__all__ = ["ENTITY", "LOG_KEY", "Log", "add_records", "leaf_of"]
+__all__ = ["ENTITY", "LOG_KEY", "Log", "add_archive", "add_records", "leaf_of"]
 
 ENTITY = "http://127.0.0.1:7011"
 LOG_KEY = SigningKey.generate("EdDSA")
@@ -50,6 +50,15 @@ async def add_records(database: Database, first: int, count: int, *, generation:
     async with database.writing() as connection:
         await connection.execute(insert(RECORDS), rows)
     return leaves
+
+
+async def add_archive(database: Database, last: int) -> None:
+    """Note that the records up to that one are in an archive, and left the database."""
+    plain = {int: 0, str: "", bytes: b""}
+    row = {column.name: plain[column.type.python_type] for column in ARCHIVES.c if not column.nullable}
+    row |= {"name": "2026-10", "last_index": last, "emptied_at": 1}
+    async with database.writing() as connection:
+        await connection.execute(insert(ARCHIVES).values(**row))
 
 
 class Log:
