@@ -42,6 +42,7 @@ from node.control import Caller, Handler
 from node.evidence_view import EvidenceLook
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
+from node.keeping_parts import keeping_loop
 from node.key_steering import key_steering
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HolderHashes
@@ -365,6 +366,7 @@ def _background(
             ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
             ("log", lambda: own_log.sequencer.run(checkpoint_s)),
             *log_loops(ground, settling),
+            keeping_loop(ground, trust_sync),
             (
                 "reconcile",
                 lambda: repeat(comparison.schedule.tick_once, every_s=checkpoint_s, name="reconcile"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from node.cli.evidence_archive import archive, open_command
 from node.cli.evidence_export import export
 from node.cli.evidence_forget import forget
 from node.cli.evidence_reconcile import reconcile
@@ -21,5 +22,5 @@ def evidence() -> None:
     """
 
 
-for command in (export, search, forget, rewrap, reconcile):
+for command in (export, search, forget, rewrap, archive, open_command, reconcile):
     evidence.add_command(command)

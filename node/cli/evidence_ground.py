@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from node.archive_forgetting import ArchiveForgetting
+from node.archive_parts import ArchiveParts, archive_parts
 from node.clock import SystemClock
 from node.config import Config
 from node.keeping import Keeping
@@ -33,6 +35,7 @@ class EvidenceGround:
     rows: KeepingRows
     keeping: Keeping
     audit: AuditRows
+    archives: ArchiveParts | None
 
 
 @asynccontextmanager
@@ -48,8 +51,12 @@ async def opened_evidence(config: Config) -> AsyncIterator[EvidenceGround]:
             )
             rows, audit = KeepingRows(database), AuditRows(database, clock)
             rules = config.evidence.retention.rules
-            keeping = Keeping(rows, data_keys, audit, clock, rules, publish_s=publish_s)
+            archives = archive_parts(config, database, keystore, data_keys, clock)
+            forgetting = ArchiveForgetting(archives) if archives else None
+            keeping = Keeping(rows, data_keys, audit, clock, rules, forgetting, publish_s=publish_s)
             holders = HolderHashes(data_keys)
-            yield EvidenceGround(config, database, keystore, data_keys, holders, rows, keeping, audit)
+            yield EvidenceGround(
+                config, database, keystore, data_keys, holders, rows, keeping, audit, archives
+            )
     finally:
         await database.close()

@@ -284,7 +284,7 @@ class EvidenceSection(Section):
     keep_every_s: Annotated[float, Field(ge=1, le=86400)] = 3600.0
     archive: FilePath | None = None
     archive_after_days: Days = 400
-    archive_bytes: Annotated[int, Field(ge=64 * 1024, le=48 * 1024 * 1024)] = 32 * 1024 * 1024
+    archive_bytes: Annotated[int, Field(ge=64 * 1024, le=48 * 1024 * 1024)] = 8 * 1024 * 1024
     retention: RetentionSection = RetentionSection()
 
 

@@ -1,0 +1,49 @@
+"""Keeping and archiving, put together for a running node."""
+
+from __future__ import annotations
+
+from federation.trust_sync import TrustSync
+from node.archive_forgetting import ArchiveForgetting
+from node.archive_parts import archive_parts
+from node.archiving import Archivist, month_before
+from node.background import Loop, repeat
+from node.ground import Ground
+from node.keeping import Keeping
+from node.store.audit import AuditRows
+from node.store.keeping import KeepingRows
+
+__all__ = ["keeping_loop"]
+
+_PAUSE_S = 0.05
+"""Between two batches, so that what waits for the store goes first."""
+
+
+def keeping_loop(ground: Ground, trust_sync: TrustSync) -> tuple[str, Loop]:
+    """What runs beside: forgetting what is beyond its retention, sealing, new keys, archiving; in that order."""
+    config, evidence = ground.config, ground.config.evidence
+    archives = archive_parts(
+        config,
+        ground.database,
+        ground.keystore,
+        ground.data_keys,
+        ground.clock,
+        former_keys=trust_sync.former_keys,
+        pause_s=_PAUSE_S,
+    )
+    keeping = Keeping(
+        KeepingRows(ground.database),
+        ground.data_keys,
+        AuditRows(ground.database, ground.clock),
+        ground.clock,
+        evidence.retention.rules,
+        ArchiveForgetting(archives) if archives else None,
+        publish_s=config.keys.publish_s,
+        pause_s=_PAUSE_S,
+    )
+
+    async def keep() -> None:
+        await keeping.turn()
+        if archives:
+            await Archivist(archives).archive(month_before(ground.clock.now(), evidence.archive_after_days))
+
+    return "keeping", lambda: repeat(keep, every_s=evidence.keep_every_s, name="keeping")
