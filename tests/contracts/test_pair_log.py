@@ -1,0 +1,275 @@
+"""The log by pair and hour, what came of comparing, and a holder's exchanges, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import delete, event, insert, select, update
+from sqlalchemy.engine import Connection
+
+from federation.pair_log import HourState, OwnHours, Reconciled, Span
+from federation.ports import ExchangeMeta
+from federation.query import Operation, Part
+from federation.reconcile import Finding, FindingKind, Place, bounds_of_hour, hour_of
+from federation.request_ids import RequestIds
+from node.store.bodies import ClearBodies
+from node.store.database import Database
+from node.store.holder_record import HolderRows
+from node.store.journal import StoreJournal
+from node.store.reconcile import PairRows, ReconciliationRows
+from node.store.tables import ARCHIVES, BODIES, RECORDS
+from node.store.times import to_micros
+from tests.support.clock import NOON, FixedClock
+from trust.envelope import seal
+from trust.keys import SigningKey
+
+OWN, PEER, THIRD = "https://node.sh.example", "https://node.zj.example", "https://node.js.example"
+KEY, PEERS_KEY = SigningKey.generate(), SigningKey.generate()
+HOUR = hour_of(NOON)
+HOLDER = b"h" * 18
+
+
+@dataclass
+class Log:
+    """A journal with exchanges in it, and what reads it."""
+
+    database: Database
+    journal: StoreJournal
+    clock: FixedClock
+    pair: PairRows
+    ids: RequestIds
+    made: list[str] = field(default_factory=list)
+
+    async def exchange(
+        self,
+        *,
+        asked: bool = True,
+        peer: str = PEER,
+        operation: Operation = Operation.CERTIFICATES_QUERY,
+        answered: bool = True,
+        holders: tuple[bytes, ...] = (),
+    ) -> str:
+        """One more, a second later; its request id."""
+        self.clock.advance(seconds=1)
+        request_id = self.ids.new()
+        asking, answering = (OWN, peer) if asked else (peer, OWN)
+        meta = ExchangeMeta(request_id, asking, answering, operation, holders=holders)
+        done = replace(meta, outcome="answered")
+        question, answer = b"asked " + request_id.encode(), b"told " + request_id.encode()
+        if asked:
+            await self.journal.store_request(meta, operation.request_type, question)
+            if answered:
+                sealed = seal(operation.answer_type, answer, PEERS_KEY)
+                await self.journal.store_answer(done, sealed.identity, sealed.envelope)
+        else:
+            sealed = seal(operation.request_type, question, PEERS_KEY)
+            await self.journal.store_exchange(done, sealed, sealed.identity, operation.answer_type, answer)
+        self.made.append(request_id)
+        return request_id
+
+    def span(self, peer: str = PEER) -> Span:
+        """The hour of the test."""
+        return Span(peer, *bounds_of_hour(HOUR, NOON + timedelta(hours=2)))
+
+    async def edit(self, statement: object) -> None:
+        """Change the store behind the node's back."""
+        async with self.database.writing() as connection:
+            await connection.execute(statement)  # type: ignore[call-overload]
+
+
+@asynccontextmanager
+async def open_log(database: Database) -> AsyncIterator[Log]:
+    clock = FixedClock()
+    journal = StoreJournal(database, lambda: KEY, clock)
+    pair = PairRows(database, ClearBodies(), OWN)
+    try:
+        yield Log(database, journal, clock, pair, RequestIds(clock))
+    finally:
+        await journal.close()
+
+
+@pytest.fixture
+async def log(database: Database) -> AsyncIterator[Log]:
+    async with open_log(database) as opened:
+        yield opened
+
+
+def indices_of(request_id: str) -> object:
+    """The log indices of an exchange, as a query."""
+    return select(RECORDS.c.log_index).where(RECORDS.c.request_id == request_id)
+
+
+async def test_pages_hold_whole_exchanges_of_the_pair_in_order_and_no_others(log: Log) -> None:
+    mine = []
+    for number in range(7):
+        mine.append(await log.exchange(asked=number % 2 == 0))
+        await log.exchange(asked=number % 2 == 1, peer=THIRD)
+    mine.append(await log.exchange(answered=False))
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = await log.pair.page(log.span(), after=after, limit=3, suspects=frozenset())
+        requests = [message.request_id for message in page.messages if message.part is Part.REQUEST]
+        answered = {message.request_id for message in page.messages if message.part is Part.ANSWER}
+        assert set(requests) - answered <= {mine[-1]}
+        seen += requests
+        after = page.next
+        if not after:
+            break
+    assert seen == mine
+
+
+async def test_nothing_outside_of_the_bounds_is_read(log: Log) -> None:
+    before = await log.exchange()
+    log.clock.advance(hours=1)
+    within = await log.exchange()
+    log.clock.advance(hours=1)
+    await log.exchange()
+    lower, upper = bounds_of_hour(HOUR + 1, NOON + timedelta(days=1))
+    page = await log.pair.page(Span(PEER, lower, upper), after="", limit=10, suspects=frozenset())
+    assert {message.request_id for message in page.messages} == {within}
+    assert before < lower
+
+
+@pytest.mark.parametrize("newest", [True, False])
+async def test_bytes_that_were_changed_are_found(log: Log, newest: bool) -> None:
+    for _ in range(3):
+        await log.exchange()
+    changed = await log.exchange(asked=False)
+    span = log.span()
+    assert await log.pair.check(span, most=100, newest=newest) == (
+        await log.pair.check(span, most=100, newest=not newest)
+    )
+    index = select(BODIES.c.log_index).where(BODIES.c.log_index.in_(indices_of(changed)))  # type: ignore[arg-type]
+    async with log.database.reading() as connection:
+        last = max((await connection.execute(index)).scalars())
+        sealed = (
+            await connection.execute(select(BODIES.c.sealed).where(BODIES.c.log_index == last))
+        ).scalar_one()
+    await log.edit(
+        update(BODIES).where(BODIES.c.log_index == last).values(sealed=sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    )
+    checked = await log.pair.check(span, most=100, newest=newest)
+    assert checked.messages == 8
+    assert [(one.request_id, one.part, one.altered) for one in checked.altered] == [
+        (changed, Part.ANSWER, True)
+    ]
+    page = await log.pair.page(span, after="", limit=10, suspects=frozenset({changed}))
+    assert [one.altered for one in page.messages].count(True) == 1
+
+
+@pytest.mark.parametrize("column", ["identity", "leaf", "recorded_at"])
+async def test_a_row_that_does_not_fit_its_bytes_is_altered(log: Log, column: str) -> None:
+    changed = await log.exchange()
+    value: object = 1 if column == "recorded_at" else b"x" * 32
+    await log.edit(update(RECORDS).where(RECORDS.c.request_id == changed).values({column: value}))
+    checked = await log.pair.check(log.span(), most=10, newest=True)
+    assert {one.request_id for one in checked.altered} == {changed}
+
+
+async def test_what_was_forgotten_has_no_bytes_and_is_not_altered(log: Log) -> None:
+    forgotten = await log.exchange()
+    await log.edit(delete(BODIES).where(BODIES.c.log_index.in_(indices_of(forgotten))))  # type: ignore[arg-type]
+    assert (await log.pair.check(log.span(), most=10, newest=True)).altered == ()
+
+
+async def test_no_more_is_looked_at_than_was_asked(log: Log) -> None:
+    for _ in range(10):
+        await log.exchange()
+    for newest in (True, False):
+        assert (await log.pair.check(log.span(), most=7, newest=newest)).messages == 7
+
+
+async def test_the_newest_index_counts_what_platforms_asked_only(log: Log) -> None:
+    assert await log.pair.newest_index(PEER) == -1
+    await log.exchange()
+    await log.exchange(peer=THIRD)
+    await log.exchange(operation=Operation.EVIDENCE_ROOTS)
+    assert await log.pair.newest_index(PEER) == 1
+
+
+async def test_when_the_log_begins_and_until_when_it_is_in_archives(log: Log) -> None:
+    assert (await log.pair.begins_at(), await log.pair.archived_until()) == (None, None)
+    await log.exchange()
+    assert await log.pair.begins_at() == NOON + timedelta(seconds=1)
+    kept = {"first_index": 0, "last_index": 1, "from_at": 0, "sha256": b"", "written_at": 0, "operations": ""}
+    until = {"until_at": to_micros(NOON)}
+    await log.edit(insert(ARCHIVES).values(name="a", **kept, **until, emptied_at=None))
+    assert await log.pair.archived_until() is None
+    await log.edit(insert(ARCHIVES).values(name="b", **kept, **until, emptied_at=1))
+    assert await log.pair.archived_until() == NOON
+
+
+async def test_a_node_that_finds_itself_altered_keeps_it_until_it_is_as_it_was(log: Log) -> None:
+    rows = ReconciliationRows(log.database)
+    changed = await log.exchange()
+    await log.edit(update(RECORDS).where(RECORDS.c.request_id == changed).values(leaf=b"x"))
+    hours = OwnHours(log.pair, rows, log.clock)
+    until = NOON + timedelta(hours=1)
+    total, _ = await hours.sum_up(PEER, HOUR, until, most=10, newest=True, suspects=frozenset())
+    assert {one.request_id for one in total.altered} == {changed}
+    assert await hours.suspects(PEER) == {changed}
+    (row,) = await rows.alarming(PEER, limit=5)
+    assert (row.hour, [one.kind for one in row.findings]) == (HOUR, [FindingKind.ALTERED])
+
+
+async def test_what_came_of_comparing_is_kept_by_hour(database: Database) -> None:
+    rows = ReconciliationRows(database)
+    finding = Finding("id", FindingKind.LATE, Place.THERE, True)
+    first = Reconciled(PEER, HOUR, NOON, 3, HourState.ALARM, (finding,), 7)
+    await rows.keep(first)
+    await rows.keep(replace(first, peer=THIRD))
+    await rows.keep(replace(first, hour=HOUR + 1, state=HourState.AGREE, findings=(), more=0))
+    assert [row.hour for row in await rows.find(PEER, HOUR, HOUR + 1)] == [HOUR + 1, HOUR]
+    assert list(await rows.alarming(PEER, limit=5)) == [first]
+    await rows.keep(replace(first, state=HourState.AGREE, findings=()))
+    assert await rows.alarming(PEER, limit=5) == []
+
+
+async def test_a_holders_exchanges_come_newest_first_with_all_their_records(log: Log) -> None:
+    rows = HolderRows(log.database, ClearBodies())
+    about = [await log.exchange(asked=number % 2 == 0, holders=(HOLDER,)) for number in range(5)]
+    await log.exchange(holders=(b"other" * 3,))
+    page = await rows.exchanges([HOLDER, b"key of before"], before="", limit=3)
+    assert [records[0].meta.request_id for records in page] == list(reversed(about))[:3]
+    assert all(len(records) == 2 and records[0].envelope for records in page)
+    rest = await rows.exchanges([HOLDER], before=about[2], limit=3)
+    assert [records[0].meta.request_id for records in rest] == [about[1], about[0]]
+
+
+async def test_a_damaged_record_is_told_without_its_content(log: Log) -> None:
+    damaged = await log.exchange(holders=(HOLDER,))
+    await log.edit(update(RECORDS).where(RECORDS.c.request_id == damaged).values(key_id=9))
+    rows = HolderRows(log.database, ClearBodies())
+    ((request, answer),) = await rows.exchanges([HOLDER], before="", limit=3)
+    assert (request.envelope, answer.envelope) == (b"", b"")
+
+
+async def test_an_hour_is_read_by_the_index_on_request_ids(database: Database) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("SQLite's plans are stable without statistics")
+    async with open_log(database) as log:
+        await log.exchange()
+        said: list[tuple[str, object]] = []
+
+        def note(
+            _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
+        ) -> None:
+            said.append((statement, parameters))
+
+        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+        await log.pair.page(log.span(), after=log.made[0], limit=3, suspects=frozenset())
+        await log.pair.check(log.span(), most=5, newest=True)
+        await log.pair.check(log.span(), most=5, newest=False)
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+        async with database.reading() as connection:
+            for statement, parameters in said:
+                if "request_id >" not in statement:
+                    continue
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
+                assert "records_request_id" in " ".join(row.detail for row in plan), statement
