@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from node.cli.log_conflicts import conflicts
 from node.cli.say import Failed, actor, config_option, say
 from node.config import Config, read_config
 from node.control import CommandRefused, call_control
@@ -32,8 +33,11 @@ _RESTART_S = 600.0
 def log() -> None:
     """存证日志：状态、重新开始、全面核对。
 
-    The log of evidence: how it stands, beginning it anew, a full pass over it.
+    The log of evidence: how it stands, beginning it anew, a full pass over it, contradictions.
     """
+
+
+log.add_command(conflicts)
 
 
 @log.command()
