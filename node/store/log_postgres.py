@@ -103,6 +103,11 @@ class PostgresLog:
         pieces = insert.in_pieces(rows)
         return sum(self._cursor.execute(_for_psycopg(sql), values).rowcount for sql, values in pieces)
 
+    def _one_by_one(self, sql: bytes, rows: Sequence[Row]) -> None:
+        # Not executemany: after its pipeline PostgreSQL does not count the time that a transaction is idle.
+        for row in rows:
+            self._cursor.execute(sql, row)
+
     def add_records(self, records: Sequence[Row], bodies: Sequence[Row]) -> None:
         self._insert(RECORD, records)
         self._insert(BODY, bodies)
@@ -110,7 +115,7 @@ class PostgresLog:
     def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
         self._insert(HOLDER, rows)
         if later:
-            self._cursor.executemany(_HOLDER_LATER, later)
+            self._one_by_one(_HOLDER_LATER, later)
 
     def finish_claims(self, rows: Sequence[Row]) -> int:
         return self._insert(FINISH, rows)
@@ -122,7 +127,7 @@ class PostgresLog:
         return self._cursor.execute(_TAKE_OVER, row).rowcount == 1
 
     def release_claims(self, rows: Sequence[Row]) -> None:
-        self._cursor.executemany(_RELEASE, rows)
+        self._one_by_one(_RELEASE, rows)
 
     def look(self, asking: str, request_id: str) -> ClaimRow | None:
         row = self._cursor.execute(_LOOK, (asking, request_id)).fetchone()

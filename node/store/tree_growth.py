@@ -253,10 +253,11 @@ class TreeGrowth:
             {"generation": generation, "level": level, "position": position, "hashes": hashes}
             for (level, position), hashes in extension.tiles.items()
         ]
-        tiles = insert_into(self._database, TILES)
+        # One statement: after a pipeline of several PostgreSQL does not count the time that a transaction is idle.
+        tiles = insert_into(self._database, TILES).values(rows)
         key = [_T.generation, _T.level, _T.position]
         upsert = tiles.on_conflict_do_update(index_elements=key, set_={"hashes": tiles.excluded.hashes})
-        connection.execute(upsert, rows)
+        connection.execute(upsert)
         row = CheckpointRow(generation, extension.size, extension.root, now)
         values = {"generation": generation, "size": row.size, "root": row.root, "made_at": to_micros(now)}
         connection.execute(insert(CHECKPOINTS).values(**values))
