@@ -17,6 +17,7 @@ from federation.pair_log import HourState, Reconciled
 from federation.ports import CheckpointRow
 from federation.reconcile import ADVICE, Finding, FindingKind, Place, start_of_hour
 from node.evidence_view import EvidenceView, PeerView
+from node.log_watch import CONFLICT_WORDS
 from node.trust_words import moment, span
 
 __all__ = ["evidence_page"]
@@ -37,7 +38,9 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .75rem; margi
 dt { font-weight: 600; } dd { margin: 0; } p { margin: .25rem 0; } ul { margin: .25rem 0; padding-left: 1.2rem; }
 time { white-space: nowrap; } .skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
 a:focus-visible, .scroll:focus-visible { outline: 3px solid; }
-@media (max-width: 30rem) { th, td { padding: .25rem; font-size: .85rem; } td time { white-space: normal; }
+@media (max-width: 40rem) { th, td { padding: .25rem; } thead { position: absolute; left: -99rem; }
+  tr { display: block; border: 1px solid var(--line); margin-bottom: .5rem; } td { display: block; border: 0; }
+  td::before { content: attr(data-head); display: block; font-size: .8rem; font-weight: 600; }
   dl { grid-template-columns: 1fr; } dd { padding-bottom: .4rem; } }
 """
 _STATES: Final = {
@@ -129,7 +132,7 @@ def _conflicts(conflicts: Sequence[Conflict]) -> str:
             str(one.number),
             _time(one.at),
             f"<code>{escape(one.entity_id)}</code>",
-            f'<span class="bad">{escape(one.kind.value)}</span>',
+            f'<span class="bad">{_both(*CONFLICT_WORDS[one.kind])}</span>',
             f"{escape(one.detail)}<br><code>yrd log conflicts --acknowledge {one.number}</code>",
         )
         for one in conflicts
@@ -213,7 +216,7 @@ def _finding(one: Finding) -> str:
 
 def _hour(hour: Reconciled) -> str:
     begins = start_of_hour(hour.hour)
-    return f"{begins:%Y-%m-%d}<br>{begins:%H:%M}–{begins + timedelta(hours=1):%H:%M}Z"
+    return f"<time>{begins:%Y-%m-%d}</time> <time>{begins:%H:%M}–{begins + timedelta(hours=1):%H:%M}Z</time>"
 
 
 def _who(one: PeerView) -> str:
@@ -225,12 +228,21 @@ def _table(
 ) -> str:
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{_both(*one)}</th>' for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    named_heads = list(heads)
+    head = "".join(f'<th scope="col">{_both(*one)}</th>' for one in named_heads)
+    body = "".join(f"<tr>{_cells(named_heads, row)}</tr>" for row in rows)
     named = escape(f"{caption[0]} {caption[1]}: {label}")
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{named}"><table>'
         f"<caption>{_both(*caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cells(heads: Sequence[tuple[str, str]], row: Sequence[str]) -> str:
+    """The cells of a row; on a telephone each tells its head itself."""
+    return "".join(
+        f'<td data-head="{escape(f"{zh} {en}")}">{cell}</td>'
+        for (zh, en), cell in zip(heads, row, strict=True)
     )
 
 

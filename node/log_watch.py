@@ -22,14 +22,14 @@ from node.store.database import Database
 from node.store.settling import SettlingRows, Unsettled
 from node.store.witness import ConflictRows, WitnessRows
 
-__all__ = ["LogWatch", "gate_probe"]
+__all__ = ["CONFLICT_WORDS", "LogWatch", "gate_probe"]
 
 UNSETTLED_AFTER: Final = timedelta(seconds=60)
 """For so long a checkpoint may wait for the quorum before somebody should look."""
 _MOST_READ: Final = 200
 _MOST_TOLD: Final = 10
 _MOST_WORDS: Final = 300
-_WORDS: Final = {
+CONFLICT_WORDS: Final = {
     ConflictKind.FORK: ("为同一大小签署了两个根", "has signed two roots for one size"),
     ConflictKind.SHRUNK: ("交来的树比已见证的小", "offered a smaller tree than was cosigned"),
     ConflictKind.BAD_PROOF: (
@@ -139,7 +139,7 @@ class LogWatch(Collector):
 
 
 def _reason(conflict: Conflict) -> Reason:
-    zh, en = _WORDS[conflict.kind]
+    zh, en = CONFLICT_WORDS[conflict.kind]
     code = "log_restarted" if conflict.kind is ConflictKind.RESTART else "log_conflict"
     how = f"yrd log conflicts --acknowledge {conflict.number}"
     detail = conflict.detail[:_MOST_WORDS]
