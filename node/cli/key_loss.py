@@ -101,13 +101,19 @@ async def _begin_again(config: Config, loss: Loss, reason: str) -> _Begun:
     from node.key_loss import begin_again as with_new_keys
     from node.key_loss import renew_key_file
     from node.keystore.configured import opened_keystore
+    from node.keystore.data_keys import DataKeys
     from node.store.audit import AuditRows
+    from node.store.data_keys import DataKeyRows
 
     clock = SystemClock()
     async with _stopped(config) as database:
         aside = renew_key_file(config.keys.key_encryption_key, clock.now()) if loss.key_file else None
         async with opened_keystore(config.keys, database, clock, whole=False) as keystore:
             new = await with_new_keys(keystore, loss, reason)
+            data_keys = DataKeys(
+                DataKeyRows(database), keystore.wrapping, clock, cipher=config.evidence.cipher
+            )
+            lost_data_keys = await data_keys.begin_again()
             kids = dict(zip(loss.wanted, (key.kid for key in new), strict=True))
             request = own_enrolment_request(config, keystore)
         detail = {
@@ -115,6 +121,7 @@ async def _begin_again(config: Config, loss: Loss, reason: str) -> _Begun:
             "key_file": "new" if loss.key_file else "kept",
             "retired": [row.kid for row in loss.keys],
             "new": kids,
+            "data_keys_given_up": lost_data_keys,
         }
         await AuditRows(database, clock).note(actor(), "keys.begin-again", detail)
     return _Begun(kids, request, aside)

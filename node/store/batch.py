@@ -203,8 +203,9 @@ class BatchStore:
             self._metrics.failed(jobs=len(jobs))
             return
         if gone or len(jobs) == 1:
-            _log.error("store_failed", error=type(error).__name__, jobs=len(jobs), gone=gone)
-            _refuse(jobs, error)
+            code = _code_of(error)
+            _log.error("store_failed", error=type(error).__name__, code=code, jobs=len(jobs), gone=gone)
+            _refuse(jobs, error, OwnStoreUnavailable(_FULL) if code in _FULL_CODES else None)
             self._metrics.failed(jobs=len(jobs))
             if gone:
                 self.close()
@@ -261,7 +262,15 @@ class BatchStore:
 
 _NO_KEY = "the signing key cannot be used now, so nothing was released: try again shortly"
 _HALTED = "the log takes nothing more: {}; yrd log restart begins a new generation"
+_FULL = "the store has no room left, so nothing was released: make room on its disk, no restart is needed"
+_FULL_CODES = ("SQLITE_FULL", "53100")
+"""As SQLite and PostgreSQL (SQLSTATE ``disk_full``) name it."""
 _NO_STORE = "the record could not be stored, so nothing was released: try again"
+
+
+def _code_of(error: Exception) -> str:
+    """What the driver names the error; never a row's content."""
+    return str(getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or "")
 
 
 def _refuse(jobs: Iterable[Job], cause: Exception, otherwise: FederationError | None = None) -> None:

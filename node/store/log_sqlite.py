@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from node.store.database import SQLITE_PRAGMAS, check_sqlite
@@ -108,4 +109,8 @@ class SqliteLog:
             self._cursor.execute("ROLLBACK")
 
     def close(self) -> None:
+        # A transaction ends with its last statement only, and whoever was refused may keep hold of the one that failed.
+        with suppress(sqlite3.Error):
+            self.rollback()
+        self._cursor.close()
         self._connection.close()
