@@ -33,6 +33,8 @@ IN_FLIGHT: Final = 4
 """Heaps that wait or are at work, for each process."""
 SUFFIX: Final = ".zip"
 """What an evidence file in a folder is called."""
+SEALED_SUFFIX: Final = ".zip.sealed"
+"""What a sealed one is called."""
 
 
 class BrokenExchange(Struct, frozen=True):
@@ -124,25 +126,28 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def evidence_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named, and those in the folders named, at any depth, in the order in which the system lists them."""
+def evidence_files(paths: Sequence[Path], *, sealed: bool = False) -> Iterator[Path]:
+    """The files named, and those in the folders named, at any depth, in the order in which the system lists them;
+    `sealed` ones too.
+    """
+    suffixes = (SUFFIX, SEALED_SUFFIX) if sealed else (SUFFIX,)
     for path in paths:
         if path.is_dir():
-            yield from _in_folder(path)
+            yield from _in_folder(path, suffixes)
         else:
             yield path
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def _in_folder(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     below: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
-            elif entry.name.endswith(SUFFIX) and entry.is_file():
+            elif entry.name.endswith(suffixes) and entry.is_file():
                 yield Path(entry.path)
     for name in sorted(below):
-        yield from _in_folder(Path(name))
+        yield from _in_folder(Path(name), suffixes)
 
 
 class _Checker:

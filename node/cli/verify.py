@@ -15,6 +15,7 @@ import orjson
 from node.cli.say import Failed, say
 
 if TYPE_CHECKING:
+    from node.keystore.sealed_files import Unsealer
     from node.verifying import CheckedFile, Tally
 
 __all__ = ["verify"]
@@ -28,8 +29,13 @@ _EVERY_S = 0.2
 @click.option(
     "--anchor",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
     help="锚的公钥 / The anchor's public keys: anchor.jwks.json or anchor.public.json",
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="节点配置，用于封存的归档文件 / A node's configuration, for its sealed archive files",
 )
 @click.option("--quiet", is_flag=True, help="每个文件一行 / One line a file")
 @click.option(
@@ -50,7 +56,8 @@ _EVERY_S = 0.2
 )
 def verify(
     paths: tuple[Path, ...],
-    anchor: Path,
+    anchor: Path | None,
+    config_path: Path | None,
     quiet: bool,
     require_settled: bool,
     json_path: str | None,
@@ -66,16 +73,21 @@ def verify(
     """
     from node.verifying import Tally, Verifying, available_cpus, evidence_files
 
+    unseal, anchor = _of_node(config_path, anchor)
     jwks, roll_overs = _anchor_keys(anchor)
     named = {str(path) for path in paths if not path.is_dir()}
     details = bool(named) or json_path is not None or html_path is not None
-    verifying = Verifying(jwks, roll_overs, details, require_settled)
+    verifying = Verifying(jwks, roll_overs, details, require_settled, unseal)
     tally = Tally()
     with ExitStack() as stack:
         outlets = [*_outlets(stack, json_path, html_path)]
-        checked = verifying.run(evidence_files(paths), jobs=jobs or available_cpus())
+        checked = verifying.run(
+            evidence_files(paths, sealed=unseal is not None), jobs=jobs or available_cpus()
+        )
         if sys.stderr.isatty() if progress is None else progress:
-            checked = _with_bar(checked, sum(1 for _ in evidence_files(paths)), tally)
+            checked = _with_bar(
+                checked, sum(1 for _ in evidence_files(paths, sealed=unseal is not None)), tally
+            )
         for one in checked:
             tally.add(one)
             _tell(one, quiet=quiet, loud=one.path in named and json_path != "-")
@@ -84,6 +96,21 @@ def verify(
         for outlet in outlets:
             outlet.finish(tally)
     _conclude(tally, silent=json_path == "-")
+
+
+def _of_node(config_path: Path | None, anchor: Path | None) -> tuple[Unsealer | None, Path]:
+    """What opens sealed archive files, with a node's configuration; and where the anchor's keys are."""
+    if config_path is not None:
+        from node.cli.evidence_archive import unsealer_of
+        from node.config import read_config
+
+        unseal = unsealer_of(config_path, action="evidence.verify", name="")
+        return unseal, anchor or read_config(config_path).trust.anchor_keys
+    if anchor is None:
+        raise click.UsageError(
+            "须给出 --anchor 或 --config / give --anchor, or --config for a node's archive files"
+        )
+    return None, anchor
 
 
 def _tell(one: CheckedFile, *, quiet: bool, loud: bool) -> None:

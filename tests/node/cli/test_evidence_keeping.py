@@ -16,7 +16,10 @@ import pytest
 from node.cli.evidence_ground import opened_evidence
 from node.clock import SystemClock
 from node.config import read_config
+from node.keystore.data_keys import DataPurpose
+from node.keystore.sealed_files import SEALED_SUFFIX, seal_file
 from tests.node.cli.conftest import Yrd
+from tests.support.evidence import Exchange, World
 from tests.support.exchange_rows import JIANGSU, SHANGHAI, LogRows
 
 NUMBER = "330106199011020279"
@@ -164,8 +167,55 @@ def test_a_new_data_key_waits_until_it_is_known_everywhere(node: Path, ids: Sequ
     assert "evidence.new_data_key" in yrd("audit", "--config", node).out
 
 
-@pytest.mark.parametrize("command", ["search", "forget", "rewrap"])
+@pytest.mark.parametrize("command", ["search", "forget", "rewrap", "archive", "open"])
 def test_each_explains_itself_in_both_languages(yrd: Yrd, command: str) -> None:
     said = yrd("evidence", command, "--help")
     assert said.code == 0
     assert any("\u4e00" <= letter <= "\u9fff" for letter in said.out)
+
+
+async def _seal(config_path: Path, data: bytes) -> bytes:
+    async with opened_evidence(read_config(config_path)) as ground:
+        return seal_file(data, ground.data_keys.newest(DataPurpose.RECORDS))
+
+
+async def test_a_sealed_file_is_verified_with_the_nodes_configuration(
+    node: Path, tmp_path: Path, yrd: Yrd
+) -> None:
+    world = World()
+    data = await world.export(Exchange(world))
+    keys = tmp_path / "anchor.jwks.json"
+    keys.write_text(json.dumps(world.anchor_jwks))
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    sealed = folder / f"2026-11.000000000000{SEALED_SUFFIX}"
+    sealed.write_bytes(await _seal(node, data))
+    said = await asyncio.to_thread(yrd, "verify", folder, "--config", node, "--anchor", keys)
+    assert said.code == 0, said.err
+    report = tmp_path / "report.json"
+    said = await asyncio.to_thread(
+        yrd, "verify", folder, "--config", node, "--anchor", keys, "--json", report
+    )
+    assert str(sealed) in report.read_text("utf-8")
+    assert (await asyncio.to_thread(yrd, "verify", sealed, "--anchor", keys)).code == 1
+    out = tmp_path / "plain.zip"
+    said = await asyncio.to_thread(yrd, "evidence", "open", sealed, "--out", out, "--config", node)
+    assert said.code == 0, said.err
+    assert out.read_bytes() == data
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    said = await asyncio.to_thread(yrd, "verify", sealed, "--config", node, "--anchor", keys)
+    assert said.code == 1
+    assert "altered or is cut off" in said.err
+
+
+def test_an_anchor_or_a_configuration_is_needed_to_verify(node: Path, yrd: Yrd) -> None:
+    assert yrd("verify", node).code == 2
+
+
+def test_archiving_needs_a_folder_and_a_month_that_has_ended(node: Path, yrd: Yrd) -> None:
+    assert "evidence.archive" in yrd("evidence", "archive", "--config", node).err
+    node.write_text(node.read_text("utf-8") + '\n[evidence]\narchive = "archive"\n', "utf-8")
+    assert yrd("evidence", "archive", "--before", "soon", "--config", node).code == 2
+    assert "has not ended" in yrd("evidence", "archive", "--before", "2999-01", "--config", node).err
+    said = yrd("evidence", "archive", "--config", node)
+    assert (said.code, "0 files written" in said.out) == (0, True), said.err
