@@ -98,7 +98,8 @@ class EvidenceVerifier:
         self.codec = codec
         self.book = ChainBook(keys_from_jwks(anchor_jwks), roll_overs)
         self.settler = Settler(self.book)
-        self.lists: Remembered[tuple[object, ...], HistoricalKeys] = Remembered(_DOCUMENTS_REMEMBERED)
+        self.lists: Remembered[tuple[object, ...], tuple[str, HistoricalKeys]]
+        self.lists = Remembered(_DOCUMENTS_REMEMBERED)
         self.statuses: Remembered[tuple[object, ...], TrustStatus] = Remembered(_DOCUMENTS_REMEMBERED)
 
     def open(self, data: bytes) -> EvidenceFile:
@@ -143,6 +144,7 @@ class EvidenceFile:
         self._index = index
         self._roll_overs = parts.get(ROLL_OVERS, NO_ROLL_OVERS)
         self._chains: dict[tuple[int, ...], EnclosedChain] = {}
+        self._proven: dict[int, ProvenNode] = {}
         exporter = self._prove(manifest.chain, manifest.exported_at)  # 3
         self._anchor = exporter.anchor
         open_signed(MANIFEST, sealed, exporter)
@@ -153,7 +155,7 @@ class EvidenceFile:
         self.exported_by = named_node(exporter)
         self._status = self._read_status(exporter)  # 4
         revocations = self._status.revocations if self._status is not None else {}
-        self._ended = Ended(revocations, self._read_former_keys())
+        self._ended = Ended(revocations, self._read_former_keys(), self._digests_of_ended())
         self._settled = tuple(self._settlements())  # 5
         self._file = self._opened()
 
@@ -191,14 +193,21 @@ class EvidenceFile:
 
     # --- the file ---------------------------------------------------------------------------------------------
 
+    def _digests_of_ended(self) -> tuple[str, ...]:
+        names = [former_keys_part(number) for number in range(1, len(self._index.former_keys) + 1)]
+        return tuple(self._manifest.digests.get(name, "") for name in (STATUS, *names))
+
     def _prove(self, statements: tuple[int, ...], at: datetime) -> ProvenNode:
         """What a chain of the file proves at a time."""
-        chain = self._chains.get(statements)
-        if chain is None:
-            chain = self._chains[statements] = self._enclosed(statements)
-        return self._verifier.book.prove(chain, at, roll_overs=self._roll_overs)
+        return self._verifier.book.prove(self._enclosed(statements), at, roll_overs=self._roll_overs)
 
     def _enclosed(self, statements: tuple[int, ...]) -> EnclosedChain:
+        known = self._chains.get(statements)
+        if known is None:
+            known = self._chains[statements] = self._enclose(statements)
+        return known
+
+    def _enclose(self, statements: tuple[int, ...]) -> EnclosedChain:
         names = tuple(map(statement_part, statements))
         for name in names:
             if name not in self._parts:
@@ -211,7 +220,10 @@ class EvidenceFile:
         )
 
     def _prove_numbered(self, chain: int, at: datetime) -> ProvenNode:
-        found = self._prove(self._index.chain(chain), at)
+        known = self._proven.get(chain)
+        if known is not None and known.holds_at(at):
+            return known
+        found = self._proven[chain] = self._prove(self._index.chain(chain), at)
         if found.anchor != self._anchor:
             raise EvidenceBroken(
                 statement_part(self._index.chain(chain)[-1]), f"it is of another anchor than {self._anchor}"
@@ -250,24 +262,24 @@ class EvidenceFile:
         return found
 
     def _former_keys(self, part: str, chain: int) -> tuple[str, HistoricalKeys]:
+        digests = self._enclosed(self._index.chain(chain)).digests
+        key = (self._manifest.digests[part], digests, self._roll_overs)
+        entity_id, document = self._verifier.lists.made(key, lambda: self._verify_former_keys(part, chain))
+        if document.issued_at > self.exported_at + _SKEW:
+            raise EvidenceBroken(part, "it is newer than the file that it is in")
+        return entity_id, document
+
+    def _verify_former_keys(self, part: str, chain: int) -> tuple[str, HistoricalKeys]:
         try:
             said_at = time_of(read_token(self._parts[part], max_bytes=MAX_HISTORICAL_BYTES).claims, "iat")
             owner = self._prove_numbered(chain, said_at)
-            document = self._verifier.lists.made(
-                (self._manifest.digests[part], owner.node.entity_id, tuple(owner.federation_keys)),
-                lambda: verify_historical_keys(
-                    self._parts[part],
-                    entity_id=owner.node.entity_id,
-                    keys=owner.federation_keys,
-                    now=said_at,
-                ),
+            document = verify_historical_keys(
+                self._parts[part], entity_id=owner.node.entity_id, keys=owner.federation_keys, now=said_at
             )
         except (EvidenceBroken, AlgorithmUnavailable):
             raise
         except TrustError as error:
             raise EvidenceBroken(part, error.detail) from error
-        if document.issued_at > self.exported_at + _SKEW:
-            raise EvidenceBroken(part, "it is newer than the file that it is in")
         return owner.node.entity_id, document
 
     def _settlements(self) -> Iterator[Settlement]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from federation.evidence_report import Check, RecordReport, Sentence, latest
+from federation.evidence_report import Check, EvidenceReport, RecordReport, Sentence, latest
 
-__all__ = ["Doubt", "file_checks", "key_unproven", "membership_unproven", "said_checks", "time_unproven"]
+__all__ = ["Doubt", "checks_of", "key_unproven", "membership_unproven", "time_unproven"]
 
 Doubt = tuple[int, Sentence]
 """The number of a step, and what it could not show."""
 
 
-def file_checks(checkpoints: int) -> tuple[Check, ...]:
+def checks_of(report: EvidenceReport) -> tuple[Check, ...]:
+    """All steps: those that held, and what others could not show."""
+    answered = None if report.request is None else report.answer is not None
+    return (*_file_checks(report.checkpoints), *_exchange_checks(answered, report.records, report.doubts))
+
+
+def _file_checks(checkpoints: int) -> tuple[Check, ...]:
     """Steps 1 to 5."""
     said = [
         Sentence("文件格式唯一，逐字节一致", "the container is spelled as only this format spells it"),
@@ -35,7 +41,7 @@ def file_checks(checkpoints: int) -> tuple[Check, ...]:
     return tuple(Check(number, sentence) for number, sentence in enumerate(said, start=1))
 
 
-def said_checks(
+def _exchange_checks(
     answered: bool | None, records: Sequence[RecordReport], doubts: Sequence[Doubt]
 ) -> tuple[Check, ...]:
     """Steps 6 to 11; `answered` is None when the exchange was forgotten, and then 6 to 8 and 11 have nothing to say."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from msgspec import Struct
+
 from federation.errors import FederationError
 from federation.evidence_checks import (
     Doubt,
-    file_checks,
     key_unproven,
     membership_unproven,
-    said_checks,
     time_unproven,
 )
 from federation.evidence_report import EvidenceReport, NamedNode, RecordReport
@@ -59,8 +59,7 @@ class OpenFile:
     anchor: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
+class _Signed(Struct, frozen=True):
     """An envelope whose signature holds, its signer by the chain of when it was signed, and that time."""
 
     part: str
@@ -95,8 +94,8 @@ def check_exchange(file: OpenFile, number: int) -> EvidenceReport:
         anchor=file.anchor,
         records=records,
         status_sequence=None if file.status is None else file.status.sequence,
-        checks=(*file_checks(len(file.settled)), *said_checks(answer is not None, records, unproven)),
-        unproven=tuple(said for _, said in unproven),
+        checkpoints=len(file.settled),
+        doubts=tuple(unproven),
     )
 
 
@@ -229,8 +228,8 @@ def _forgotten(file: OpenFile, number: int, entry: ExchangeEntry) -> EvidenceRep
         anchor=file.anchor,
         records=records,
         status_sequence=None if file.status is None else file.status.sequence,
-        checks=(*file_checks(len(file.settled)), *said_checks(None, records, unproven)),
-        unproven=tuple(said for _, said in unproven),
+        checkpoints=len(file.settled),
+        doubts=tuple(unproven),
     )
 
 

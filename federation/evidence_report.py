@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec import Struct
@@ -42,8 +41,7 @@ class Check(Struct, frozen=True):
     proven: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class RecordReport:
+class RecordReport(Struct, frozen=True):
     """A record in the exporting node's log. `evidence_at` is when it was there by a quorum of witnesses, if it was
     settled; `settlement` is of the checkpoint that it is under, settled or not. `recorded_at` is the log's own word.
     """
@@ -58,12 +56,12 @@ class RecordReport:
     settlement: Settlement | None
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceReport:
+class EvidenceReport(Struct, frozen=True):
     """Everything that was verified of an exchange.
 
     `request` and the two nodes are None when it was forgotten, and then only `records` says something. `answer` is
-    None when the file holds none: that is no proof there was none. `unproven` is what steps 10 and 11 could not show.
+    None when the file holds none: that is no proof there was none. `doubts` are what steps 10 and 11 could not show, by
+    step; `checkpoints` is how many the file has.
     """
 
     number: int
@@ -77,8 +75,13 @@ class EvidenceReport:
     anchor: str
     records: tuple[RecordReport, ...]
     status_sequence: int | None
-    checks: tuple[Check, ...]
-    unproven: tuple[Sentence, ...]
+    checkpoints: int
+    doubts: tuple[tuple[int, Sentence], ...]
+
+    @property
+    def unproven(self) -> tuple[Sentence, ...]:
+        """What could not be shown."""
+        return tuple(said for _, said in self.doubts)
 
     @property
     def outcome(self) -> str:
@@ -96,7 +99,7 @@ class EvidenceReport:
         """
         if self.request is None:
             return "forgotten"
-        return "signed" if self.unproven else "proven"
+        return "signed" if self.doubts else "proven"
 
     @property
     def evidence_at(self) -> datetime | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from federation.evidence_checks import checks_of
 from federation.evidence_report import Check, EvidenceReport, NamedNode, RecordReport, Sentence
 from federation.evidence_words import basis_of, operation_of, subject_of, what_came_back
 
@@ -83,7 +84,7 @@ def summarize(report: EvidenceReport) -> ExchangeSummary:
         question=_question(report),
         evidence_at=report.evidence_at,
         records=tuple(map(_record, report.records)),
-        checks=report.checks,
+        checks=checks_of(report),
         unproven=report.unproven,
     )
 

@@ -14,8 +14,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
 from trust.chain import MAX_CHAIN_BYTES, VerifiedEntity, verify_chain
@@ -97,14 +96,19 @@ class ProvenNode:
     witness_quorum: int
     """How many witnesses settle a checkpoint by the anchor's word; 0 when it says nothing."""
     begins_at: datetime
+    """From when on it holds: the youngest of its statements, with the allowed skew, or the anchor's key."""
     ends_at: datetime
 
     def holds_at(self, at: datetime) -> bool:
-        """Whether each of its statements was in force, give or take the allowed skew."""
-        return self.begins_at <= at + _SKEW and at < self.ends_at
+        """Whether each of its statements was in force, and the anchor's keys were the same, at a time."""
+        return self.begins_at <= at < self.ends_at
 
 
 _SKEW: Final = timedelta(seconds=SKEW_S)
+_ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+_FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+_SPANS: Final = 4
+"""Of a chain that outlives a key of the anchor's, times that are remembered apart."""
 _Line = tuple[tuple[RollOver, ...], tuple[datetime, ...]]
 """Roll-overs, and the times at which the anchor's keys change by them."""
 
@@ -118,7 +122,8 @@ class ChainBook:
     def __init__(self, pinned: Mapping[str, VerificationKey], roll_overs: str | bytes = b"[]") -> None:
         self._pinned = pinned
         self._given = roll_overs.encode() if isinstance(roll_overs, str) else roll_overs
-        self._chains: Remembered[tuple[object, ...], ProvenNode] = Remembered(CHAINS_REMEMBERED)
+        self._chains: Remembered[tuple[tuple[str, ...], bytes], tuple[ProvenNode, ...]]
+        self._chains = Remembered(CHAINS_REMEMBERED)
         self._claimed: Remembered[tuple[str, ...], ClaimedChain] = Remembered(CHAINS_REMEMBERED)
         self._lines: Remembered[tuple[bytes, str], _Line] = Remembered(_ROLL_OVERS_REMEMBERED)
 
@@ -128,13 +133,13 @@ class ChainBook:
         `roll_overs` are those enclosed in the file. Raises EvidenceBroken, naming a statement or the roll-overs;
         AlgorithmUnavailable when this machine lacks what one of the node's keys needs.
         """
-        anchor = self.claimed(chain).anchor
-        line = self._line(roll_overs, anchor)
-        key = (chain.digests, sha256(roll_overs).digest(), bisect_right(line[1], at))
-        known = self._chains.get(key)
-        if known is not None and known.holds_at(at):
-            return known
-        return self._chains.put(key, self._verify(chain, anchor, line[0], at))
+        key = (chain.digests, roll_overs)
+        for known in self._chains.get(key) or ():
+            if known.holds_at(at):
+                return known
+        found = self._verify(chain, at, roll_overs)
+        self._chains.put(key, (found, *(self._chains.get(key) or ())[: _SPANS - 1]))
+        return found
 
     def claimed(self, chain: EnclosedChain) -> ClaimedChain:
         """What a chain says before it is proven. Raises EvidenceBroken when it cannot be read."""
@@ -148,16 +153,18 @@ class ChainBook:
         changes = [one.at - _SKEW for one in known] + [one.old_until for one in known]
         return known, tuple(sorted(changes))
 
-    def _verify(
-        self, chain: EnclosedChain, anchor: str, roll_overs: Sequence[RollOver], at: datetime
-    ) -> ProvenNode:
+    def _verify(self, chain: EnclosedChain, at: datetime, roll_overs: bytes) -> ProvenNode:
         statements = _read(chain)
-        keys = anchor_keys(self._pinned, roll_overs, at, skew_s=SKEW_S)
+        line, changes = self._line(roll_overs, statements[-1].sub)
+        keys = anchor_keys(self._pinned, line, at, skew_s=SKEW_S)
         try:
-            entity = verify_chain(statements, anchor=anchor, anchor_keys=keys, now=at)
+            entity = verify_chain(statements, anchor=statements[-1].sub, anchor_keys=keys, now=at)
         except TrustError as error:
             raise EvidenceBroken(chain.part, f"the trust chain does not hold: {error.detail}") from error
-        return _proven(chain, entity, statements)
+        place = bisect_right(changes, at)
+        began = changes[place - 1] if place else _ALWAYS
+        until = changes[place] if place < len(changes) else _FOREVER
+        return _proven(chain, entity, statements, began, until)
 
 
 def _read(chain: EnclosedChain) -> list[UnverifiedStatement]:
@@ -189,8 +196,13 @@ def _read_roll_overs(document: bytes, anchor: str) -> tuple[RollOver, ...]:
 
 
 def _proven(
-    chain: EnclosedChain, entity: VerifiedEntity, statements: Sequence[UnverifiedStatement]
+    chain: EnclosedChain,
+    entity: VerifiedEntity,
+    statements: Sequence[UnverifiedStatement],
+    began: datetime,
+    until: datetime,
 ) -> ProvenNode:
+    """`began` and `until` are the time in which the anchor's keys are the same."""
     said = statements[-1].claims
     own = said.get("metadata", {}).get(ANCHOR_TYPE, {})
     try:
@@ -200,8 +212,8 @@ def _proven(
             anchor=entity.anchor,
             status_keys=keys_from_jwks(own["status_jwks"]) if "status_jwks" in own else {},
             witness_quorum=read_witness_quorum(said),
-            begins_at=max(statement.issued_at for statement in statements),
-            ends_at=entity.expires_at,
+            begins_at=max(began, max(statement.issued_at for statement in statements) - _SKEW),
+            ends_at=min(until, entity.expires_at),
         )
     except AlgorithmUnavailable:
         raise

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
@@ -55,26 +56,31 @@ MAX_PARTS: Final = 65_535
 MAX_NUMBER: Final = 999_999
 
 
+@lru_cache(maxsize=1024)
 def request_part(number: int) -> str:
     """The name of the request of an exchange."""
     return f"exchanges/{number:06d}/request.envelope"
 
 
+@lru_cache(maxsize=1024)
 def answer_part(number: int) -> str:
     """The name of the answer of an exchange."""
     return f"exchanges/{number:06d}/answer.envelope"
 
 
+@lru_cache(maxsize=1024)
 def checkpoint_part(number: int) -> str:
     """The name of a checkpoint with its signatures."""
     return f"checkpoints/{number:06d}.note"
 
 
+@lru_cache(maxsize=1024)
 def statement_part(number: int) -> str:
     """The name of a statement that chains are made of."""
     return f"statements/{number:06d}.jwt"
 
 
+@lru_cache(maxsize=1024)
 def former_keys_part(number: int) -> str:
     """The name of a node's word on the keys that it used before."""
     return f"former-keys/{number:06d}.jwt"
@@ -89,6 +95,7 @@ _ROOMS: Final = {3: 3, 4: 4, 5: 5}
 Place = tuple[int, int, int]
 
 
+@lru_cache(maxsize=4096)
 def _place(name: str) -> Place | None:
     """Where a part stands among the others; None for a name that is none of this format."""
     single = _SINGLE.get(name)
@@ -207,9 +214,8 @@ def _read_entry(data: bytes, position: int, before: Place) -> tuple[str, bytes, 
         raise EvidenceBroken(name, f"it should have {size} bytes; the file ends after {len(content)} of them")
     if crc32(content) != checksum:
         raise EvidenceBroken(name, "its content is not what its checksum says: it was altered")
-    header = _local(raw, size, checksum)
-    if data[position:start] != header:
-        _compare(data[:start], position, header, part=name)
+    if fields != (_ENTRY, _VERSION, 0, 0, 0, _DOS_DATE, checksum, size, size, name_size, 0):
+        _compare(data[:start], position, _local(raw, size, checksum), part=name)
     return name, content, place, _central(raw, size, checksum, position), start + size
 
 

@@ -168,36 +168,51 @@ def read_manifest(parts: Mapping[str, bytes]) -> tuple[Manifest, Sealed]:
     if sealed.payload_type != MANIFEST_TYPE:
         raise EvidenceBroken(MANIFEST, f"it is of type {sealed.payload_type}, not {MANIFEST_TYPE}")
     claims = _read(sealed.payload)
-    digests: dict[str, str] = {}
-    listed = {part.name: part for part in claims.parts}
-    for name in sorted({*listed, *parts} - {MANIFEST}):
-        part = listed.get(name)
-        if part is None:
-            raise EvidenceBroken(name, "the manifest does not name it")
-        if name not in parts:
-            raise EvidenceBroken(name, "the manifest names it, but it is not there")
-        digest = hashlib.sha256(parts[name]).hexdigest()
-        if (part.bytes, part.sha256) != (len(parts[name]), digest):
-            raise EvidenceBroken(name, "it is not what the manifest says: size or SHA-256 differ")
-        digests[name] = digest
-    if [part.name for part in claims.parts] != list(digests):
-        raise EvidenceBroken(MANIFEST, "it does not name each part once, in the order of their names")
+    digests = {name: hashlib.sha256(part).hexdigest() for name, part in parts.items() if name != MANIFEST}
+    if [(part.name, part.bytes, part.sha256) for part in claims.parts] != [
+        (name, len(parts[name]), digests[name]) for name in sorted(digests)
+    ]:
+        raise _unlike(claims, parts, digests)
     exported_at = _time(claims.exported_at)
     return Manifest(claims.exported_by, exported_at, claims.scope, claims.chain, digests), sealed
 
 
+def _unlike(claims: _Manifest, parts: Mapping[str, bytes], digests: Mapping[str, str]) -> EvidenceBroken:
+    """Which part is the first that the manifest does not fit."""
+    listed = {part.name: part for part in claims.parts}
+    for name in sorted({*listed, *digests}):
+        part = listed.get(name)
+        if part is None:
+            return EvidenceBroken(name, "the manifest does not name it")
+        if name not in digests:
+            return EvidenceBroken(name, "the manifest names it, but it is not there")
+        if (part.bytes, part.sha256) != (len(parts[name]), digests[name]):
+            return EvidenceBroken(name, "it is not what the manifest says: size or SHA-256 differ")
+    return EvidenceBroken(MANIFEST, "it does not name each part once, in the order of their names")
+
+
 def _read(payload: bytes) -> _Manifest:
     try:
-        found = _FORMAT_DECODER.decode(payload).format
-        if found != FORMAT:
-            raise EvidenceBroken(MANIFEST, f"format {found} is not known to this release")
         claims = _DECODER.decode(payload)
         same = _ENCODER.encode(claims) == payload
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise EvidenceBroken(MANIFEST, "it does not say what a manifest says") from None
+        raise EvidenceBroken(MANIFEST, _why_not(payload)) from None
+    if claims.format != FORMAT:
+        raise EvidenceBroken(MANIFEST, _why_not(payload))
     if not same or claims.scope not in SCOPES:
         raise EvidenceBroken(MANIFEST, "it does not say what a manifest says, in its one spelling")
     return claims
+
+
+def _why_not(payload: bytes) -> str:
+    """Why these bytes are no manifest of this format."""
+    try:
+        found = _FORMAT_DECODER.decode(payload).format
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        found = FORMAT
+    if found != FORMAT:
+        return f"format {found} is not known to this release"
+    return "it does not say what a manifest says"
 
 
 def _time(text: str) -> datetime:

@@ -79,6 +79,8 @@ class Ended:
 
     revocations: Mapping[str, Revocation]
     former_keys: Mapping[str, HistoricalKeys]
+    digests: tuple[str, ...] = ()
+    """Of the documents that say so: what two files with the same have in common."""
 
     def of(self, entity_id: str, kid: str, at: datetime) -> str:
         """Why a key of a node did not count any more at a time; empty when nothing here says so."""
@@ -112,6 +114,7 @@ class Settler:
         self._book = book
         self._cosigned: Remembered[tuple[object, ...], tuple[tuple[Cosigned, ...], tuple[str, ...]]]
         self._cosigned = Remembered(CHECKPOINTS_REMEMBERED)
+        self._settled: Remembered[tuple[object, ...], Settlement] = Remembered(CHECKPOINTS_REMEMBERED)
         self._signed: Remembered[tuple[object, ...], Checkpoint] = Remembered(CHECKPOINTS_REMEMBERED)
 
     def settle(
@@ -122,6 +125,20 @@ class Settler:
         Raises EvidenceBroken: no checkpoint, of another log or generation, a chain that does not hold, no signature of
         the log. AlgorithmUnavailable as `ChainBook.prove`.
         """
+        witnesses = tuple(chain.digests for chain in enclosed.witnesses)
+        chains = (enclosed.chain.digests, witnesses)
+        key = (enclosed.digest, enclosed.generation, chains, ended.digests, roll_overs)
+        known = self._settled.get(key)
+        if known is not None:
+            return known
+        found = self._settle(enclosed, ended, unsettled_at, roll_overs)
+        if found.evidence_at is not None:  # else the chain of the log was looked at as of this file's time
+            self._settled.put(key, found)
+        return found
+
+    def _settle(
+        self, enclosed: EnclosedCheckpoint, ended: Ended, unsettled_at: datetime, roll_overs: bytes
+    ) -> Settlement:
         said = self._book.claimed(enclosed.chain)
         try:
             note = read_note(enclosed.note)

@@ -30,6 +30,7 @@ from tests.bench.million import run_million
 from tests.bench.mix import padding, run_mix
 from tests.bench.pkcs11 import run_tokens
 from tests.bench.processes import Process, ended
+from tests.bench.verify_cost import run_verify
 
 __all__ = ["main"]
 
@@ -194,6 +195,7 @@ async def _run(share: float) -> None:
         await run_million(folder / "million", _BASE_PORT + 200, origin, bodies, share, _say, processes)
         run_chains(share, _say)
         run_algorithms(share, _say)
+        await asyncio.to_thread(run_verify, share, _say)
         await asyncio.to_thread(run_mapping, share, _say)
         _say("\nthe envelope key in a PKCS#11 token:")
         try:

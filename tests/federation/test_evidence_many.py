@@ -94,7 +94,7 @@ async def test_one_that_does_not_hold_spoils_no_other(world: World) -> None:
     opened = EvidenceVerifier(world.anchor_jwks, CODEC).open(file.data)
     assert [opened.verify(number).outcome for number in (1, 3)] == ["answered", "answered"]
     assert opened.request_id(2) == exchanges[1].request_id
-    with pytest.raises(EvidenceBroken, match="exchanges/000002/request.envelope"):
+    with pytest.raises(EvidenceBroken, match=r"exchanges/000002/request\.envelope"):
         opened.verify(2)
     with pytest.raises(EvidenceBroken):
         verify_evidence(file.data, world.anchor_jwks, CODEC)
