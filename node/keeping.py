@@ -172,9 +172,10 @@ class Keeping:
 
     async def seal_clear(self) -> int:
         """Encrypt the bodies that are in clear; how many were."""
-        count = 0
-        while clear := await self._rows.clear_bodies(limit=_SEAL_BODIES):
+        count, below = 0, await self._rows.clear_below()
+        while clear := await self._rows.clear_bodies(below, limit=_SEAL_BODIES):
             await self._rows.seal(clear, self._bodies.seal([one.body for one in clear]))
+            below = clear[-1].log_index
             count += len(clear)
             await asyncio.sleep(self._pause_s)
         if count:

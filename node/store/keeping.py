@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.ports import RecordKind
@@ -217,18 +217,18 @@ class KeepingRows:
         async with self._writing() as connection:
             return (await connection.execute(change, rows)).rowcount
 
-    async def clear_bodies(self, *, limit: int) -> Sequence[ClearBody]:
-        """The oldest bodies, up to the first that is encrypted: those from before are all before it."""
-        joined = BODIES.join(RECORDS, _R.log_index == _B.log_index)
-        query = select(_B.log_index, _R.key_id, _B.sealed).select_from(joined)
+    async def clear_below(self) -> int:
+        """One behind the last body in clear, 0 when there is none: bodies of before encryption are all before the first
+        encrypted one, and stay so when they are sealed from the last one down.
+        """
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query.order_by(_B.log_index).limit(limit))).all()
-        found = []
-        for row in rows:
-            if row.key_id != IN_CLEAR:
-                break
-            found.append(ClearBody(row.log_index, bytes(row.sealed)))
-        return found
+            return await connection.run_sync(_clear_below)
+
+    async def clear_bodies(self, below: int, *, limit: int) -> Sequence[ClearBody]:
+        """The last bodies before a log index, falling; they are in clear when it is at most `clear_below`."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(_body_from().where(_B.log_index < below).limit(limit))
+            return [ClearBody(row.log_index, bytes(row.sealed)) for row in found if row.key_id == IN_CLEAR]
 
     async def seal(self, clear: Sequence[ClearBody], sealed: SealedBodies) -> None:
         """Put sealed bodies in the place of clear ones. A body that was forgotten meanwhile stays so."""
@@ -252,3 +252,28 @@ class KeepingRows:
             if self._database.dialect == "sqlite":
                 await connection.exec_driver_sql("PRAGMA secure_delete = ON")
             yield connection
+
+
+def _body_from() -> Select[Any]:
+    joined = BODIES.join(RECORDS, _R.log_index == _B.log_index)
+    query = select(_B.log_index, _R.key_id, _B.sealed).select_from(joined)
+    return query.order_by(_B.log_index.desc())
+
+
+def _clear_below(connection: Connection) -> int:
+    """By halving: the first body at or after the middle is in clear, or not."""
+    low = connection.execute(select(func.min(_B.log_index))).scalar()
+    high = connection.execute(select(func.max(_B.log_index))).scalar()
+    if low is None or high is None:
+        return 0
+    query = select(_B.log_index, _R.key_id).join(RECORDS, _R.log_index == _B.log_index)
+    query = query.where(_B.log_index >= bindparam("middle")).order_by(_B.log_index).limit(1)
+    first, high = low, high + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(query, {"middle": middle}).one_or_none()
+        if row is None or row.log_index >= high or row.key_id != IN_CLEAR:
+            high = middle
+        else:
+            low = row.log_index + 1
+    return low if low > first else 0

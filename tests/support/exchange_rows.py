@@ -22,6 +22,8 @@ __all__ = ["JIANGSU", "SHANGHAI", "ZHEJIANG", "Lines", "LogRows", "rows_of"]
 
 SHANGHAI, JIANGSU, ZHEJIANG = (f"https://node.{name}.example" for name in ("sh", "js", "zj"))
 _SALT = bytes(16)
+_LABELS_FROM = 1000
+"""PostgreSQL gives a journal's labels their numbers, from 1."""
 Lines = dict[Table, list[dict[str, Any]]]
 
 
@@ -87,9 +89,9 @@ class LogRows:
 
     def _label(self, label: tuple[Any, ...]) -> int:
         if label not in self._labels:
-            self._labels[label] = len(self._labels) + 1
+            self._labels[label] = _LABELS_FROM + len(self._labels)
             names = ("kind", "asking", "answering", "operation", "outcome", "client")
-            self.lines[LABELS].append({"label": len(self._labels), **dict(zip(names, label, strict=True))})
+            self.lines[LABELS].append({"label": self._labels[label], **dict(zip(names, label, strict=True))})
         return self._labels[label]
 
     def _claim(self, asking: str, request_id: str, answer: int) -> None:
