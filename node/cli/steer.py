@@ -44,6 +44,12 @@ def status(config_path: Path, as_json: bool) -> None:
         click.echo(f"    {peer['province']} {peer['standing']:8} {peer['entity_id']}  {peer['grpc_target']}")
     click.echo(f"  规则 access: {state['access']['version']}    方言 dialect: {state['dialect']['version']}")
     click.echo(f"  转换 translated: {_translated(state['dialect'])}")
+    own_log = state["log"]
+    closed = f" · ! 已关闭 closed: {own_log['closed']}" if own_log["closed"] else ""
+    click.echo(
+        f"  存证日志 log: 第 {own_log['generation']} 代 generation, 记录 records {own_log['records']},"
+        f" 未确定 unsettled {own_log['unsettled']}{closed}"
+    )
     click.echo(f"  TLS 证书至 TLS certificate until: {state['tls_not_after']}")
     in_flight = state["in_flight"]
     click.echo(f"  在途 in flight: 询问 asking {in_flight['ask']}, 应答 answering {in_flight['answer']}")

@@ -73,6 +73,7 @@ class Log:
         leaves_per_turn: int = LEAVES_PER_TURN,
     ) -> None:
         self.clock = FixedClock()
+        self.key = key
         self.growth = TreeGrowth(database, leaves_per_turn=leaves_per_turn)
         self.gate = StoreLogGate()
         self.mark = FileMark(folder / "log.mark")
