@@ -44,6 +44,8 @@ class Peer:
     log_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: MappingProxyType({}))
     witness_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: MappingProxyType({}))
     log_generation: int = 0
+    log_reason: str = ""
+    """Why the generation before was closed, in that node's words."""
 
     def require_standing(self, now: datetime) -> None:
         """Return when this peer may be dealt with now.

@@ -222,6 +222,7 @@ def _peer(chain: Chain) -> Peer:
         log_keys=node.log_keys,
         witness_keys=node.witness_keys,
         log_generation=node.log_generation,
+        log_reason=node.log_reason,
     )
 
 

@@ -207,7 +207,7 @@ class Witness:
             raise
         before = found[0]
         if before is not None and before.generation < generation:
-            await self._keep(_restart(before, after, now))
+            await self._keep(_restart(before, after, peer.log_reason, now))
         return after
 
     async def _keep_refused(
@@ -305,7 +305,7 @@ def _kind_of(refusal: CheckpointRefused, peer: Peer, known: Witnessed | None) ->
     return None
 
 
-def _restart(before: Witnessed, after: Witnessed, now: datetime) -> Conflict:
+def _restart(before: Witnessed, after: Witnessed, reason: str, now: datetime) -> Conflict:
     return conflict_of(
         ConflictKind.RESTART,
         after.entity_id,
@@ -314,5 +314,5 @@ def _restart(before: Witnessed, after: Witnessed, now: datetime) -> Conflict:
         known=before.note,
         offered=after.note,
         detail=f"{after.entity_id} began its log anew: generation {after.generation} after {before.generation}, "
-        f"which was cosigned up to size {before.size}",
+        f"which was cosigned up to size {before.size}; it says why: {reason or 'nothing'}",
     )

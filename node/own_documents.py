@@ -31,11 +31,15 @@ _PURPOSES = (Purpose.FEDERATION, Purpose.ENVELOPE, Purpose.OPENID, Purpose.LOG, 
 
 
 def entity_configuration(
-    config: Config, keystore: Keystore, log_generation: Callable[[], int] = lambda: 1
+    config: Config,
+    keystore: Keystore,
+    log_generation: Callable[[], int] = lambda: 1,
+    log_reason: Callable[[], str] = lambda: "",
 ) -> Callable[[datetime], str]:
     """This node's entity configuration (§3.1.2): what it says about itself, within what the anchor pinned.
 
-    `log_generation` is the generation of its log that is open at that moment.
+    `log_generation` is the generation of its log that is open at that moment, `log_reason` why the one before was
+    closed.
     Keys to come and keys that only verify are in it beside those that sign. Without a key to sign it what is made
     raises OwnKeyUnavailable: what was signed before is served meanwhile.
     """
@@ -50,6 +54,7 @@ def entity_configuration(
             log_keys=keystore.verification_keys(Purpose.LOG).values(),
             witness_keys=keystore.verification_keys(Purpose.WITNESS).values(),
             log_generation=log_generation(),
+            log_reason=log_reason(),
         )
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH
         return build_entity_configuration(

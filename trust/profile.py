@@ -49,6 +49,7 @@ PROTOCOL_VERSION = "1"
 _PROVINCE = re.compile(r"[1-9][0-9]0000")
 _MOST_NAME = 60
 _LARGEST_GENERATION = 2**31 - 1
+_MOST_REASON = 200
 _NOTE_ALGORITHM = "EdDSA"
 """What signed notes are signed with (C2SP signed-note, type 0x01; tlog-cosignature, type 0x04)."""
 _NO_KEYS: Mapping[str, VerificationKey] = MappingProxyType({})
@@ -104,6 +105,7 @@ class NodeProfile:
     log_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: _NO_KEYS)
     witness_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: _NO_KEYS)
     log_generation: int = 0
+    log_reason: str = ""
 
 
 def log_origin(entity_id: str, generation: int) -> str:
@@ -131,10 +133,12 @@ def node_metadata(
     log_keys: Iterable[VerificationKey] = (),
     witness_keys: Iterable[VerificationKey] = (),
     log_generation: int = 0,
+    log_reason: str = "",
 ) -> dict[str, dict[str, Any]]:
     """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
 
-    Without `log_keys` it tells of no log, without `witness_keys` of no witness.
+    Without `log_keys` it tells of no log, without `witness_keys` of no witness. `log_reason` is why the generation
+    before this one was closed.
     """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
@@ -155,16 +159,21 @@ def node_metadata(
             "grpc_endpoint": grpc_endpoint,
             "envelope_jwks": jwks_of(envelope_keys),
             "protocol_versions": list(protocol_versions),
-            **_told(log_keys, witness_keys, log_generation),
+            **_told(log_keys, witness_keys, log_generation, log_reason),
         },
     }
 
 
 def _told(
-    log_keys: Iterable[VerificationKey], witness_keys: Iterable[VerificationKey], log_generation: int
+    log_keys: Iterable[VerificationKey],
+    witness_keys: Iterable[VerificationKey],
+    log_generation: int,
+    log_reason: str,
 ) -> dict[str, Any]:
     log, witness = jwks_of(log_keys), jwks_of(witness_keys)
     of_log = {"log_generation": log_generation, "log_jwks": log} if log["keys"] else {}
+    if of_log and log_reason:
+        of_log["log_reason"] = log_reason[:_MOST_REASON]
     return {**of_log, "witness_jwks": witness} if witness["keys"] else of_log
 
 
@@ -249,6 +258,7 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
         log_keys,
         witness_keys,
         _generation(entity.entity_id, node),
+        _reason(node),
     )
 
 
@@ -268,6 +278,12 @@ def _note_keys(
     if wrong:
         raise KeyRejected(f"{parameter} has a key that is not Ed25519: {wrong[0]}")
     return keys, problems
+
+
+def _reason(node: Mapping[str, Any]) -> str:
+    """Only for people: what is not fit to be shown is left out, and refuses nobody."""
+    reason = node.get("log_reason", "")
+    return reason[:_MOST_REASON] if isinstance(reason, str) and reason.isprintable() else ""
 
 
 def _check_apart(*purposes: Mapping[str, VerificationKey]) -> None:

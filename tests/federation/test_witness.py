@@ -330,7 +330,7 @@ async def test_a_new_log_key_is_taken_once_the_configuration_tells_of_it(scene: 
 
 async def test_a_log_begun_anew_is_told_for_a_while(scene: Scene) -> None:
     await scene.cosigned(0, 8)
-    scene.know(log_generation=2)
+    scene.know(log_generation=2, log_reason="restored from Monday")
     anew = MadeUpLog(PEER, key=LOG_KEY, generation=2, history="anew ")
     await scene.cosigned(0, 2, anew)
     await scene.cosigned(2, 3, anew)
@@ -341,6 +341,7 @@ async def test_a_log_begun_anew_is_told_for_a_while(scene: Scene) -> None:
         scene.log.note(8),
     )
     assert "generation 2 after 1, which was cosigned up to size 8" in conflict.detail
+    assert conflict.detail.endswith("it says why: restored from Monday")
     assert await scene.alarms() == [ConflictKind.RESTART]
     scene.clock.advance(seconds=RESTART_TOLD.total_seconds())
     assert await scene.alarms() == []

@@ -49,7 +49,9 @@ def test_log_and_witness_are_read_as_they_are_told() -> None:
         log_keys=[LOG.verification_key, NEXT.verification_key],
         witness_keys=[WITNESS.verification_key],
         log_generation=3,
+        log_reason="restored from Monday",
     )["yrd_node"]
+    assert told["log_reason"] == "restored from Monday"
     assert {name: told[name] for name in GOOD} == GOOD
     node = _read(**GOOD)
     assert (set(node.log_keys), set(node.witness_keys)) == ({LOG.kid, NEXT.kid}, {WITNESS.kid})
@@ -68,6 +70,13 @@ def test_a_key_of_a_later_version_is_left_out_and_told() -> None:
     assert (set(node.log_keys), dict(node.witness_keys)) == ({LOG.kid}, {})
     assert len(node.problems) == 2
     assert node.problems[0].startswith("log_jwks key of 'AKP' is left out")
+
+
+@pytest.mark.parametrize(
+    ("reason", "read"), [("磁盘损坏", "磁盘损坏"), ("x" * 300, "x" * 200), ("a\nb", ""), (7, ""), (None, "")]
+)
+def test_why_a_log_began_anew_is_for_people_and_refuses_nobody(reason: object, read: str) -> None:
+    assert _read(**GOOD, log_reason=reason if reason is not None else "").log_reason == read
 
 
 @pytest.mark.parametrize(
