@@ -100,6 +100,7 @@ def test_what_could_not_be_read_is_not_signed(checkpoint: Checkpoint) -> None:
         f"{ORIGIN_LINE}\n{SIZE_LINE}\n",
         f"{TEXT}\n",
         f"{TEXT}an extension\n",
+        f"{TEXT}cut off",
         f"\n{SIZE_LINE}\n{ROOT_LINE}\n",
         f"{ORIGIN_LINE}\r\n{SIZE_LINE}\n{ROOT_LINE}\n",
         *(
