@@ -4,6 +4,7 @@ The home node, where the holder is logged in, asks every other node with a fresh
 (`trust.authentication`), over the ordinary exchange, so each asking is itself in both logs. Every node tells what its
 own log has of that holder, and of nobody else: which platform of which province asked whom for what, when, why, and
 with which outcome; no officer, no number. An exchange is in two logs; it is told once, by the request's identity.
+That another node than the home one asked for the record is told as well: only the home node has a reason to.
 
 Pages go by request id, newest first, in every log alike, so that pages of several logs can be merged.
 """
@@ -67,11 +68,12 @@ class HolderLog(Protocol):
     """The log as it is searched for a holder."""
 
     async def exchanges(
-        self, holders: Sequence[bytes], *, before: str, limit: int
+        self, holders: Sequence[bytes], *, before: str, limit: int, home: str
     ) -> Sequence[Sequence[StoredRecord]]:
         """The newest exchanges about a holder with request ids below `before` (empty: all), at most `limit`.
 
-        Newest first; of each all records in log order. What cannot be decrypted comes as forgotten. Raises
+        Without those by which the node `home` asked for the holder's record: these are the holder's own looks. Newest
+        first; of each all records in log order. What cannot be decrypted comes as forgotten. Raises
         OwnStoreUnavailable.
         """
         ...
@@ -112,13 +114,21 @@ class OwnHolderRecord:
             )
         except TrustError as error:
             raise TrustAuthenticationRejected(error.detail) from error
-        return await self.page(body.holder_id_type, body.holder_id, before=body.before, limit=body.limit)
+        return await self._page(
+            body.holder_id_type, body.holder_id, before=body.before, limit=body.limit, home=asking
+        )
 
     async def page(self, id_type: str, number: str, *, before: str = "", limit: int) -> HolderRecordAnswer:
-        """One page of the own log. Whoever calls has made sure that it may be told."""
+        """One page of the own log, for a holder who is logged in here. Whoever calls has made sure of that."""
+        home = self._directory.current.own_entity
+        return await self._page(id_type, number, before=before, limit=limit, home=home)
+
+    async def _page(
+        self, id_type: str, number: str, *, before: str, limit: int, home: str
+    ) -> HolderRecordAnswer:
         limit = min(limit, MOST_USES)
         hashes = self._hashes(id_type, number)
-        found = await self._log.exchanges(hashes, before=before, limit=limit + 1) if hashes else ()
+        found = await self._log.exchanges(hashes, before=before, limit=limit + 1, home=home) if hashes else ()
         uses = [use for records in found[:limit] for use in _uses(self._codec, records)]
         return HolderRecordAnswer(
             tuple(uses), found[limit - 1][0].meta.request_id if len(found) > limit else ""

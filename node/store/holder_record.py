@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.errors import OwnRecordDamaged
 from federation.ports import RecordKind, StoredRecord
+from federation.query import Operation
 from node.store.bodies import Bodies
 from node.store.database import Database
 from node.store.records import RECORD_ROWS, RecordReader, meta_of
-from node.store.tables import HOLDERS, RECORDS
+from node.store.tables import HOLDERS, LABELS, RECORDS
 from node.store.times import from_micros
 
 __all__ = ["MOST_LOOKED_AT", "HolderRows"]
@@ -25,6 +26,7 @@ MOST_LOOKED_AT: Final = 10_000
 _RECORDS_OF_ONE: Final = 8
 _R = RECORDS.c
 _H = HOLDERS.c
+_L = LABELS.c
 _Row = Mapping[Any, Any]
 
 
@@ -36,11 +38,13 @@ class HolderRows:
         self._reader = RecordReader(bodies)
 
     async def exchanges(
-        self, holders: Sequence[bytes], *, before: str, limit: int
+        self, holders: Sequence[bytes], *, before: str, limit: int, home: str
     ) -> Sequence[Sequence[StoredRecord]]:
         """The newest exchanges about a holder, each with all its records in log order."""
         async with self._database.reading() as connection:
-            ids = await _request_ids(connection, holders, before, limit)
+            looks = select(_L.label).where(_L.asking == home, _L.operation == Operation.HOLDER_RECORD.value)
+            without = (await connection.execute(looks)).scalars().all()
+            ids = await _request_ids(connection, holders, before, limit, without)
             wanted = RECORD_ROWS.where(_R.request_id.in_(ids)).order_by(_R.request_id.desc(), _R.log_index)
             rows = (await connection.execute(wanted.limit(_RECORDS_OF_ONE * limit))).mappings().all()
         return await asyncio.to_thread(self._read, rows)
@@ -71,9 +75,9 @@ class HolderRows:
 
 
 async def _request_ids(
-    connection: AsyncConnection, holders: Sequence[bytes], before: str, limit: int
+    connection: AsyncConnection, holders: Sequence[bytes], before: str, limit: int, without: Sequence[int]
 ) -> Sequence[str]:
-    """The newest request ids about a holder; each hash has its own range of the primary key."""
+    """The newest request ids about a holder, but for some labels; each hash has its own range of the primary key."""
     indices: set[int] = set()
     for holder in holders:
         newest = select(_H.log_index).where(_H.holder == holder).order_by(_H.log_index.desc())
@@ -81,6 +85,8 @@ async def _request_ids(
     found: set[str] = set()
     ordered = sorted(indices, reverse=True)[:MOST_LOOKED_AT]
     for begin in range(0, len(ordered), 500):
-        ids = select(_R.request_id).where(_R.log_index.in_(ordered[begin : begin + 500]))
+        ids = select(_R.request_id).where(
+            _R.log_index.in_(ordered[begin : begin + 500]), (_R.label + 0).not_in(without)
+        )
         found.update((await connection.execute(ids)).scalars())
     return sorted((one for one in found if not before or one < before), reverse=True)[:limit]

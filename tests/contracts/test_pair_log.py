@@ -235,18 +235,27 @@ async def test_a_holders_exchanges_come_newest_first_with_all_their_records(log:
     rows = HolderRows(log.database, ClearBodies())
     about = [await log.exchange(asked=number % 2 == 0, holders=(HOLDER,)) for number in range(5)]
     await log.exchange(holders=(b"other" * 3,))
-    page = await rows.exchanges([HOLDER, b"key of before"], before="", limit=3)
+    page = await rows.exchanges([HOLDER, b"key of before"], before="", limit=3, home=OWN)
     assert [records[0].meta.request_id for records in page] == list(reversed(about))[:3]
     assert all(len(records) == 2 and records[0].envelope for records in page)
-    rest = await rows.exchanges([HOLDER], before=about[2], limit=3)
+    rest = await rows.exchanges([HOLDER], before=about[2], limit=3, home=OWN)
     assert [records[0].meta.request_id for records in rest] == [about[1], about[0]]
+
+
+async def test_a_holders_own_looks_are_left_out_and_anothers_are_not(log: Log) -> None:
+    rows = HolderRows(log.database, ClearBodies())
+    own = await log.exchange(operation=Operation.HOLDER_RECORD, holders=(HOLDER,))
+    others = await log.exchange(asked=False, operation=Operation.HOLDER_RECORD, holders=(HOLDER,))
+    for home, told in ((OWN, others), (PEER, own)):
+        page = await rows.exchanges([HOLDER], before="", limit=3, home=home)
+        assert [records[0].meta.request_id for records in page] == [told]
 
 
 async def test_a_damaged_record_is_told_without_its_content(log: Log) -> None:
     damaged = await log.exchange(holders=(HOLDER,))
     await log.edit(update(RECORDS).where(RECORDS.c.request_id == damaged).values(key_id=9))
     rows = HolderRows(log.database, ClearBodies())
-    ((request, answer),) = await rows.exchanges([HOLDER], before="", limit=3)
+    ((request, answer),) = await rows.exchanges([HOLDER], before="", limit=3, home=OWN)
     assert (request.envelope, answer.envelope) == (b"", b"")
 
 

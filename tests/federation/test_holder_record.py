@@ -122,6 +122,17 @@ async def test_no_access_rule_is_needed_and_asking_is_itself_in_both_logs(at: Pr
     assert "holder.record" in [record.meta.operation.value for record in at.sh.node.journal.records]
 
 
+async def test_another_node_that_asks_for_the_record_is_told_and_the_holders_own_looks_are_not(
+    at: Provinces,
+) -> None:
+    await at.gather()
+    await at.gather()
+    await at.js.holders.gather(at.login)
+    record = await at.gather()
+    assert {(use.operation, use.asking) for use in record.uses} == {("holder.record", at.js.node.entity_id)}
+    assert len(record.uses) == 2
+
+
 async def test_a_province_that_is_away_is_named(at: Provinces) -> None:
     kept = await at.ask(at.sh, at.js)
     at.sh.node.know(at.zj.node.peer(standing="revoked"), at.js.node.peer())

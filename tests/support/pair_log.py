@@ -11,7 +11,7 @@ from federation.between_nodes import NodeOperations, WorkBudget
 from federation.holder_record import HolderRecords, OwnHolderRecord
 from federation.pair_log import Checked, OwnHours, PairPage, Reconciled, Span
 from federation.ports import RecordKind, StoredRecord
-from federation.query import BETWEEN_NODES, LoggedMessage, Part
+from federation.query import BETWEEN_NODES, LoggedMessage, Operation, Part
 from federation.reconcile import by_exchange
 from federation.reconciling import ReconcileLimits, Reconciler, Schedule
 from tests.support.exchange import MemoryJournal, Node
@@ -106,13 +106,13 @@ class MemoryHolderLog:
         self.journal = journal
 
     async def exchanges(
-        self, holders: Sequence[bytes], *, before: str, limit: int
+        self, holders: Sequence[bytes], *, before: str, limit: int, home: str
     ) -> Sequence[Sequence[StoredRecord]]:
         about = {
             record.meta.request_id
             for record in self.journal.records
             if record.kind in REQUESTS
-            and record.meta.operation not in BETWEEN_NODES
+            and (record.meta.operation, record.meta.asking) != (Operation.HOLDER_RECORD, home)
             and any(holder in record.envelope for holder in holders)
         }
         ids = sorted((one for one in about if not before or one < before), reverse=True)[:limit]
