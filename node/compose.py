@@ -268,7 +268,7 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
         return own_log.sequencer.generation
 
     configuration = RenewedDocument(
-        entity_configuration(config, keystore, generation),
+        entity_configuration(config, keystore, generation, lambda: own_log.sequencer.state.reason),
         clock,
         revision=lambda: (keystore.revision(), generation()),
     )

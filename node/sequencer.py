@@ -41,7 +41,8 @@ _PROGRESS_EVERY_S = 10.0
 class LogState:
     """The own log as the last turn saw it. `size` is what the last checkpoint holds, made at `checkpoint_at`;
     `records` how many there are, `settled` how many are settled, all of this generation. `waits_since` is when records
-    were first seen that no signed checkpoint holds, None when there are none.
+    were first seen that no signed checkpoint holds, None when there are none. `reason` is why the generation before
+    was closed.
     """
 
     generation: int = 0
@@ -50,6 +51,7 @@ class LogState:
     settled: int = 0
     checkpoint_at: datetime | None = None
     waits_since: datetime | None = None
+    reason: str = ""
 
     @property
     def unsettled(self) -> int:
@@ -192,6 +194,7 @@ class Sequencer:
             settled=look.settled,
             checkpoint_at=look.last.made_at if look.last else None,
             waits_since=(seen.waits_since or self._clock.now()) if waits else None,
+            reason=generation.reason,
         )
 
     def _sign(self, look: Look) -> bool:

@@ -137,7 +137,8 @@ def node_metadata(
 ) -> dict[str, dict[str, Any]]:
     """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
 
-    Without `log_keys` it tells of no log, without `witness_keys` of no witness. `log_reason` is why the generation
+    Without `log_keys`, or while nobody knows the generation (0), it tells of no log; without `witness_keys` of no
+    witness. `log_reason` is why the generation
     before this one was closed.
     """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
@@ -171,7 +172,8 @@ def _told(
     log_reason: str,
 ) -> dict[str, Any]:
     log, witness = jwks_of(log_keys), jwks_of(witness_keys)
-    of_log = {"log_generation": log_generation, "log_jwks": log} if log["keys"] else {}
+    has_log = bool(log["keys"]) and log_generation > 0
+    of_log = {"log_generation": log_generation, "log_jwks": log} if has_log else {}
     if of_log and log_reason:
         of_log["log_reason"] = log_reason[:_MOST_REASON]
     return {**of_log, "witness_jwks": witness} if witness["keys"] else of_log

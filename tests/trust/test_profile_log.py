@@ -72,6 +72,19 @@ def test_a_key_of_a_later_version_is_left_out_and_told() -> None:
     assert node.problems[0].startswith("log_jwks key of 'AKP' is left out")
 
 
+def test_while_the_generation_is_not_known_no_log_is_told_of() -> None:
+    """A node whose log is broken is a node still: its peers must not refuse what it says about itself."""
+    facts = {
+        "entity_id": ZHEJIANG,
+        "province": "330000",
+        "name": "浙",
+        "grpc_endpoint": "node.zj.example:443",
+    }
+    keys = {"envelope_keys": [ENVELOPE_KEY.verification_key], "log_keys": [LOG.verification_key]}
+    told = node_metadata(**facts, **keys, log_generation=0, log_reason="why")["yrd_node"]  # type: ignore[arg-type]
+    assert not {"log_generation", "log_jwks", "log_reason"} & told.keys()
+
+
 @pytest.mark.parametrize(
     ("reason", "read"), [("磁盘损坏", "磁盘损坏"), ("x" * 300, "x" * 200), ("a\nb", ""), (7, ""), (None, "")]
 )
