@@ -90,7 +90,10 @@ class Settings(Struct, frozen=True):
         """A parameter that is one of few; the first is the default. Raises MappingError."""
         value = self.parameters.get(name, allowed[0])
         if value not in allowed:
-            raise MappingError(f"parameter {name} is {value!r}; expected one of {', '.join(allowed)}")
+            raise MappingError(
+                f"参数 {name} 为 {value!r}，只能是 {'、'.join(allowed)} / "
+                f"parameter {name} is {value!r}; expected one of {', '.join(allowed)}"
+            )
         return value
 
 

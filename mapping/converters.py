@@ -54,10 +54,16 @@ def build_converter(name: str, settings: Settings) -> Converter:
     """The converter of a rule. Raises MappingError saying what does not fit."""
     kind = CONVERTERS.get(name)
     if kind is None:
-        raise MappingError(f"there is no converter {name!r}")
+        raise MappingError(f"没有转换器 {name!r} / there is no converter {name!r}")
     strange = sorted(set(settings.parameters) - kind.parameters)
     if strange:
-        raise MappingError(f"converter {name} takes no parameter {', '.join(strange)}")
+        raise MappingError(
+            f"转换器 {name} 没有参数 {'、'.join(strange)} / "
+            f"converter {name} takes no parameter {', '.join(strange)}"
+        )
     if settings.element_type not in kind.types:
-        raise MappingError(f"converter {name} is not for an element of type {settings.element_type}")
+        raise MappingError(
+            f"转换器 {name} 不用于 {settings.element_type} 类要素 / "
+            f"converter {name} is not for an element of type {settings.element_type}"
+        )
     return kind.build(settings)

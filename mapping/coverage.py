@@ -169,10 +169,12 @@ def coverage_faults(found: RuleSetCoverage) -> list[str]:
     faults = []
     for codes in found.lists:
         faults += [
-            f"maps/{codes.map_name}: {told.code} is written and never read" for told in codes.without_row
+            f"maps/{codes.map_name}: {told.code} 只写不读，请补一行 / {told.code} is written and never read"
+            for told in codes.without_row
         ]
         faults += [
-            f"maps/{codes.map_name}: the row none for {told.code} does not say why (note)"
+            f"maps/{codes.map_name}: {told.code} 为 none，却未在 note 说明原因 / "
+            f"the row none for {told.code} does not say why (note)"
             for told in codes.none
             if not told.note
         ]

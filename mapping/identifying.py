@@ -51,7 +51,10 @@ def build_identifier(settings: Settings) -> Converter:
     """
     check = CHECKS.get(settings.element_type)
     if check is None:
-        raise MappingError(f"no identifier standard for an element of type {settings.element_type}")
+        raise MappingError(
+            f"{settings.element_type} 类要素没有标识标准 / "
+            f"no identifier standard for an element of type {settings.element_type}"
+        )
 
     def read(raw: Any, _on: str, note: Note | None = None) -> Reading:
         original = text_of(raw)

@@ -255,12 +255,15 @@ def _read_described(path: Path, faults: list[str]) -> dict[str, Any]:
         faults.append(f"dialect.toml: {failed}")
         return {}
     faults.extend(
-        f"dialect.toml, {key}: unknown key {key}; take it out" for key in sorted(set(described) - _TOP_KEYS)
+        f"dialect.toml, {key}: 不认识的键 {key}，请删除 / unknown key {key}; take it out"
+        for key in sorted(set(described) - _TOP_KEYS)
     )
     texts = {key for key, value in described.items() if isinstance(value, str) and value}
     needed = ("province", "name", "version", "codelists")
     faults.extend(
-        f"dialect.toml, {key}: {key} must be a text; write it" for key in needed if key not in texts
+        f"dialect.toml, {key}: {key} 须为文本，请填写 / {key} must be a text; write it"
+        for key in needed
+        if key not in texts
     )
     return described
 
@@ -273,7 +276,8 @@ def _table(described: Mapping[str, Any], key: str, faults: list[str]) -> dict[st
             tables[name] = entry
         else:
             faults.append(
-                f"dialect.toml, [{key}.{name}]: must be a table of texts; put every value in quotes"
+                f"dialect.toml, [{key}.{name}]: 须为文本的表，每个值都加引号 / "
+                f"must be a table of texts; put every value in quotes"
             )
     return tables
 
@@ -285,7 +289,10 @@ def _rows(path: Path, name: str, columns: tuple[str, ...], faults: list[str]) ->
         faults.append(f"{name}: {failed}")
         return []
     if rows and set(rows[0]) != set(columns):
-        faults.append(f"{name}, header: the columns must be {', '.join(columns)}; correct the first line")
+        faults.append(
+            f"{name}, header: 列须为 {', '.join(columns)}，请改正第一行 / "
+            f"the columns must be {', '.join(columns)}; correct the first line"
+        )
         return []
     return rows
 
@@ -299,12 +306,13 @@ def _read_maps(
     maps: dict[str, CodeMap] = {}
     for name, about in described.items():
         faults.extend(
-            f"dialect.toml, [maps.{name}]: unknown key {key}; take it out"
+            f"dialect.toml, [maps.{name}]: 不认识的键 {key}，请删除 / unknown key {key}; take it out"
             for key in sorted(set(about) - _MAP_KEYS)
         )
         if about.get("list", "") not in lists.lists:
             faults.append(
-                f"dialect.toml, [maps.{name}]: list {about.get('list', '')!r} does not exist; name a list of lists.toml"
+                f"dialect.toml, [maps.{name}]: 没有代码表 {about.get('list', '')!r}，请用 lists.toml 中的名称 / "
+                f"list {about.get('list', '')!r} does not exist; name a list of lists.toml"
             )
             continue
         claims = _read_claims(directory / "maps" / f"{name}.csv", name, "column" in about, faults)
@@ -315,7 +323,8 @@ def _read_maps(
     known = {f"{name}.csv" for name in described}
     strange = sorted(path.name for path in directory.glob("maps/*") if path.name not in known)
     faults.extend(
-        f"maps/{name}, file: not named in [maps] of dialect.toml; name it there, or take it out"
+        f"maps/{name}, file: dialect.toml 的 [maps] 中没有它，请列入或删除 / "
+        f"not named in [maps] of dialect.toml; name it there, or take it out"
         for name in strange
     )
     return maps
@@ -331,7 +340,8 @@ def _column_rows(
         return ()
     if column not in code_list.columns:
         faults.append(
-            f"dialect.toml, [maps.{name}]: the list {about['list']} has no column {column!r}; name one of its columns"
+            f"dialect.toml, [maps.{name}]: 代码表 {about['list']} 没有列 {column!r}，请用它的列 / "
+            f"the list {about['list']} has no column {column!r}; name one of its columns"
         )
         return ()
     return _rows_of_column(code_list, column, f"[maps.{name}] column {column}")
@@ -392,26 +402,35 @@ def _claim_faults(row: Mapping[str, str]) -> list[str]:
     """What a row cannot say, by column."""
     faults = []
     if not row["source"]:
-        faults.append("source: source is empty; write the local code")
+        faults.append("source: source 为空，请写本地代码 / source is empty; write the local code")
     if row["relation"] != "none" and row["relation"] not in _RELATIONS:
         faults.append(
-            f"relation: relation {row['relation']!r} is none of exact, narrower, broader, related, none; take one"
+            f"relation: relation {row['relation']!r} 不是 exact、narrower、broader、related、none 之一 / "
+            f"relation {row['relation']!r} is none of exact, narrower, broader, related, none; take one"
         )
     if (row["relation"] == "none") != (not row["target"]):
-        faults.append("target: a row has a target, or the relation none; fill one and empty the other")
+        faults.append(
+            "target: 一行要么有 target，要么 relation 为 none / "
+            "a row has a target, or the relation none; fill one and empty the other"
+        )
     if row["direction"] not in _DIRECTIONS:
         faults.append(
-            f"direction: direction {row['direction']!r} is none of both, to_shared, to_local; take one"
+            f"direction: direction {row['direction']!r} 不是 both、to_shared、to_local 之一 / "
+            f"direction {row['direction']!r} is none of both, to_shared, to_local; take one"
         )
     if row["preferred_reverse"] not in ("", "yes"):
-        faults.append("preferred_reverse: preferred_reverse is yes or empty; correct it")
+        faults.append(
+            "preferred_reverse: preferred_reverse 只能是 yes 或空，请改正 / "
+            "preferred_reverse is yes or empty; correct it"
+        )
     faults.extend(
-        f"{name}: {name} {row[name]!r} is not a day; write yyyy-MM-dd, or leave it empty"
+        f"{name}: {name} {row[name]!r} 不是日期，请写 yyyy-MM-dd 或留空 / "
+        f"{name} {row[name]!r} is not a day; write yyyy-MM-dd, or leave it empty"
         for name in ("valid_from", "valid_to")
         if not _is_day(row[name])
     )
     faults.extend(
-        f"{name}: {name} is empty; say whose claim it is"
+        f"{name}: {name} 为空，请说明出自何处 / {name} is empty; say whose claim it is"
         for name in ("source_of_claim", "author", "reviewer")
         if not row[name]
     )
@@ -442,7 +461,8 @@ def _read_fields(path: Path, lists: CodeLists, faults: list[str]) -> dict[str, t
             own.setdefault(code, []).append(_field_rule(row, code, where, faults))
         else:
             faults.append(
-                f"{where}, kind: kind {row['kind']!r} is no certificate type of the shared list; use its name there"
+                f"{where}, kind: kind {row['kind']!r} 不是共享证照类型，请用其名称 / "
+                f"kind {row['kind']!r} is no certificate type of the shared list; use its name there"
             )
     return {code: _merged(common if code != SERVICE_ITEM else [], rules) for code, rules in own.items()}
 
@@ -454,7 +474,9 @@ def _merged(common: list[FieldRule], own: list[FieldRule]) -> tuple[FieldRule, .
 
 def _field_rule(row: Mapping[str, str], kind: str, where: str, faults: list[str]) -> FieldRule:
     if row["required"] not in ("", "yes"):
-        faults.append(f"{where}, required: required is yes or empty; correct it")
+        faults.append(
+            f"{where}, required: required 只能是 yes 或空，请改正 / required is yes or empty; correct it"
+        )
     return FieldRule(
         kind=kind,
         group=row["group"],
@@ -475,7 +497,10 @@ def _parse_parameters(text: str, where: str, faults: list[str]) -> dict[str, str
         name, sign, value = (piece.strip() for piece in part.partition("="))
         quoted = len(value) >= 2 and value[0] == value[-1] == "'"
         if not sign or not name or not value or name in parameters:
-            faults.append(f"{where}, parameters: parameter {part!r} is not name=value, once; correct it")
+            faults.append(
+                f"{where}, parameters: 参数 {part!r} 不是 name=value，或重复，请改正 / "
+                f"parameter {part!r} is not name=value, once; correct it"
+            )
         parameters[name] = value[1:-1] if quoted else value
     return parameters
 
@@ -486,7 +511,10 @@ def _read_parameters(
     parameters = {}
     for name, about in described.items():
         if "converter" not in about:
-            faults.append(f"dialect.toml, [parameters.{name}]: names no converter; say converter = …")
+            faults.append(
+                f"dialect.toml, [parameters.{name}]: 没有转换器，请写 converter = … / "
+                f"names no converter; say converter = …"
+            )
             continue
         rest = {key: value for key, value in about.items() if key not in ("converter", "type")}
         parameters[name] = ParameterRule(

@@ -46,7 +46,8 @@ def rule_set_faults(rules: RuleSet, written_against: str, lists: CodeLists) -> l
     faults = []
     if written_against != lists.version:
         faults.append(
-            f"dialect.toml, codelists: written against code lists {written_against}, these are {lists.version}; "
+            f"dialect.toml, codelists: 代码表版本为 {written_against}，现为 {lists.version}，请比较后改写 / "
+            f"written against code lists {written_against}, these are {lists.version}; "
             "compare the two, then name the new version"
         )
     for code_map in rules.maps.values():
@@ -55,7 +56,10 @@ def rule_set_faults(rules: RuleSet, written_against: str, lists: CodeLists) -> l
         faults += kind_faults(kind, fields, rules, lists)
     faults += parameter_faults(rules, lists)
     missing = [kind.name for code, kind in lists.kinds.items() if code not in rules.fields]
-    faults += [f"fields.csv, kind: nothing about {name}; add its rows" for name in missing]
+    faults += [
+        f"fields.csv, kind: 没有 {name} 的任何行，请补充 / nothing about {name}; add its rows"
+        for name in missing
+    ]
     return list(dict.fromkeys(faults))
 
 
@@ -65,7 +69,9 @@ def rule_set_faults(rules: RuleSet, written_against: str, lists: CodeLists) -> l
 def _map_faults(code_map: CodeMap, targets: CodeList) -> Iterator[str]:
     if code_map.list_version and code_map.list_version != targets.version:
         yield (
-            f"dialect.toml, [maps.{code_map.name}] version: written against {targets.name} {code_map.list_version}, "
+            f"dialect.toml, [maps.{code_map.name}] version: "
+            f"代码表版本为 {code_map.list_version}，现为 {targets.version}，请比较后改写 / "
+            f"written against {targets.name} {code_map.list_version}, "
             f"this is {targets.version}; compare the two, then name the new version"
         )
     for row in code_map.rows:
@@ -76,7 +82,8 @@ def _map_faults(code_map: CodeMap, targets: CodeList) -> Iterator[str]:
         for one, other in combinations(rows, 2):
             if one.overlaps(other):
                 yield (
-                    f"{other.where}, source: {source} already leads elsewhere on the same days ({one.where}); "
+                    f"{other.where}, source: {source} 在相同日期已对应别的代码，请错开日期或改为 to_local / "
+                    f"{source} already leads elsewhere on the same days ({one.where}); "
                     "give the two rows days that do not overlap, or make one of them to_local"
                 )
     for target, rows in writes.items():
@@ -88,16 +95,26 @@ def _map_faults(code_map: CodeMap, targets: CodeList) -> Iterator[str]:
 
 def _row_faults(row: MapRow, targets: CodeList) -> Iterator[str]:
     if row.valid_from and row.valid_to and row.valid_from > row.valid_to:
-        yield f"{row.where}, valid_to: valid_from is after valid_to; swap or correct them"
+        yield (
+            f"{row.where}, valid_to: valid_from 晚于 valid_to，请改正 / "
+            f"valid_from is after valid_to; swap or correct them"
+        )
     elif row.target and row.target not in targets:
-        yield f"{row.where}, target: {row.target} is not in the list {targets.name}; name a code of it, or none"
+        yield (
+            f"{row.where}, target: {row.target} 不在代码表 {targets.name} 中，请用其中代码或 none / "
+            f"{row.target} is not in the list {targets.name}; name a code of it, or none"
+        )
     elif row.target and not _is_valid(row, targets):
         yield (
-            f"{row.where}, target: {row.target} is not valid in {targets.name} while the row is; "
+            f"{row.where}, target: {row.target} 在该行有效期内于 {targets.name} 中无效，请按代码的有效期填写 / "
+            f"{row.target} is not valid in {targets.name} while the row is; "
             "give the row the days of the code"
         )
     if row.preferred and not row.writes:
-        yield f"{row.where}, preferred_reverse: preferred_reverse on a row that is not used to_local; empty it"
+        yield (
+            f"{row.where}, preferred_reverse: 该行不用于反向，preferred_reverse 应留空 / "
+            f"preferred_reverse on a row that is not used to_local; empty it"
+        )
 
 
 def _is_valid(row: MapRow, targets: CodeList) -> bool:
@@ -128,12 +145,14 @@ def _reverse_faults(target: str, rows: list[MapRow]) -> Iterator[str]:
             where = f"{other.where}, preferred_reverse"
             if one.preferred:
                 yield (
-                    f"{where}: {target} has two preferred ways back on the same days ({one.where}); "
+                    f"{where}: {target} 在相同日期有两个首选反向（{one.where}），请只选一个 / "
+                    f"{target} has two preferred ways back on the same days ({one.where}); "
                     "prefer one of them"
                 )
             elif not any(row.preferred and row.overlaps(one) and row.overlaps(other) for row in rows):
                 yield (
-                    f"{where}: {target} has two ways back and none is preferred ({one.where}); "
+                    f"{where}: {target} 有两个反向而无首选（{one.where}），请选其一，或把另一行改为 to_shared / "
+                    f"{target} has two ways back and none is preferred ({one.where}); "
                     "say yes for one of them, or make the other to_shared"
                 )
 
@@ -147,7 +166,9 @@ def _no_reverse_faults(
             row.overlaps(other) for other in writes.get(row.target, ())
         ):
             yield (
-                f"{row.where}, direction: {source} is read as {row.target}, and no row writes {row.target}: its "
+                f"{row.where}, direction: {source} 读作 {row.target}，却没有行写回 {row.target}，"
+                f"请改为 both，或加一行 to_local / "
+                f"{source} is read as {row.target}, and no row writes {row.target}: its "
                 "reverse does not exist; say both, or add a row to_local"
             )
 
@@ -170,7 +191,8 @@ def _cycle_faults(code_map: CodeMap) -> Iterator[str]:
         if at in way and follows[at] != at:
             circle = " → ".join([*way[way.index(at) :], at])
             yield (
-                f"maps/{code_map.name}.csv, target: written and read again, {circle} never comes to rest (a cycle); "
+                f"maps/{code_map.name}.csv, target: 写出再读入循环不止：{circle}，请把其中一行改为单向 / "
+                f"written and read again, {circle} never comes to rest (a cycle); "
                 "make one of these rows one-way"
             )
         settled.update(way)

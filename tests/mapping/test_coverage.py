@@ -130,8 +130,8 @@ def test_a_row_without_a_reason_is_a_fault() -> None:
     maps["sex"] = CodeMap("sex", "sex", (*maps["sex"].rows, *rows))
     faults = coverage_faults(coverage_of(replace(rules, maps=MappingProxyType(maps)), LISTS, TODAY))
     assert faults == [
-        "maps/sex: y is written and never read",
-        "maps/sex: the row none for x does not say why (note)",
+        "maps/sex: y 只写不读，请补一行 / y is written and never read",
+        "maps/sex: x 为 none，却未在 note 说明原因 / the row none for x does not say why (note)",
     ]
 
 

@@ -449,9 +449,7 @@ def test_numbers_inside_the_json_string_keep_their_digits() -> None:
 
 
 def test_every_value_names_its_table_and_its_original() -> None:
-    found = dialect(ANHUI).to_shared(
-        IDENTITY_CARD, {"issueTime": 1577894400000, "certInfo": {"xb": "男性"}}
-    )
+    found = dialect(ANHUI).to_shared(IDENTITY_CARD, {"issueTime": 1577894400000, "certInfo": {"xb": "男性"}})
     by_name = {e.name: (e.original, e.table) for e in found}
     assert by_name["颁发日期"] == ("1577894400000", "date@2026.2")
     assert by_name["性别"] == ("男性", "sex@2026.2")
@@ -496,9 +494,7 @@ def test_every_dialect_covers_twelve_certificate_types(province: str) -> None:
 def test_the_letters_of_a_copied_list_are_read_and_those_of_the_standard_written() -> None:
     """GB/T 3304-1991 has BN for 保安族; a public list of the letters has BO."""
     ethnic = dialect(ANHUI).builder.field(
-        next(
-            rule for rule in dialect(ANHUI).rules.fields["11100000000013127D001"] if rule.element == "民族"
-        )
+        next(rule for rule in dialect(ANHUI).rules.fields["11100000000013127D001"] if rule.element == "民族")
     )
     assert ethnic.read("BO", "") == ethnic.read("BN", "") == ("47", Relation.EXACT)
     assert ethnic.write("47", "") == ("BN", Relation.EXACT)
