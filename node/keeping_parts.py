@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 from federation.trust_sync import TrustSync
 from node.archive_forgetting import ArchiveForgetting
 from node.archive_parts import archive_parts
@@ -11,6 +14,7 @@ from node.ground import Ground
 from node.keeping import Keeping
 from node.store.audit import AuditRows
 from node.store.keeping import KeepingRows
+from node.store.thinning import Thinning
 
 __all__ = ["keeping_loop"]
 
@@ -41,8 +45,18 @@ def keeping_loop(ground: Ground, trust_sync: TrustSync) -> tuple[str, Loop]:
         pause_s=_PAUSE_S,
     )
 
+    thinning = Thinning(ground.database)
+
+    async def thin(after_days: int) -> None:
+        before, goes_on = ground.clock.now() - timedelta(days=after_days), True
+        while goes_on:
+            _, goes_on = await thinning.batch(before)
+            await asyncio.sleep(_PAUSE_S)
+
     async def keep() -> None:
         await keeping.turn()
+        if evidence.thin_checkpoints_after_days is not None:
+            await thin(evidence.thin_checkpoints_after_days)
         if archives:
             await Archivist(archives).archive(month_before(ground.clock.now(), evidence.archive_after_days))
 

@@ -274,7 +274,8 @@ class EvidenceSection(Section):
 
     Every `keep_every_s` what is beyond its retention is forgotten, and older data keys go out of use. With a folder
     `archive`, months that ended `archive_after_days` ago are written there, in files of about `archive_bytes` of
-    content, and leave the database.
+    content, and leave the database. Of checkpoints that are older than `thin_checkpoints_after_days` the first settled
+    one of each minute is kept; all of them without.
     """
 
     cipher: Literal["aes-256-gcm", "sm4-gcm"] = "aes-256-gcm"
@@ -285,6 +286,7 @@ class EvidenceSection(Section):
     archive: FilePath | None = None
     archive_after_days: Days = 400
     archive_bytes: Annotated[int, Field(ge=64 * 1024, le=48 * 1024 * 1024)] = 8 * 1024 * 1024
+    thin_checkpoints_after_days: Days | None = None
     retention: RetentionSection = RetentionSection()
 
 
