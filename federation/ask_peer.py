@@ -13,6 +13,7 @@ from datetime import timedelta
 from federation.bodies import operation_of
 from federation.errors import FederationError, OwnNotFound, PeerInternal, code_of, detail_of, error_from
 from federation.exchange import ExchangeParts
+from federation.holders import holders_in_answer, holders_of_request
 from federation.observe import Side
 from federation.open_exchange import record_of, stored_request
 from federation.opening import open_answer
@@ -49,8 +50,9 @@ class NodeAsker:
         """
         peer.require_standing(self._parts.clock.now())
         header = self._header(peer, body, purpose, request_id or self.new_request_id())
-        meta = _meta(header)
-        payload = self._parts.codec.encode_request(Request(header, body))
+        request, hashed = Request(header, body), self._parts.holder_hash
+        meta = _meta(header, holders=holders_of_request(body, hashed))
+        payload = self._parts.codec.encode_request(request)
         sealed = await self._parts.journal.store_request(meta, header.operation.request_type, payload)
         began_s, outcome = self._now_s(), "internal"
         self._parts.observer.began(Side.ASK)
@@ -58,7 +60,7 @@ class NodeAsker:
             envelope = await self._transport.exchange(
                 peer, header.operation, sealed.envelope, timeout_s=timeout_s
             )
-            answer = await self._keep(peer, header, sealed.identity, envelope)
+            answer = await self._keep(peer, request, sealed.identity, envelope)
             outcome = answer.header.refusal_code or answer.header.outcome.word
         except (FederationError, TrustError) as error:
             outcome = code_of(error)
@@ -80,11 +82,12 @@ class NodeAsker:
             raise OwnNotFound(f"no request {request_id[:40]} is in this log")
         if record_of(records, RecordKind.ASKED_ANSWER) is not None:
             return
-        header = stored_request(self._parts.codec, asked).header
+        request = stored_request(self._parts.codec, asked)
+        header = request.header
         peer = self._parts.directory.current.peer(header.answering)
         peer.require_standing(self._parts.clock.now())
         envelope = await self._transport.fetch_answer(peer, asked.identity, timeout_s=timeout_s)
-        await self._keep(peer, header, asked.identity, envelope, client=asked.meta.client)
+        await self._keep(peer, request, asked.identity, envelope, client=asked.meta.client)
 
     def _header(self, peer: Peer, body: RequestBody, purpose: str, request_id: str) -> RequestHeader:
         now = self._parts.clock.now()
@@ -103,25 +106,32 @@ class NodeAsker:
         )
 
     async def _keep(
-        self, peer: Peer, header: RequestHeader, identity: bytes, envelope: bytes, *, client: str = ""
+        self, peer: Peer, request: Request, identity: bytes, envelope: bytes, *, client: str = ""
     ) -> Answer:
         """The answer, checked and stored."""
         current = self._parts.directory.current.peer(peer.entity_id)
         current.require_standing(self._parts.clock.now())  # it may have been revoked while it answered
         try:
             opened, answer = open_answer(
-                self._parts, envelope, keys=current.envelope_keys, asked=header, request_identity=identity
+                self._parts,
+                envelope,
+                keys=current.envelope_keys,
+                asked=request.header,
+                request_identity=identity,
             )
         except (FederationError, TrustError) as error:
             code, detail = code_of(error), detail_of(error)
             self._parts.observer.turned_away(Side.ASK, peer.province, code)
             raise error_from(code, detail) from error
-        meta = _meta(header, client, answer.header.outcome.word)
+        holders = holders_in_answer(request.body, answer.body, self._parts.holder_hash)
+        meta = _meta(request.header, client, answer.header.outcome.word, holders)
         await self._parts.journal.store_answer(meta, opened.identity, opened.sealed.envelope)
         return answer
 
 
-def _meta(header: RequestHeader, client: str = "", outcome: str = "") -> ExchangeMeta:
+def _meta(
+    header: RequestHeader, client: str = "", outcome: str = "", holders: tuple[bytes, ...] = ()
+) -> ExchangeMeta:
     return ExchangeMeta(
         header.request_id,
         header.asking,
@@ -130,6 +140,7 @@ def _meta(header: RequestHeader, client: str = "", outcome: str = "") -> Exchang
         client,
         outcome,
         header.basis.case_number,
+        holders,
     )
 
 

@@ -69,6 +69,7 @@ MOST_FINDINGS: Final = 200
 """Findings that are kept of an hour; of more their number."""
 BLOCK_HOURS: Final = 24
 _MOST_FETCHED: Final = 20
+_MOST_ALARMING: Final = 100
 _PURPOSE: Final = "存证核对 reconciliation"
 
 
@@ -92,6 +93,8 @@ class PeerLook(Struct, frozen=True):
     hours: tuple[Reconciled, ...] = ()
     checked: int = 0
     problem: str = ""
+    alarming: tuple[Reconciled, ...] = ()
+    """All hours of that peer with something alarming, the newest hundred."""
 
 
 _DEFAULT: Final = ReconcileLimits()
@@ -144,7 +147,8 @@ class Reconciler:
         ]
         kept = tuple([one for one in results if one.exchanges or one.findings])
         checked = sum(mine.checked for _, mine in own.values())
-        done = PeerLook(now, now, kept, checked)
+        alarming = tuple(await self._rows.alarming(peer.entity_id, limit=_MOST_ALARMING))
+        done = PeerLook(now, now, kept, checked, alarming=alarming)
         self.looks[peer.entity_id] = done
         return done
 
@@ -359,7 +363,8 @@ class Schedule:
         if whole:
             recent = self._reconciler.looks[peer.entity_id]
             checked += await self._look_at_older(peer, due, this_hour - 1, most - checked)
-            self._reconciler.looks[peer.entity_id] = recent
+            whole_look = self._reconciler.looks[peer.entity_id]
+            self._reconciler.looks[peer.entity_id] = replace(whole_look, hours=recent.hours)
             due.whole_at_s = self._now_s() + self._limits.reconcile_s
         return checked
 

@@ -222,7 +222,7 @@ class ReconcileMetrics(Collector):
         """As the last looks saw it."""
         findings = GaugeMetricFamily(
             "yrd_reconcile_findings",
-            "What the last look at a peer's log found, by kind.",
+            "What the last look at a peer's log found, and what is alarming in any hour, by kind.",
             labels=["province", "kind"],
         )
         ages = GaugeMetricFamily(
@@ -242,6 +242,7 @@ class ReconcileMetrics(Collector):
         for entity_id, look in self._reconciler.looks.items():
             if entity_id not in peers:
                 continue
-            found = Counter(one.kind for hour in look.hours for one in hour.findings)
+            hours = {hour.hour: hour for hour in [*look.alarming, *look.hours]}
+            found = Counter(one.kind for hour in hours.values() for one in hour.findings)
             age_s = float("nan") if look.done_at is None else (now - look.done_at).total_seconds()
             yield peers[entity_id].province, found, age_s

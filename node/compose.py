@@ -21,6 +21,7 @@ from federation.answer import Answerer
 from federation.ask import Asker
 from federation.evidence_export import Exporter
 from federation.exchange import DialectHolder, ExchangeParts
+from federation.holder_record import HolderRecords
 from federation.ports import Clock, LocalRegistry
 from federation.rpc.callers import CallerCheck
 from federation.rpc.client import GrpcPeerTransport
@@ -93,6 +94,8 @@ class Node:
     operations: web.Application
     asker: Asker
     trust_sync: TrustSync
+    holders: HolderRecords
+    """For the page on which a holder who is logged in here sees who asked about them."""
     background: Background
     look_back: Callable[[], Awaitable[None]]
     """Before anything is logged: whether witnesses know more of this node's log than its store does."""
@@ -147,6 +150,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             operations=_operations(ground, parts, trust_sync, comparison.evidence_look(ground, own_log.tree)),
             asker=asker,
             trust_sync=trust_sync,
+            holders=comparison.holders,
             background=_background(
                 ground, trust_sync, peer_server, tls, own_log, settling, comparison, *rows
             ),

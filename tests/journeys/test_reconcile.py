@@ -6,16 +6,19 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from federation.holder_record import Login
+from federation.query import Outcome
 from node.config import read_config
 from tests.bench.chains import ANSWERING, ASKING
 from tests.support.federation import yrd
-from tests.support.two_nodes import TwoNodes, found
+from tests.support.two_nodes import CLIENT, TwoNodes, found
 
 pytestmark = pytest.mark.journey
 
@@ -159,10 +162,26 @@ async def test_the_background_finds_a_changed_body_without_being_told_to(nodes: 
     await asked(nodes)
     for _ in range(200):
         with store_of(nodes.country.asking) as store:
-            rows = store.execute("SELECT findings FROM reconciliations WHERE state = 'alarm'").fetchall()
-        if rows:
+            kept = store.execute("SELECT kind, entity_id FROM log_conflicts").fetchall()
+        if kept:
             break
         await asyncio.sleep(0.1)
-    assert altered in rows[0][0]
+    assert kept == [("record_altered", nodes.answering.node.config.node.entity_id)]
     with store_of(nodes.country.asking) as store:
-        assert store.execute("SELECT kind FROM log_conflicts").fetchall() == [("record_altered",)]
+        rows = store.execute("SELECT findings FROM reconciliations WHERE state = 'alarm'").fetchall()
+    assert altered in rows[0][0]
+
+
+async def test_a_holder_sees_from_either_province_who_asked(nodes: TwoNodes) -> None:
+    request_id = await asked(nodes)
+    number = nodes.question()["holder"]["id"]
+    for own in (nodes.asking, nodes.answering):
+        login = Login("111", number, "high", datetime.now(UTC) - timedelta(minutes=1))
+        record = await own.node.holders.gather(login)
+        (use,) = [one for one in record.uses if one.operation == "certificates.query"]
+        assert (use.request_id, use.platform, use.outcome) == (request_id, CLIENT, Outcome.ANSWERED)
+        assert (use.asking, use.answering) == tuple(
+            one.node.config.node.entity_id for one in (nodes.asking, nodes.answering)
+        )
+        assert use.certificate_types
+        assert record.missing == ()
