@@ -24,6 +24,7 @@ from simulators.softhsm import SoftHsmMissingError
 from tests.bench.algorithms import run_algorithms
 from tests.bench.chain_verify import run_chains
 from tests.bench.chains import ANSWERING, BareChain, NodeChain, Sizes, card_holders, questions
+from tests.bench.evidence_cost import run_evidence_cost
 from tests.bench.load import Outcome, closed_loop, open_loop
 from tests.bench.mapping_cost import run_mapping
 from tests.bench.million import run_million
@@ -186,17 +187,13 @@ async def _run(share: float) -> None:
         _say("measuring …")
         _print_table(await _compare(contenders, share))
         await _memory(contenders[1], share)
-        held = frames.evidence()
-        _say(
-            f"evidence: {held['envelopes']:.0f} bytes of envelopes and {held['disk']:.0f} bytes on disk "
-            f"for each exchange ({held['disk'] / held['envelopes']:.2f} ×)"
-        )
         await run_mix(frames, bare, share, _say)
         await run_million(folder / "million", _BASE_PORT + 200, origin, bodies, share, _say, processes)
         run_chains(share, _say)
         run_algorithms(share, _say)
         await asyncio.to_thread(run_verify, share, _say)
         await asyncio.to_thread(run_mapping, share, _say)
+        await run_evidence_cost(folder / "evidence", origin, bodies, share, _say)
         _say("\nthe envelope key in a PKCS#11 token:")
         try:
             await run_tokens(folder / "tokens", origin, bodies, share, _say)

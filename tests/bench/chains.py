@@ -15,6 +15,8 @@ from pathlib import Path
 import orjson
 
 from mapping.translate import load_dialect
+from node.keystore.aead import TAG_BYTES
+from node.store.bodies import SALT_BYTES
 from simulators.population import Population
 from tests.bench.processes import Process, start, wait_until_ready, yrd
 from trust.identity import tls_name
@@ -49,6 +51,9 @@ message_out_bytes = 67108864
 deadline_s = 30
 """
 
+
+_SEALING_BYTES = SALT_BYTES + TAG_BYTES
+"""What a body in the log has beside its envelope."""
 
 _REGISTRY = "answer_bytes = 16777216"
 
@@ -216,19 +221,20 @@ class NodeChain:
         made = [_post("/v1/certificates/query", body, self.authorization, self.port) for body in bodies]
         return lambda number: made[number % len(made)]
 
-    def evidence(self) -> Mapping[str, float]:
-        """What the answering node's log holds: exchanges, bytes of envelopes and bytes on disk for each exchange."""
-        path = self.folder / ANSWERING / "node.db"
+    def evidence(self, province: str = ANSWERING) -> Mapping[str, float]:
+        """What a node's log holds: exchanges, and for each of them bytes of its envelopes and bytes on disk, all of the
+        database with what is left of the write-ahead log after it was copied.
+        """
+        path = self.folder / province / "node.db"
         with sqlite3.connect(path) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            count, envelopes = connection.execute(
-                "SELECT count(*), sum(length(sealed)) FROM bodies"
-            ).fetchone()
-            pages, size = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
-            )
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            count, sealed = connection.execute("SELECT count(*), sum(length(sealed)) FROM bodies").fetchone()
+        connection.close()
+        wal = path.with_name("node.db-wal")
+        disk = path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
         exchanges = count / 2
-        return {"exchanges": exchanges, "envelopes": envelopes / exchanges, "disk": pages * size / exchanges}
+        envelopes = sealed - count * _SEALING_BYTES
+        return {"exchanges": exchanges, "envelopes": envelopes / exchanges, "disk": disk / exchanges}
 
     def sizes(self, request: bytes, answer_bytes: int, registry_bytes: int) -> Sizes:
         """Bytes of one query, read from the log."""
@@ -237,7 +243,8 @@ class NodeChain:
                 "SELECT kind, length(sealed) FROM records JOIN bodies USING (log_index) ORDER BY log_index DESC LIMIT 2"
             )
             by_kind = dict(rows.fetchall())
-        return Sizes(len(request), by_kind[3], by_kind[4], answer_bytes, 200, registry_bytes)
+        asked, answered = (by_kind[kind] - _SEALING_BYTES for kind in (3, 4))
+        return Sizes(len(request), asked, answered, answer_bytes, 200, registry_bytes)
 
 
 _SHAPES = {ASKING: "shanghai", ANSWERING: "zhejiang"}
