@@ -32,14 +32,16 @@ article.bad { border-left-color: var(--bad); }
 .ok h2 { color: var(--ok); } .warn h2 { color: var(--warn); } .bad h2 { color: var(--bad); }
 dl { display: grid; grid-template-columns: 12rem 1fr; gap: .15rem .75rem; margin: .75rem 0; }
 dt { font-weight: 600; } dt [lang=en] { font-size: .85rem; } dd { margin: 0; overflow-wrap: anywhere; }
-dd [lang=en] { display: block; font-size: .9rem; }
-ol, ul { margin: .25rem 0; padding: 0; list-style: none; } li { padding: .2rem 0 .2rem 6.2rem; text-indent: -6.2rem; }
-li > * { text-indent: 0; } li [lang=en] { display: block; font-size: .9rem; text-indent: 0; }
-.state { display: inline-block; width: 6.2rem; font-weight: 700; text-indent: 0; }
+dd span[lang=en] { display: block; font-size: .9rem; }
+ol { margin: .25rem 0; padding: 0; list-style: none; }
+li { display: grid; grid-template-columns: 8.5rem 1fr; gap: 0 .75rem; padding: .2rem 0; }
+li [lang=en], header p [lang=en], footer [lang=en] { display: block; font-size: .9rem; }
+.state { font-weight: 700; } li .state [lang=en] { display: inline; }
 .held { color: var(--ok); } .open { color: var(--warn); }
 .sum { border-bottom: 1px solid var(--line); padding-bottom: .5rem; }
 footer { font-size: .9rem; border-top: 1px solid var(--line); padding-top: .5rem; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { padding-bottom: .5rem; }
+@media (max-width: 34rem) { li { grid-template-columns: 1fr; }
+  dl { grid-template-columns: 1fr; gap: 0; } dd { padding-bottom: .5rem; }
   body { padding: .5rem; } article { padding: .5rem .6rem; } }
 @media print { :root { color-scheme: light; --ok: #000; --warn: #000; --bad: #000; --ground: #fff; }
   body { max-width: none; font-size: 10pt; padding: 0; } article { break-inside: auto; border-color: #000; }
@@ -48,6 +50,8 @@ footer { font-size: .9rem; border-top: 1px solid var(--line); padding-top: .5rem
 _CLASS = {"proven": "ok", "signed": "warn", "forgotten": "warn"}
 
 
+_HELD = '成立 <span lang="en">held</span>'
+_OPEN = '未证明 <span lang="en">not proven</span>'
 _ZH = "{exchanges} 次交换：时间已证明 {proven}，有未证明之处 {signed}，内容已删除 {forgotten}"
 _EN = "{exchanges} exchange(s): {proven} proven, {signed} with something not proven, {forgotten} forgotten"
 
@@ -140,7 +144,7 @@ def render_exchange(path: str, file: FileSummary, summary: ExchangeSummary) -> s
     ]
     checks = "".join(
         f'<li><span class="state {"held" if check.proven else "open"}">{check.number}. '
-        f"{'成立 held' if check.proven else '未证明 open'}</span> {_sentence(check.what)}</li>"
+        f"{_HELD if check.proven else _OPEN}</span> <span>{_sentence(check.what)}</span></li>"
         for check in summary.checks
     )
     heading = (verdict_zh(summary), verdict_en(summary))
@@ -157,7 +161,7 @@ def _of_question(question: QuestionSummary) -> list[tuple[str, str, str]]:
             escape(f"{question.platform or '—'}，{question.officer or '—'}"),
         ),
         ("应答方", "asked of", _node(question.answering)),
-        ("所问", "what", _sentence(question.asked_for) + "<br>" + _sentence(question.subject)),
+        ("所问", "what", _sentence(question.asked_for) + _sentence(question.subject)),
         ("用证依据", "basis", _sentence(question.basis)),
         ("事项", "service item", escape(question.service_item or "—")),
         ("办件", "case", escape(question.case_number or "—")),
@@ -178,7 +182,7 @@ def _evidence_time(summary: ExchangeSummary) -> str:
         return _said("时间未经证明", "time unproven")
     witnesses = dict.fromkeys(name for record in summary.records for name in record.witnesses)
     names = "、".join(map(escape, witnesses))
-    return f"{_time(summary.evidence_at)}<br>{_said('见证方', 'witnesses')} <code>{names}</code>"
+    return f'{_time(summary.evidence_at)}<br>见证方 <i lang="en">witnesses</i> <code>{names}</code>'
 
 
 def _places(summary: ExchangeSummary) -> str:
