@@ -85,12 +85,7 @@ def build_date(settings: Settings) -> Converter:
         if note and half != text:
             note("half_width", half)
         counted = form == "ms" and (type(raw) is int or _MILLISECONDS.fullmatch(half))
-        if counted or _THIRTEEN.fullmatch(half):
-            found = _read_milliseconds(int(half), note)
-            if found and found[1] is not Relation.EXACT and _read_separated(half, None):
-                found = None  # 20200102103000 is a time of 2020 to one and milliseconds of 2610 to another
-        else:
-            found = _read_separated(half, note) or _read_numerals(half, note)
+        found = _read_day(half, note, counted=bool(counted or _THIRTEEN.fullmatch(half)))
         if found is None:
             if note:
                 note("no_day", "")
@@ -107,6 +102,15 @@ def build_date(settings: Settings) -> Converter:
         return text_of(raw), Relation.INVALID
 
     return Converter(f"date@{settings.version}", read, _writer(form, long))
+
+
+def _read_day(half: str, note: Note | None, *, counted: bool) -> Reading | None:
+    if not counted:
+        return _read_separated(half, note) or _read_numerals(half, note)
+    found = _read_milliseconds(int(half), note)
+    if found and found[1] is not Relation.EXACT and _read_separated(half, None):
+        return None  # 20200102103000 is a time of 2020 to one and milliseconds of 2610 to another
+    return found
 
 
 def _is_short(number: int) -> bool:

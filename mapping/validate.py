@@ -26,7 +26,8 @@ from mapping.codelists import CodeList, CodeLists
 from mapping.codes import build_code_converter
 from mapping.element import Relation
 from mapping.errors import RuleSetFaults
-from mapping.ruleset import CodeMap, MapRow, RuleSet, read_rule_set
+from mapping.rule_files import read_rule_set
+from mapping.ruleset import CodeMap, MapRow, RuleSet
 from mapping.validate_fields import kind_faults, parameter_faults
 
 __all__ = ["load_rule_set", "rule_set_faults"]

@@ -25,7 +25,8 @@ from mapping.formats.workbook import (
     read_csv_sheet,
     read_workbook,
 )
-from mapping.ruleset import FIELD_COLUMNS, MAP_COLUMNS, read_rule_set
+from mapping.rule_files import read_rule_set
+from mapping.ruleset import FIELD_COLUMNS, MAP_COLUMNS
 from mapping.validate import rule_set_faults
 
 __all__ = ["Imported", "import_sheets", "import_spreadsheet", "sheets_of"]

@@ -23,7 +23,7 @@ from mapping.codelists import SERVICE_ITEM, code_lists
 from mapping.coverage import coverage_faults, coverage_of
 from mapping.element import Element, Relation
 from mapping.errors import RuleSetFaults
-from mapping.ruleset import digest_of
+from mapping.rule_files import digest_of
 from mapping.translate import Dialect, load_dialect
 from mapping.validate import load_rule_set
 from tests.mapping.samples import CERTIFICATES, KINDS, PROVINCES, all_codes, document

@@ -16,7 +16,8 @@ from mapping.codelists import code_lists
 from mapping.codes import build_code_converter
 from mapping.element import Relation
 from mapping.errors import RuleSetFaults
-from mapping.ruleset import CodeMap, MapRow, digest_of
+from mapping.rule_files import digest_of
+from mapping.ruleset import CodeMap, MapRow
 from mapping.translate import load_dialect
 from mapping.validate import load_rule_set, rule_set_faults
 
