@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from mapping.codelists import code_lists
 from mapping.element import Relation
