@@ -2,21 +2,23 @@
 
 Steps, in this order; the code carries the same numbers.
  1. form: one spelling, within its size
- 2. the origin is the log of a member in good standing, never this node's own
+ 2. the origin is the log of a member in good standing, never this node's own; of two members that would share it
+    (entity ids that differ in the scheme alone) the one that was cosigned first
  3. a key of the log signed it; only then it counts against what this log may ask
  4. one transaction: its generation is the one that the member's configuration tells, and none before one that was
     cosigned; it extends what was cosigned last; what is known now is written
  5. only after the commit the cosignature leaves, with the time of step 4
 
 So no two histories are ever cosigned, whichever replica is asked, and a cosignature that left is never forgotten.
+A clock that went back a little tells the time that it told before; one that was far ahead once is not believed again.
 A repeat of what is known is cosigned again. What contradicts what is known is kept (`federation.log_conflicts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Protocol
 
 import structlog
@@ -31,7 +33,7 @@ from trust.checkpoint import Checkpoint, check_checkpoint
 from trust.cosignature import cosign
 from trust.errors import NoteRejected
 from trust.keys import Signer
-from trust.note import note_key_id, write_note
+from trust.note import NoteSignature, note_key_id, write_note
 from trust.profile import log_origin, witness_name
 from trust.witnessing import (
     AddCheckpoint,
@@ -49,6 +51,7 @@ from trust.witnessing import (
 __all__ = [
     "NotWitnessed",
     "PassedGeneration",
+    "SharedOrigin",
     "TooManyRequests",
     "Witness",
     "WitnessParts",
@@ -77,6 +80,18 @@ class PassedGeneration(CheckpointRefused):
     """This generation of the log is over: a later one was cosigned, or the member's configuration tells of one."""
 
     status = 410
+
+
+class SharedOrigin(CheckpointRefused):
+    """The log of another member was cosigned under this origin: their entity ids differ in the scheme alone."""
+
+    status = 403
+
+    def __init__(self, origin: str, entity_id: str) -> None:
+        super().__init__(
+            f"{origin} is the origin of another member's log, which was cosigned first: {entity_id} needs an entity"
+            " id that differs in more than its scheme"
+        )
 
 
 class TooManyRequests(CheckpointRefused):
@@ -109,7 +124,8 @@ class WitnessStore(Protocol):
         """Write what `decide` makes of the newest generation that was cosigned for that entity, in one transaction
         that no other for it can come between, in this process or another; durable on return.
 
-        What `decide` raises comes through, and nothing is written.
+        What `decide` raises comes through, and nothing is written. Raises SharedOrigin when the origin of what it
+        makes was cosigned for another entity.
         """
         ...
 
@@ -121,7 +137,8 @@ class WitnessStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class WitnessParts:
     """What a witness is made of. `signer` gives the witness key; `look_again` has a member's configuration fetched
-    anew when it may have changed (it is rate-limited there).
+    anew when it may have changed (it is rate-limited there). `skew_s` is how far apart clocks may be: nobody takes a
+    cosignature with a time that is further off.
     """
 
     directory: Directory
@@ -131,6 +148,7 @@ class WitnessParts:
     clock: Clock
     now_s: Callable[[], float]
     look_again: Callable[[str], object] = lambda _entity_id: None
+    skew_s: float = 60.0
 
 
 class Witness:
@@ -149,7 +167,7 @@ class Witness:
         """
         request = read_add_checkpoint(body)  # 1
         now, snapshot = self._parts.clock.now(), self._parts.directory.current
-        peer, generation = self._member(request.claimed.origin, snapshot, now)  # 2
+        peer, generation = self._member(request, snapshot, now)  # 2
         _take(self._unproven, "")
         self._require_signed(request, peer)  # 3
         _take(self._quota, peer.entity_id)
@@ -165,12 +183,13 @@ class Witness:
         known = await self._parts.store.newest(entity_id)
         return known.note if known else None
 
-    def _member(self, origin: str, snapshot: TrustSnapshot, now: datetime) -> tuple[Peer, int]:
+    def _member(self, request: AddCheckpoint, snapshot: TrustSnapshot, now: datetime) -> tuple[Peer, int]:
         """Raises UnknownOrigin, NotWitnessed, PassedGeneration."""
+        origin = request.claimed.origin
         stem, _, number = origin.rpartition("/")
-        peer = next(
-            (one for one in snapshot.peers.values() if log_origin(one.entity_id, 0) == f"{stem}/0"), None
-        )
+        peers = [one for one in snapshot.peers.values() if log_origin(one.entity_id, 0) == f"{stem}/0"]
+        # Of several the one that signed: the store knows which of them has the origin.
+        peer = next((one for one in peers if _own_lines(request, one)), peers[0] if peers else None)
         generation = int(number) if number.isascii() and number.isdigit() and len(number) < 11 else 0
         if peer is None or origin != log_origin(peer.entity_id, generation) or not generation:
             raise UnknownOrigin("no member of the federation has a log of this origin")
@@ -198,7 +217,8 @@ class Witness:
             _require_current(peer, generation, newest)
             known = newest if newest and newest.generation == generation else None
             checkpoint = _checked(request, peer, known)
-            return _now_known(request, checkpoint, peer, generation, known, now)
+            at = _time_after(now, known, timedelta(seconds=self._parts.skew_s))
+            return _now_known(request, checkpoint, peer, generation, known, at)
 
         try:
             after = await self._parts.store.advance(peer.entity_id, decide)
@@ -206,6 +226,13 @@ class Witness:
             await self._keep_refused(refusal, request, peer, found[0] if found else None, now)
             raise
         before = found[0]
+        if before is not None and after.cosigned_at < before.cosigned_at:
+            _log.warning(
+                "witness.clock_was_ahead",
+                entity_id=peer.entity_id,
+                told=before.cosigned_at.isoformat(),
+                now=after.cosigned_at.isoformat(),
+            )
         if before is not None and before.generation < generation:
             await self._keep(_restart(before, after, peer.log_reason, now))
         return after
@@ -264,13 +291,20 @@ def _checked(request: AddCheckpoint, peer: Peer, known: Witnessed | None) -> Che
     return check_add_checkpoint(request, known=tree, keys=peer.log_keys)
 
 
+def _time_after(now: datetime, known: Witnessed | None, skew: timedelta) -> datetime:
+    """A clock that went back a little tells no earlier time than it told before. One that was further ahead told
+    a time that nobody takes: to go on with it would mean to cosign in vain until then.
+    """
+    return max(now, known.cosigned_at) if known and known.cosigned_at - now <= skew else now
+
+
 def _now_known(
     request: AddCheckpoint,
     checkpoint: Checkpoint,
     peer: Peer,
     generation: int,
     known: Witnessed | None,
-    now: datetime,
+    at: datetime,
 ) -> Witnessed:
     return Witnessed(
         checkpoint.origin,
@@ -279,17 +313,20 @@ def _now_known(
         checkpoint.size,
         checkpoint.root,
         known.note if known and known.size == checkpoint.size else _written(request, peer),
-        # A clock that went back tells no earlier time than it told before.
-        max(now, known.cosigned_at) if known else now,
+        at,
     )
 
 
 def _written(request: AddCheckpoint, peer: Peer) -> str:
     """The note with the signatures of the log's keys alone: whatever else is on it is not this witness's to keep."""
+    return write_note(request.note.text, _own_lines(request, peer))
+
+
+def _own_lines(request: AddCheckpoint, peer: Peer) -> Sequence[NoteSignature]:
+    """The signatures that name a key of the log; they need not be valid."""
     origin = request.claimed.origin
     ids = {note_key_id(origin, key) for key in peer.log_keys.values()}
-    own = [line for line in request.note.signatures if line.name == origin and line.key_id in ids]
-    return write_note(request.note.text, own)
+    return [line for line in request.note.signatures if line.name == origin and line.key_id in ids]
 
 
 def _kind_of(refusal: CheckpointRefused, peer: Peer, known: Witnessed | None) -> ConflictKind | None:

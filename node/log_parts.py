@@ -36,6 +36,7 @@ def witness(ground: Ground, trust_sync: TrustSync) -> Witness:
             clock=ground.clock,
             now_s=time.monotonic,
             look_again=trust_sync.request_refresh,
+            skew_s=ground.config.limits.skew_s,
         )
     )
 

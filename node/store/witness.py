@@ -2,7 +2,8 @@
 `federation.log_conflicts.ConflictStore`.
 
 Reading what is known, deciding and writing it is one transaction per entity, one after the other: on SQLite by BEGIN
-IMMEDIATE, on PostgreSQL by an advisory lock on the entity, which holds for its first row too.
+IMMEDIATE, on PostgreSQL by an advisory lock on the entity, which holds for its first row too. A process that is frozen
+in the middle loses its transaction, and the lock with it, before those that wait give up.
 """
 
 from __future__ import annotations
@@ -10,22 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind
-from federation.witness import Witnessed
+from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database
 from node.store.tables import LOG_CONFLICTS, WITNESSED
 from node.store.times import from_micros, to_micros
 from node.store.upsert import insert_into
 
-__all__ = ["ConflictRows", "WitnessRows"]
+__all__ = ["ConflictRows", "WitnessRows", "hold", "lock_of"]
 
 _LOCKS = 0x59524457
 """The first of the two numbers of this module's advisory locks (PostgreSQL)."""
+_STALLED_MS: Final = 1500
+"""After this long in the middle of a transaction a stalled process loses it (PostgreSQL)."""
+_WAIT_MS: Final = 1800
+"""How long one waits for another: longer than a stalled one holds up, shorter than a log waits for its answer
+(`federation.settling.SettlingParts.request_s`).
+"""
+_LIMITS: Final = select(
+    func.set_config("idle_in_transaction_session_timeout", str(_STALLED_MS), True),
+    func.set_config("lock_timeout", str(_WAIT_MS), True),
+)
 _HOUR = timedelta(hours=1)
 _W = WITNESSED.c
 _C = LOG_CONFLICTS.c
@@ -40,7 +51,7 @@ class WitnessRows:
     async def advance(self, entity_id: str, decide: Callable[[Witnessed | None], Witnessed]) -> Witnessed:
         """Write what `decide` makes of the newest generation that was cosigned; see `WitnessStore`."""
         async with self._database.writing() as connection:
-            await _hold(connection, entity_id)
+            await hold(connection, entity_id)
             known = await _newest(connection, entity_id)
             after = decide(known)
             if after != known:
@@ -67,14 +78,23 @@ class WitnessRows:
             "cosigned_at": to_micros(known.cosigned_at),
         }
         row = insert_into(self._database, WITNESSED).values(origin=known.origin, **values)
-        await connection.execute(row.on_conflict_do_update(index_elements=[_W.origin], set_=values))
+        upsert = row.on_conflict_do_update(
+            index_elements=[_W.origin], set_=values, where=_W.entity_id == known.entity_id
+        )
+        if (await connection.execute(upsert)).rowcount != 1:
+            raise SharedOrigin(known.origin, known.entity_id)
 
 
-async def _hold(connection: AsyncConnection, name: str) -> None:
+async def hold(connection: AsyncConnection, name: str) -> None:
     """Let no other transaction come between that holds the same name. SQLite's already has the only write lock."""
     if connection.dialect.name == "postgresql":
-        number = int.from_bytes(sha256(name.encode()).digest()[:4], "big", signed=True)
-        await connection.execute(select(func.pg_advisory_xact_lock(_LOCKS, number)))
+        await connection.execute(_LIMITS)
+        await connection.execute(select(func.pg_advisory_xact_lock(*lock_of(name))))
+
+
+def lock_of(name: str) -> tuple[int, int]:
+    """The advisory lock of an entity (PostgreSQL)."""
+    return _LOCKS, int.from_bytes(sha256(name.encode()).digest()[:4], "big", signed=True)
 
 
 async def _newest(connection: AsyncConnection, entity_id: str) -> Witnessed | None:
@@ -104,7 +124,7 @@ class ConflictRows:
     async def keep(self, conflict: Conflict) -> bool:
         """Keep a conflict; False when it is kept already, or the entity has had its share of this hour."""
         async with self._database.writing() as connection:
-            await _hold(connection, conflict.entity_id)
+            await hold(connection, conflict.entity_id)
             since = to_micros(conflict.at - _HOUR)
             recent = select(func.count()).where(_C.entity_id == conflict.entity_id, _C.at > since)
             if (await connection.execute(recent)).scalar_one() >= MOST_CONFLICTS_AN_HOUR:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import psycopg
 import pytest
+from msgspec import structs
 from sqlalchemy import insert, select
 
+from federation.errors import OwnStoreUnavailable
 from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind, conflict_of
 from federation.ports import Cosignature
-from federation.witness import Witnessed
+from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database, open_database
 from node.store.settling import SettlingRows, Unsettled
 from node.store.tables import CHECKPOINTS, LOG_GENERATIONS
 from node.store.times import to_micros
 from node.store.tree import TreeStore
-from node.store.witness import ConflictRows, WitnessRows
+from node.store.witness import ConflictRows, WitnessRows, hold, lock_of
 from tests.support.clock import NOON
+from tests.support.postgres import PostgresServer
 
 PEER, ORIGIN = "https://node.zj.example", "node.zj.example/log/1"
 
@@ -93,6 +97,50 @@ async def test_two_replicas_never_both_pass_from_the_same_tree(
     assert len(passed) == 1
     assert await WitnessRows(replica).newest(PEER) == passed[0]
     await replica.close()
+
+
+async def test_an_origin_belongs_to_the_entity_that_was_cosigned_first(database: Database) -> None:
+    rows = WitnessRows(database)
+    await rows.advance(PEER, lambda _: known(5))
+    twin = structs.replace(known(7), entity_id=PEER.replace("https", "http"))
+    with pytest.raises(SharedOrigin):
+        await rows.advance(twin.entity_id, lambda _: twin)
+    assert await rows.newest(PEER) == known(5)
+    assert await rows.newest(twin.entity_id) is None
+
+
+async def test_a_witness_that_is_frozen_in_the_middle_loses_its_turn(postgres: PostgresServer) -> None:
+    """Its connection stays open and says nothing, as that of a stopped process would."""
+    with postgres.new_store() as url:
+        one, other = open_database(url), open_database(url)
+        held, go_on = asyncio.Event(), asyncio.Event()
+
+        async def freeze() -> None:
+            async with one.writing() as connection:
+                await hold(connection, PEER)
+                held.set()
+                await go_on.wait()
+
+        frozen = asyncio.create_task(freeze())
+        await held.wait()
+        assert await WitnessRows(other).advance(PEER, lambda _: known(1)) == known(1)
+        go_on.set()
+        with pytest.raises(OwnStoreUnavailable):
+            await frozen
+        await one.close()
+        await other.close()
+
+
+async def test_who_waits_for_another_gives_up_before_the_log_does(postgres: PostgresServer) -> None:
+    """Somebody holds the lock and is at work all the while, so that nobody takes it from him."""
+    with postgres.new_store() as url:
+        waiting = open_database(url)
+        with psycopg.connect(url) as holder:
+            holder.execute("SELECT pg_advisory_lock(%s, %s)", lock_of(PEER))
+            with pytest.raises(OwnStoreUnavailable):
+                await WitnessRows(waiting).advance(PEER, lambda _: known(1))
+        assert await WitnessRows(waiting).advance(PEER, lambda _: known(1)) == known(1)
+        await waiting.close()
 
 
 # --- conflicts ---

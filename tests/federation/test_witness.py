@@ -11,10 +11,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from federation.errors import OwnKeyUnavailable
 from federation.log_conflicts import RESTART_TOLD, ConflictKind, is_alarming
-from federation.witness import NotWitnessed, PassedGeneration, TooManyRequests, Witness, WitnessParts
+from federation.witness import (
+    NotWitnessed,
+    PassedGeneration,
+    SharedOrigin,
+    TooManyRequests,
+    Witness,
+    WitnessParts,
+)
 from node.store.database import Database, open_database
 from node.store.witness import ConflictRows, WitnessRows
 from tests.support.clock import NOON, FixedClock
@@ -131,10 +139,37 @@ async def test_the_same_note_again_is_cosigned_again_and_is_no_second_history(sc
 
 async def test_a_clock_that_goes_back_tells_no_earlier_time(scene: Scene) -> None:
     await scene.cosigned(0, 7)
-    scene.clock.advance(seconds=-300)
+    scene.clock.advance(seconds=-60)
     lines = await scene.witness.add_checkpoint(scene.log.request(7, 9))
     expected = cosign(scene.log.checkpoint(9).text(), name=NAME, signer=WITNESS_KEY, at=NOON)
     assert lines == expected
+
+
+async def test_a_clock_that_was_far_ahead_once_is_not_believed_again(scene: Scene) -> None:
+    scene.clock.advance(days=20)
+    await scene.cosigned(0, 7)
+    scene.clock.at = NOON
+    with capture_logs() as told:
+        await scene.cosigned(7, 9)
+    assert [line["event"] for line in told] == ["witness.clock_was_ahead"]
+    scene.clock.advance(seconds=1)
+    with capture_logs() as told:
+        await scene.cosigned(9, 9)
+    assert told == []
+
+
+async def test_of_two_members_with_one_origin_the_first_is_cosigned(scene: Scene) -> None:
+    """Their entity ids differ in the scheme alone, so their logs would be one to whoever reads a cosignature."""
+    twin = MadeUpLog(PEER.replace("https", "http"), key=OTHER_KEY, history="other")
+    peer = peer_of(twin.entity_id, log_keys=keys_of(OTHER_KEY), log_generation=1)
+    scene.directory.swap(directory_of([peer, scene.peer]).current)
+    assert twin.origin == scene.log.origin
+    await scene.cosigned(0, 7)
+    with pytest.raises(SharedOrigin, match="another member"):
+        await scene.cosigned(0, 3, twin)
+    await scene.cosigned(7, 9)
+    assert await scene.rows.newest(twin.entity_id) is None
+    assert await scene.kinds() == []
 
 
 Bend = Callable[[Scene], bytes]
