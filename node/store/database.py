@@ -5,7 +5,9 @@ that is not in WAL mode with ``synchronous=FULL``; a PostgreSQL with ``fsync`` o
 
 Readers and the small writers use SQLAlchemy's async engine; the journal's writer thread has its own
 connection (`node.store.outbox`). A SQLite write transaction begins with BEGIN IMMEDIATE, since a transaction
-that reads first and writes later cannot wait for another writer (SQLITE_BUSY_SNAPSHOT).
+that reads first and writes later cannot wait for another writer (SQLITE_BUSY_SNAPSHOT). On PostgreSQL every
+transaction is READ COMMITTED, whatever the server's default is: who waited for a lock must see what was committed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -107,8 +109,7 @@ class Database:
             max_overflow=0,
             pool_timeout=self.busy_timeout_s,
             pool_pre_ping=not sqlite,
-            hide_parameters=True,
-            connect_args=_connect_args(sqlite=sqlite, busy_timeout_s=self.busy_timeout_s),
+            **_options(sqlite=sqlite, busy_timeout_s=self.busy_timeout_s),
         )
         _listen(engine)
         return engine
@@ -157,14 +158,12 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
         location = str(path)
         drivers = (URL.create("sqlite", database=location), URL.create("sqlite+aiosqlite", database=location))
     elif backend == "postgresql":
-        location = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        location = _libpq(parsed)
         drivers = (parsed.set(drivername="postgresql+psycopg"), parsed.set(drivername="postgresql+psycopg"))
     else:
         raise ValueError("store.url must be sqlite:///path or postgresql://…")
-    # Parameters may be personal data or secrets: they stay out of the texts of errors.
-    options: dict[str, Any] = {"hide_parameters": True}
     sqlite = backend == "sqlite"
-    options["connect_args"] = _connect_args(sqlite=sqlite, busy_timeout_s=busy_timeout_s)
+    options = _options(sqlite=sqlite, busy_timeout_s=busy_timeout_s)
     _prepare(drivers[0], options)
     engine = create_async_engine(
         drivers[1],
@@ -179,8 +178,19 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
     return Database(backend, location, engine, busy_timeout_s)
 
 
-def _connect_args(*, sqlite: bool, busy_timeout_s: float) -> dict[str, Any]:
-    return {"timeout": busy_timeout_s} if sqlite else {"connect_timeout": CONNECT_TIMEOUT_S}
+def _options(*, sqlite: bool, busy_timeout_s: float) -> dict[str, Any]:
+    """What every engine is made with. Parameters may be personal data or secrets: they stay out of errors' texts."""
+    if sqlite:
+        return {"hide_parameters": True, "connect_args": {"timeout": busy_timeout_s}}
+    connect_args = {"connect_timeout": CONNECT_TIMEOUT_S}
+    return {"hide_parameters": True, "isolation_level": "READ COMMITTED", "connect_args": connect_args}
+
+
+def _libpq(url: URL) -> str:
+    """The URL as libpq reads it: it takes a plus sign for itself, where SQLAlchemy writes one for a space."""
+    text = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    place, mark, query = text.partition("?")
+    return place + mark + query.replace("+", "%20")
 
 
 def _make_private(path: Path) -> None:

@@ -66,6 +66,8 @@ class PostgresLog:
             tcp_user_timeout=_UNACKNOWLEDGED_MS,
         )
         self._cursor = self._connection.cursor()
+        # Whatever the server's default is: what was read before the lock was had would not be the newest.
+        self._cursor.execute("SET default_transaction_isolation = 'read committed'")
         self._cursor.execute(f"SET lock_timeout = {int(busy_timeout_s * 1000)}".encode())
         self._cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALLED_MS}ms'".encode())
         check_postgres(self._scalar)
