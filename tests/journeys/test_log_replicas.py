@@ -169,7 +169,7 @@ async def test_a_frozen_and_a_killed_process_cost_no_query_of_the_other(tmp_path
             frozen = await freeze_in_the_middle(both, table)
             other = OTHER[frozen]
             size = (await both.until("SELECT coalesce(max(size), 0) FROM checkpoints"))[0][0]
-            await loads[other].until_acknowledged(len(loads[other].acknowledged) + 300)
+            await loads[other].until_acknowledged(len(loads[other].acknowledged) + 150)
             await both.until(f"SELECT size FROM checkpoints WHERE size > {size} AND settled_at IS NOT NULL")
             os.kill(both.process(frozen).pid, signal.SIGCONT)
             await loads[frozen].until_acknowledged(len(loads[frozen].acknowledged) + 100)
@@ -177,7 +177,7 @@ async def test_a_frozen_and_a_killed_process_cost_no_query_of_the_other(tmp_path
             assert loads[frozen].failures.total() <= WORKERS
 
             both.process(frozen).kill()
-            await loads[other].until_acknowledged(len(loads[other].acknowledged) + 300)
+            await loads[other].until_acknowledged(len(loads[other].acknowledged) + 150)
             assert loads[other].failures.total() == 0
             await both.serve_until_ready(frozen)
             await loads[frozen].until_acknowledged(len(loads[frozen].acknowledged) + 100)
@@ -223,7 +223,7 @@ async def test_a_restored_backup_does_not_go_on_under_the_old_generation(
             await load.until_acknowledged(100)
             await asyncio.to_thread(backup.take)
             known = (await both.until("SELECT max(log_index) FROM records"))[0][0]
-            await load.until_acknowledged(len(load.acknowledged) + 100)
+            await load.until_acknowledged(len(load.acknowledged) + 50)
             await both.until(f"SELECT size FROM checkpoints WHERE size > {known} AND settled_at IS NOT NULL")
         for name in (ONE, TWO):
             both.process(name).kill()
