@@ -88,16 +88,36 @@ class LogWatch(Collector):
 
     def warnings(self) -> Sequence[Reason]:
         """What somebody should look at, the newest conflicts first."""
-        return [*map(_reason, self._alarming[:_MOST_TOLD]), *self._of_settling()]
+        return [*map(_reason, self._alarming[:_MOST_TOLD]), *self._of_quorum(), *self._of_settling()]
+
+    def _of_quorum(self) -> Iterator[Reason]:
+        """The anchor names the quorum without knowing who cosigns."""
+        quorum, members = self._directory.current.witness_quorum, self._cosigning()
+        if self._directory.current.refreshed_at is None or not quorum:
+            return
+        if quorum > members:
+            yield Reason(
+                "quorum_out_of_reach",
+                f"锚要求 {quorum} 个见证，可见证的成员只有 {members} 个：存证时间无法证明",
+                f"the anchor's quorum is {quorum} and {members} members cosign: no time can be proven",
+            )
+        elif quorum * 2 <= members:
+            yield Reason(
+                "quorum_too_small",
+                f"锚要求 {quorum} 个见证，可见证的成员有 {members} 个：两组互不相干的见证人可为两份历史作证",
+                f"the anchor's quorum is {quorum} and {members} members cosign: two groups of witnesses with nobody in"
+                " common could settle two histories",
+            )
+
+    def _cosigning(self) -> int:
+        peers = self._directory.current.peers.values()
+        return sum(1 for peer in peers if peer.witness_keys and peer.standing == "member")
 
     def _of_settling(self) -> Iterator[Reason]:
         since = self._unsettled.since
         if since is None or self._clock.now() - since < UNSETTLED_AFTER:
             return
-        snapshot = self._directory.current
-        members = sum(
-            1 for peer in snapshot.peers.values() if peer.witness_keys and peer.standing == "member"
-        )
+        snapshot, members = self._directory.current, self._cosigning()
         at = since.isoformat(timespec="seconds")
         yield Reason(
             "log_unsettled",

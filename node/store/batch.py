@@ -200,7 +200,10 @@ class BatchStore:
             error, OwnLogClosed | OwnKeyUnavailable
         ):  # about the log as a whole: no row is to blame
             _refuse(jobs, error)
-            self._metrics.failed(jobs=len(jobs))
+            if not isinstance(
+                error, OwnLogClosed
+            ):  # the store itself would take it; the gate's reason is told
+                self._metrics.failed(jobs=len(jobs))
             return
         if gone or len(jobs) == 1:
             code = _code_of(error)

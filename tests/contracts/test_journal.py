@@ -22,6 +22,7 @@ from federation.query import Operation
 from node.keystore import KeyEncryptionKey, KeystoreError
 from node.keystore.data_keys import DataKeys
 from node.keystore.encrypted_bodies import EncryptedBodies
+from node.store.batch import NoMetrics
 from node.store.database import Database
 from node.store.journal import StoreJournal
 from node.store.tables import ARCHIVES, BODIES, HOLDERS, LOG_GENERATIONS, RECORDS
@@ -483,8 +484,18 @@ class ClosedGate:
         raise OwnLogClosed("the store is older than what was signed")
 
 
+class CountingFailures(NoMetrics):
+    """How often the store could not take something."""
+
+    failures = 0
+
+    def failed(self, *, jobs: int) -> None:
+        self.failures += jobs
+
+
 async def test_a_closed_log_takes_no_record_and_says_why(database: Database, clock: FixedClock) -> None:
-    journal = StoreJournal(database, lambda: KEY, clock, gate=ClosedGate())
+    told = CountingFailures()
+    journal = StoreJournal(database, lambda: KEY, clock, gate=ClosedGate(), metrics=told)
     request_id = next_request_id()
     results = await asyncio.gather(
         *(journal.store_request(meta_of(request_id), OPERATION.request_type, b"question") for _ in range(3)),
@@ -494,6 +505,7 @@ async def test_a_closed_log_takes_no_record_and_says_why(database: Database, clo
     assert "older than what was signed" in str(results[0])
     assert (await journal.claim(claim_of(request_of(request_id), request_id))).state is ClaimState.NEW
     assert await journal.find_records(request_id) == []
+    assert told.failures == 0  # the store is well
     await journal.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,8 +32,9 @@ class Scene:
     def __init__(self, database: Database) -> None:
         self.database, self.clock = database, FixedClock()
         key = SigningKey.generate("EdDSA")
-        peers = [peer_of(entity_id, witness_keys=keys_of(key)) for entity_id in PEERS]
-        self.watch = LogWatch(database, directory_of(peers), self.clock)
+        self.peers = [peer_of(entity_id, witness_keys=keys_of(key)) for entity_id in PEERS]
+        self.directory = directory_of(self.peers)
+        self.watch = LogWatch(database, self.directory, self.clock)
 
     async def keep(self, kind: ConflictKind, entity_id: str = JIANGSU) -> None:
         notes = {"known": LOG.note(8), "offered": LOG.note(9)}
@@ -131,6 +133,30 @@ async def test_what_does_not_settle_is_told_after_a_minute(scene: Scene) -> None
         "yrd_log_unsettled_checkpoints 0.0",
         "yrd_log_settled_age_seconds 60.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("quorum", "cosigning", "code"),
+    [
+        (3, 3, None),
+        (2, 3, None),
+        (1, 1, None),
+        (1, 3, "quorum_too_small"),
+        (1, 2, "quorum_too_small"),
+        (2, 1, "quorum_out_of_reach"),
+        (4, 3, "quorum_out_of_reach"),
+        (0, 3, None),
+    ],
+)
+async def test_a_quorum_must_fit_those_who_cosign(
+    scene: Scene, quorum: int, cosigning: int, code: str | None
+) -> None:
+    silent = [replace(peer, witness_keys={}) for peer in scene.peers[cosigning:]]
+    known = directory_of([*scene.peers[:cosigning], *silent], quorum=quorum).current
+    scene.directory.swap(known)
+    assert scene.watch.warnings() == []  # who cosigns is not known yet
+    scene.directory.swap(replace(known, refreshed_at=NOON))
+    assert [reason.code for reason in scene.watch.warnings()] == ([code] if code else [])
 
 
 async def test_a_settled_log_warns_only_of_what_came_after(scene: Scene) -> None:
