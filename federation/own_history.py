@@ -41,6 +41,8 @@ class OwnHistory:
         self._own_keys = own_keys
         self._claims: dict[str, str] = {}
         """By witness, what it said last without showing it."""
+        self.generation_ahead = 0
+        """The highest generation of which a witness showed more than the store has, with this node's signature."""
 
     async def compare(self, peer: Peer, shown: bytes) -> None:
         """Take what a witness shows as the newest checkpoint of this log. Nothing of it is trusted.
@@ -57,6 +59,8 @@ class OwnHistory:
         if not self._is_own(note, checkpoint):
             await self.claimed(peer, detail)
             return
+        if kind is ConflictKind.OWN_AHEAD:
+            self.generation_ahead = max(self.generation_ahead, generation)
         await self._keep(kind, peer, checkpoint.origin, shown.decode(), detail)
         self._gate.close(f"{peer.entity_id} holds a checkpoint that this node signed: {detail}")
 

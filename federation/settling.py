@@ -114,6 +114,13 @@ class Settler:
             if isinstance(error, BaseException):
                 _log.info("settling.witness_not_asked", witness=peer.entity_id, why=_why(error))
 
+    async def newest_generation(self) -> int:
+        """Look back, and tell the highest generation that this node signed more of than its store has, as far as
+        witnesses can be reached; 0: none. The next one must be above it. Raises OwnStoreUnavailable.
+        """
+        await self.look_back()
+        return self._history.generation_ahead
+
     async def _look(self, peer: Peer) -> None:
         own = self._parts.directory.current.own_entity
         note = await self._parts.witnesses.known(peer.entity_id, own, timeout_s=self._parts.request_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -159,7 +159,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
                 **steering.handlers(),
                 **keys.handlers(),
                 **tls.handlers(),
-                **own_log.steering.handlers(),
+                **replace(own_log.steering, seen_elsewhere=settling.newest_generation).handlers(),
                 **comparison.steering.handlers(),
             },
             audit_rows=AuditRows(ground.database, clock),

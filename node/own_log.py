@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,13 +116,21 @@ def log_warner(sequencer: Sequencer, clock: Clock) -> Warner:
     return warn
 
 
+async def _nobody_to_ask() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class LogSteering:
-    """What an operator asks of the own log, and does with it (`yrd log`)."""
+    """What an operator asks of the own log, and does with it (`yrd log`).
+
+    `seen_elsewhere` gives the highest generation that others know of this log, as far as they can be asked.
+    """
 
     sequencer: Sequencer
     tree: Tree
     gate: LogGate
+    seen_elsewhere: Callable[[], Awaitable[int]] = _nobody_to_ask
 
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name."""
@@ -153,7 +161,8 @@ class LogSteering:
 
     async def restart(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Close the open generation, open the next. `reason` is kept with it and shown to whoever looks."""
-        closed, opened = await self.sequencer.restart(_reason(arguments))
+        reason = _reason(arguments)
+        closed, opened = await self.sequencer.restart(reason, above=await self.seen_elsewhere())
         return {"closed": _told(closed), "opened": _told(opened)}
 
 

@@ -107,13 +107,14 @@ class Sequencer:
         async with self._one_at_a_time:
             return bool(await asyncio.to_thread(self._guarded, self._turn))
 
-    async def restart(self, reason: str) -> tuple[LogGeneration, LogGeneration]:
+    async def restart(self, reason: str, *, above: int = 0) -> tuple[LogGeneration, LogGeneration]:
         """Close the open generation, after the rest was taken into it unless it is halted, and open the next.
 
-        Returns both. Raises OwnStoreUnavailable; OwnKeyUnavailable never: what cannot be signed now is signed later.
+        Its number is also above `above`. Returns both. Raises OwnStoreUnavailable; OwnKeyUnavailable never: what
+        cannot be signed now is signed later.
         """
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._restart, reason)
+            return await asyncio.to_thread(self._restart, reason, above)
 
     async def run(self, every_s: float) -> None:
         """A turn every so often, for ever; without a pause between turns that took all they may, but giving as much
@@ -221,11 +222,10 @@ class Sequencer:
         checkpoint = Checkpoint(log_origin(self._entity_id, row.generation), row.size, row.root)
         self._growth.keep_note(row, sign_checkpoint(checkpoint, self._signer()))
 
-    def _restart(self, reason: str) -> tuple[LogGeneration, LogGeneration]:
-        above = 0
+    def _restart(self, reason: str, above: int) -> tuple[LogGeneration, LogGeneration]:
         try:
             mark = self._mark.read()
-            above = mark.generation if mark else 0
+            above = max(above, mark.generation if mark else 0)
             self._finish()
         except LogBrokenError as error:
             self._gate.close(str(error))

@@ -284,6 +284,15 @@ async def test_a_generation_that_this_store_does_not_have(country: Country) -> N
     await restore(country, 9)
     await country.settler.look_back()
     assert "generation 2, here 1 is the newest" in country.gate.reason
+    assert await country.settler.newest_generation() == 2
+
+
+async def test_a_generation_that_is_only_claimed_or_known_here_moves_nothing(country: Country) -> None:
+    """Otherwise a single witness could use up the numbers of generations."""
+    await country.settle(9)
+    assert await country.settler.newest_generation() == 0
+    country.shown[JIANGSU] = MadeUpLog(OWN, generation=2**31 - 2).note(3).encode()
+    assert await country.settler.newest_generation() == 0
 
 
 async def test_a_new_generation_goes_on_whatever_the_one_before_came_to(country: Country) -> None:

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
 from federation.errors import OwnKeyUnavailable, OwnLogClosed
-from node.own_log import LATE_AFTER, LogMetrics, log_warner
+from node.control import CommandRefused
+from node.own_log import LATE_AFTER, LogMetrics, LogSteering, log_warner
 from node.sequencer import Sequencer
 from node.store.database import Database, open_database
 from node.store.log_gate import StoreLogGate
@@ -43,6 +44,19 @@ def test_a_gate_keeps_its_first_reason() -> None:
         gate.require_open()
     gate.open()
     gate.require_open()
+
+
+async def test_a_restart_begins_above_what_others_know(database: Database, log: Log) -> None:
+    """As after a backup without the mark: this store has generation 1, and 2 and 3 were signed."""
+
+    async def seen() -> int:
+        return 3
+
+    steering = LogSteering(log.sequencer, TreeStore(database), log.gate, seen)
+    result = await steering.handlers()["log.restart"]({"reason": "restored"})
+    assert (result["closed"]["generation"], result["opened"]["generation"]) == (1, 4)
+    with pytest.raises(CommandRefused, match="say why"):
+        await steering.handlers()["log.restart"]({"reason": " "})
 
 
 def figures(log: Log) -> dict[str, float]:
