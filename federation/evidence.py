@@ -29,43 +29,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from federation.evidence_exchange import OpenFile, check_exchange, named_node, open_signed
+from federation.evidence_exchange import OpenFile, check_exchange, open_signed
+from federation.evidence_frame import Frame, Proofs
 from federation.evidence_report import EvidenceReport, NamedNode
 from federation.ports import Codec
-from trust.chain_book import ChainBook, EnclosedChain, ProvenNode, Remembered
-from trust.container import (
-    INDEX,
-    MANIFEST,
-    ROLL_OVERS,
-    STATUS,
-    checkpoint_part,
-    former_keys_part,
-    read_container,
-    statement_part,
-)
-from trust.entity import time_of
+from trust.chain_book import ChainBook, Remembered
+from trust.container import INDEX, MANIFEST, Container, ContainerReader
 from trust.envelope import Sealed
-from trust.errors import AlgorithmUnavailable, EvidenceBroken, TrustError
-from trust.evidence import (
-    MAX_FILE_BYTES,
-    NO_ROLL_OVERS,
-    Manifest,
-    read_manifest,
-)
+from trust.errors import EvidenceBroken
+from trust.evidence import NO_ROLL_OVERS, Manifest, read_manifest
 from trust.evidence_index import Index, read_index
-from trust.historical import MAX_HISTORICAL_BYTES, HistoricalKeys, verify_historical_keys
 from trust.keys import keys_from_jwks
-from trust.settlement import EnclosedCheckpoint, Ended, Settlement, Settler
-from trust.status import TrustStatus, verify_status
-from trust.tokens import read_token
 
 __all__ = ["EvidenceFile", "EvidenceVerifier", "FileReport", "verify_evidence"]
 
-_SKEW = timedelta(seconds=60)
-_DOCUMENTS_REMEMBERED: Final = 256
+_FRAMES_REMEMBERED: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +77,9 @@ class EvidenceVerifier:
         self, anchor_jwks: Mapping[str, Any], codec: Codec, *, roll_overs: str | bytes = NO_ROLL_OVERS
     ) -> None:
         self.codec = codec
-        self.book = ChainBook(keys_from_jwks(anchor_jwks), roll_overs)
-        self.settler = Settler(self.book)
-        self.lists: Remembered[tuple[object, ...], tuple[str, HistoricalKeys]]
-        self.lists = Remembered(_DOCUMENTS_REMEMBERED)
-        self.statuses: Remembered[tuple[object, ...], TrustStatus] = Remembered(_DOCUMENTS_REMEMBERED)
+        self._reader = ContainerReader()
+        self._proofs = Proofs(ChainBook(keys_from_jwks(anchor_jwks), roll_overs))
+        self._frames: Remembered[tuple[object, ...], Frame] = Remembered(_FRAMES_REMEMBERED)
 
     def open(self, data: bytes) -> EvidenceFile:
         """Steps 1 to 5; the exchanges are checked one by one then.
@@ -108,11 +87,28 @@ class EvidenceVerifier:
         Raises trust.errors.EvidenceBroken, naming the part that does not hold; AlgorithmUnavailable when the file may
         hold, but this machine lacks what one of its signatures needs.
         """
-        parts = read_container(data)  # 1
-        manifest, sealed = read_manifest(parts)  # 2
+        container = self._reader.read(data)  # 1
+        parts = container.parts
+        manifest, sealed = read_manifest(parts, container.tail)  # 2
         if INDEX not in parts:
             raise EvidenceBroken(INDEX, "it is missing")
-        return EvidenceFile(self, parts, manifest, sealed, read_index(parts[INDEX], parts))
+        index = read_index(parts[INDEX], parts)
+        frame = self._frame(container, manifest, sealed, index)
+        return EvidenceFile(self.codec, parts, manifest, index, frame)
+
+    def _frame(self, container: Container, manifest: Manifest, sealed: Sealed, index: Index) -> Frame:
+        """Steps 3 to 5; what another file with the same tail proved already, if it is just so here."""
+        tail = container.tail
+        key = (tail, manifest.chain, index.chains, index.checkpoints, index.former_keys)
+        known = self._frames.get(key) if tail.is_remembered else None
+        if known is not None and known.fits(manifest.exported_at):
+            _check_manifest(manifest, sealed, known)
+            return known
+        parts = tail.parts if tail.is_remembered else container.parts
+        frame = Frame(self._proofs, parts, manifest, index)
+        _check_manifest(manifest, sealed, frame)
+        frame.read()
+        return self._frames.put(key, frame) if tail.is_remembered else frame
 
     def verify(self, data: bytes) -> FileReport:
         """All steps for all exchanges of a file. Raises as `open`, for the first exchange that does not hold."""
@@ -127,37 +123,34 @@ def verify_evidence(
     return EvidenceVerifier(anchor_jwks, codec, roll_overs=roll_overs).verify(data)
 
 
+def _check_manifest(manifest: Manifest, sealed: Sealed, frame: Frame) -> None:
+    open_signed(MANIFEST, sealed, frame.exporter)
+    entity_id = frame.exported_by.entity_id
+    if entity_id != manifest.exported_by:
+        raise EvidenceBroken(MANIFEST, f"it names {manifest.exported_by}, its chain {entity_id}")
+
+
 class EvidenceFile:
     """A file of which steps 1 to 5 hold. Only `EvidenceVerifier.open` makes one."""
 
     def __init__(
-        self,
-        verifier: EvidenceVerifier,
-        parts: Mapping[str, bytes],
-        manifest: Manifest,
-        sealed: Sealed,
-        index: Index,
+        self, codec: Codec, parts: Mapping[str, bytes], manifest: Manifest, index: Index, frame: Frame
     ) -> None:
-        self._verifier = verifier
-        self._parts = parts
         self._manifest = manifest
         self._index = index
-        self._roll_overs = parts.get(ROLL_OVERS, NO_ROLL_OVERS)
-        self._chains: dict[tuple[int, ...], EnclosedChain] = {}
-        self._proven: dict[int, ProvenNode] = {}
-        exporter = self._prove(manifest.chain, manifest.exported_at)  # 3
-        self._anchor = exporter.anchor
-        open_signed(MANIFEST, sealed, exporter)
-        if exporter.node.entity_id != manifest.exported_by:
-            raise EvidenceBroken(
-                MANIFEST, f"it names {manifest.exported_by}, its chain {exporter.node.entity_id}"
-            )
-        self.exported_by = named_node(exporter)
-        self._status = self._read_status(exporter)  # 4
-        revocations = self._status.revocations if self._status is not None else {}
-        self._ended = Ended(revocations, self._read_former_keys(), self._digests_of_ended())
-        self._settled = tuple(self._settlements())  # 5
-        self._file = self._opened()
+        self.exported_by = frame.exported_by
+        self._file = OpenFile(
+            parts=parts,
+            index=index,
+            codec=codec,
+            prove=frame.prove,
+            settled=frame.settled,
+            ended=frame.ended,
+            status=frame.status,
+            exported_by=frame.exported_by,
+            exported_at=manifest.exported_at,
+            anchor=frame.anchor,
+        )
 
     @property
     def exported_at(self) -> datetime:
@@ -172,7 +165,7 @@ class EvidenceFile:
     @property
     def anchor(self) -> str:
         """Whose keys it all starts from."""
-        return self._anchor
+        return self._file.anchor
 
     @property
     def exchanges(self) -> int:
@@ -190,128 +183,3 @@ class EvidenceFile:
     def verify(self, number: int) -> EvidenceReport:
         """Steps 6 to 11 for one exchange. Raises EvidenceBroken, AlgorithmUnavailable."""
         return check_exchange(self._file, number)
-
-    # --- the file ---------------------------------------------------------------------------------------------
-
-    def _digests_of_ended(self) -> tuple[str, ...]:
-        names = [former_keys_part(number) for number in range(1, len(self._index.former_keys) + 1)]
-        return tuple(self._manifest.digests.get(name, "") for name in (STATUS, *names))
-
-    def _prove(self, statements: tuple[int, ...], at: datetime) -> ProvenNode:
-        """What a chain of the file proves at a time."""
-        return self._verifier.book.prove(self._enclosed(statements), at, roll_overs=self._roll_overs)
-
-    def _enclosed(self, statements: tuple[int, ...]) -> EnclosedChain:
-        known = self._chains.get(statements)
-        if known is None:
-            known = self._chains[statements] = self._enclose(statements)
-        return known
-
-    def _enclose(self, statements: tuple[int, ...]) -> EnclosedChain:
-        names = tuple(map(statement_part, statements))
-        for name in names:
-            if name not in self._parts:
-                raise EvidenceBroken(name, "a trust chain needs it, but it is not there")
-        if not names:
-            raise EvidenceBroken(MANIFEST, "it names no trust chain")
-        digests = self._manifest.digests
-        return EnclosedChain(
-            names, tuple(self._parts[name] for name in names), tuple(digests[name] for name in names)
-        )
-
-    def _prove_numbered(self, chain: int, at: datetime) -> ProvenNode:
-        known = self._proven.get(chain)
-        if known is not None and known.holds_at(at):
-            return known
-        found = self._proven[chain] = self._prove(self._index.chain(chain), at)
-        if found.anchor != self._anchor:
-            raise EvidenceBroken(
-                statement_part(self._index.chain(chain)[-1]), f"it is of another anchor than {self._anchor}"
-            )
-        return found
-
-    def _read_status(self, exporter: ProvenNode) -> TrustStatus | None:
-        if STATUS not in self._parts:
-            return None
-        key = (self._manifest.digests[STATUS], self._anchor, tuple(exporter.status_keys))
-        try:
-            status = self._verifier.statuses.made(
-                key,
-                lambda: verify_status(
-                    self._parts[STATUS],
-                    anchor=self._anchor,
-                    keys=exporter.status_keys,
-                    now=self.exported_at,
-                    expired_too=True,
-                    max_bytes=MAX_FILE_BYTES,
-                ),
-            )
-        except TrustError as error:
-            raise EvidenceBroken(STATUS, error.detail) from error
-        if status.issued_at > self.exported_at + _SKEW:
-            raise EvidenceBroken(STATUS, "it is newer than the file that it is in")
-        return status
-
-    def _read_former_keys(self) -> dict[str, HistoricalKeys]:
-        found: dict[str, HistoricalKeys] = {}
-        for number, chain in enumerate(self._index.former_keys, start=1):
-            entity_id, document = self._former_keys(former_keys_part(number), chain)
-            known = found.get(entity_id)
-            if known is None or known.issued_at < document.issued_at:
-                found[entity_id] = document
-        return found
-
-    def _former_keys(self, part: str, chain: int) -> tuple[str, HistoricalKeys]:
-        digests = self._enclosed(self._index.chain(chain)).digests
-        key = (self._manifest.digests[part], digests, self._roll_overs)
-        entity_id, document = self._verifier.lists.made(key, lambda: self._verify_former_keys(part, chain))
-        if document.issued_at > self.exported_at + _SKEW:
-            raise EvidenceBroken(part, "it is newer than the file that it is in")
-        return entity_id, document
-
-    def _verify_former_keys(self, part: str, chain: int) -> tuple[str, HistoricalKeys]:
-        try:
-            said_at = time_of(read_token(self._parts[part], max_bytes=MAX_HISTORICAL_BYTES).claims, "iat")
-            owner = self._prove_numbered(chain, said_at)
-            document = verify_historical_keys(
-                self._parts[part], entity_id=owner.node.entity_id, keys=owner.federation_keys, now=said_at
-            )
-        except (EvidenceBroken, AlgorithmUnavailable):
-            raise
-        except TrustError as error:
-            raise EvidenceBroken(part, error.detail) from error
-        return owner.node.entity_id, document
-
-    def _settlements(self) -> Iterator[Settlement]:
-        for number, entry in enumerate(self._index.checkpoints, start=1):
-            part = checkpoint_part(number)
-            settled = self._verifier.settler.settle(
-                EnclosedCheckpoint(
-                    part,
-                    self._parts[part],
-                    self._manifest.digests[part],
-                    entry.generation,
-                    self._enclosed(self._index.chain(entry.chain)),
-                    tuple(self._enclosed(self._index.chain(chain)) for chain in entry.witnesses),
-                ),
-                ended=self._ended,
-                unsettled_at=self.exported_at,
-                roll_overs=self._roll_overs,
-            )
-            if settled.log != self.exported_by.entity_id:
-                raise EvidenceBroken(part, f"it is of the log of {settled.log}, not of the exporting node")
-            yield settled
-
-    def _opened(self) -> OpenFile:
-        return OpenFile(
-            parts=self._parts,
-            index=self._index,
-            codec=self._verifier.codec,
-            prove=self._prove_numbered,
-            settled=self._settled,
-            ended=self._ended,
-            status=self._status,
-            exported_by=self.exported_by,
-            exported_at=self.exported_at,
-            anchor=self._anchor,
-        )

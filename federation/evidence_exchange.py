@@ -16,6 +16,7 @@ from federation.evidence_checks import (
     membership_unproven,
     time_unproven,
 )
+from federation.evidence_frame import named_node
 from federation.evidence_report import EvidenceReport, NamedNode, RecordReport
 from federation.ports import Codec, RecordKind
 from federation.query import Answer, Request
@@ -29,7 +30,7 @@ from trust.merkle import leaf_hash, verify_inclusion
 from trust.settlement import Ended, Settlement
 from trust.status import TrustStatus
 
-__all__ = ["OpenFile", "check_exchange", "named_node", "open_signed"]
+__all__ = ["OpenFile", "check_exchange", "open_signed"]
 
 _SKEW: Final = timedelta(seconds=60)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -288,8 +289,3 @@ def _unsettled(records: Sequence[RecordReport]) -> Iterator[Doubt]:
         if record.evidence_at is None:
             yield 10, time_unproven(record)
             return
-
-
-def named_node(node: ProvenNode) -> NamedNode:
-    """A node as it is told."""
-    return NamedNode(node.node.entity_id, node.node.province, node.node.name)

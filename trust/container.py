@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from trust.errors import EvidenceBroken
@@ -33,6 +34,9 @@ __all__ = [
     "MAX_PARTS",
     "ROLL_OVERS",
     "STATUS",
+    "Container",
+    "ContainerReader",
+    "Tail",
     "answer_part",
     "checkpoint_part",
     "former_keys_part",
@@ -180,25 +184,132 @@ def read_container(data: bytes) -> dict[str, bytes]:
     """The parts of a container. Raises EvidenceBroken: too large, cut off, altered, spelled in any other
     way.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise EvidenceBroken(CONTAINER, f"the file is larger than {MAX_FILE_BYTES} bytes; it was not read")
-    parts: dict[str, bytes] = {}
-    directory: list[bytes] = []
-    position, before = 0, (-1, 0, 0)
-    while data[position : position + 4] == _ENTRY:
-        if len(directory) == MAX_PARTS:
+    return ContainerReader().read(data).parts
+
+
+TAILS_REMEMBERED: Final = 8
+MOST_TAIL_BYTES: Final = 1024 * 1024
+"""A longer tail is not remembered."""
+_HEADS: Final = (b"exchanges/", MANIFEST.encode("ascii"), INDEX.encode("ascii"))
+"""What the names of parts before the tail begin with, and those of no others."""
+_Entry = tuple[bytes, int, int, int]
+"""Of a part: name, size, checksum, and where it begins."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tail:
+    """What comes after the exchanges: checkpoints, statements, lists, status, roll-overs.
+
+    The many files of one export have the same. `noted` is for what readers find out about these very bytes, by the
+    name of the part; it is forgotten with them. `is_remembered`: whether another file with it gives this very object.
+    """
+
+    raw: bytes
+    parts: Mapping[str, bytes]
+    entries: tuple[_Entry, ...]
+    is_remembered: bool = False
+    noted: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What `ContainerReader` reads. `parts` are all of them, those of the tail as well."""
+
+    parts: dict[str, bytes]
+    tail: Tail
+
+
+class ContainerReader:
+    """Reads containers. A tail that was read before is known by its very bytes and not taken apart again.
+
+    Remembers `TAILS_REMEMBERED` tails of at most `MOST_TAIL_BYTES`. Not for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._tails: list[Tail] = []
+
+    def read(self, data: bytes) -> Container:
+        """See `read_container`."""
+        if len(data) > MAX_FILE_BYTES:
+            raise EvidenceBroken(
+                CONTAINER, f"the file is larger than {MAX_FILE_BYTES} bytes; it was not read"
+            )
+        reading = _Reading(data)
+        reading.read_while(lambda at: data.startswith(_HEADS, at + _LOCAL.size))
+        at = reading.position
+        tail = self._known(data, at)
+        if tail is None:
+            head = len(reading.entries)
+            reading.read_while(lambda _: True)
+            tail = self._remember(reading, head, at)
+        else:
+            reading.take(tail)
+        listed = b"".join([_central(*entry) for entry in reading.entries])
+        end = reading.position
+        _compare(data, end, listed + _end(len(reading.entries), len(listed), end))
+        return Container(reading.parts, tail)
+
+    def _known(self, data: bytes, at: int) -> Tail | None:
+        for place, tail in enumerate(self._tails):
+            if data.startswith(tail.raw, at) and not data.startswith(_ENTRY, at + len(tail.raw)):
+                if place:
+                    self._tails.insert(0, self._tails.pop(place))
+                return tail
+        return None
+
+    def _remember(self, reading: _Reading, head: int, at: int) -> Tail:
+        entries = tuple(
+            (name, size, checksum, begins - at) for name, size, checksum, begins in reading.entries[head:]
+        )
+        if not entries or reading.position - at > MOST_TAIL_BYTES:
+            return Tail(b"", reading.parts, entries)
+        names = [name.decode("ascii") for name, _, _, _ in entries]
+        tail = Tail(
+            reading.data[at : reading.position],
+            {name: reading.parts[name] for name in names},
+            entries,
+            is_remembered=True,
+        )
+        self._tails.insert(0, tail)
+        del self._tails[TAILS_REMEMBERED:]
+        return tail
+
+
+class _Reading:
+    """A container that is read from its beginning on."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.parts: dict[str, bytes] = {}
+        self.entries: list[_Entry] = []
+        self.position = 0
+        self._before: Place = (-1, 0, 0)
+
+    def read_while(self, wanted: Callable[[int], bool]) -> None:
+        """Take entries as long as there is one at `position`, and it is wanted."""
+        while self.data.startswith(_ENTRY, self.position) and wanted(self.position):
+            self._count(1)
+            name, content, place, entry = _read_entry(self.data, self.position, self._before)
+            self.parts[name] = content
+            self.entries.append(entry)
+            self.position += _LOCAL.size + len(entry[0]) + len(content)
+            self._before = place
+
+    def take(self, tail: Tail) -> None:
+        """Take a tail that is known to be at `position`."""
+        self._count(len(tail.entries))
+        at = self.position
+        self.parts.update(tail.parts)
+        self.entries += [(name, size, checksum, at + begins) for name, size, checksum, begins in tail.entries]
+        self.position = at + len(tail.raw)
+
+    def _count(self, more: int) -> None:
+        if len(self.entries) + more > MAX_PARTS:
             raise EvidenceBroken(CONTAINER, f"it has more than {MAX_PARTS} parts")
-        name, content, place, central, end = _read_entry(data, position, before)
-        parts[name] = content
-        directory.append(central)
-        position, before = end, place
-    listed = b"".join(directory)
-    _compare(data, position, listed + _end(len(directory), len(listed), position))
-    return parts
 
 
-def _read_entry(data: bytes, position: int, before: Place) -> tuple[str, bytes, Place, bytes, int]:
-    """One entry: name, content, place, its line in the directory, and where it ends."""
+def _read_entry(data: bytes, position: int, before: Place) -> tuple[str, bytes, Place, _Entry]:
+    """One entry: name, content, place, and what the directory says of it."""
     if position + _LOCAL.size > len(data):
         raise EvidenceBroken(CONTAINER, f"the file is cut off after {len(data)} bytes")
     fields = _LOCAL.unpack_from(data, position)
@@ -216,7 +327,7 @@ def _read_entry(data: bytes, position: int, before: Place) -> tuple[str, bytes, 
         raise EvidenceBroken(name, "its content is not what its checksum says: it was altered")
     if fields != (_ENTRY, _VERSION, 0, 0, 0, _DOS_DATE, checksum, size, size, name_size, 0):
         _compare(data[:start], position, _local(raw, size, checksum), part=name)
-    return name, content, place, _central(raw, size, checksum, position), start + size
+    return name, content, place, (raw, size, checksum, position)
 
 
 def _compare(data: bytes, position: int, expected: bytes, *, part: str = CONTAINER) -> None:

@@ -28,9 +28,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from trust.container import INDEX, MANIFEST, MAX_FILE_BYTES, ROLL_OVERS, STATUS, write_container
+from trust.container import INDEX, MANIFEST, MAX_FILE_BYTES, ROLL_OVERS, STATUS, Tail, write_container
 from trust.envelope import Opened, Sealed, parse, seal, unseal
 from trust.errors import EvidenceBroken, TrustError
 from trust.keys import Signer, VerificationKey
@@ -103,7 +103,7 @@ class _Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     exported_at: str
     exported_by: str
     format: int
-    parts: tuple[_Part, ...]
+    parts: Raw
     scope: str
 
 
@@ -113,6 +113,7 @@ class _Format(Struct, frozen=True):
 
 _DECODER: Final = msgspec.json.Decoder(_Manifest)
 _FORMAT_DECODER: Final = msgspec.json.Decoder(_Format)
+_PARTS_DECODER: Final = msgspec.json.Decoder(tuple[_Part, ...])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -141,45 +142,65 @@ def seal_parts(
     signer: Signer,
 ) -> bytes:
     """The container of these parts under a manifest signed by `signer`, an envelope key of `exported_by`."""
-    order = list(_in_order(parts))
-    manifest = _Manifest(
-        chain,
-        exported_at.isoformat(),
-        exported_by,
-        FORMAT,
-        tuple(_Part(len(parts[name]), name, hashlib.sha256(parts[name]).hexdigest()) for name in order),
-        scope,
-    )
+    listed = _list({name: _digest(name, part) for name, part in parts.items()})
+    manifest = _Manifest(chain, exported_at.isoformat(), exported_by, FORMAT, Raw(listed), scope)
     sealed = seal(MANIFEST_TYPE, _ENCODER.encode(manifest), signer)
     return write_container({**parts, MANIFEST: sealed.envelope})
 
 
-def _in_order(parts: Mapping[str, bytes]) -> list[str]:
-    """By name: an order that a manifest can be held to without knowing the container's."""
-    return sorted(parts)
+class _Digest(Struct, frozen=True):
+    """The SHA-256 of a part, in hexadecimal, and what a manifest says of the part."""
+
+    sha256: str
+    said: bytes
 
 
-def read_manifest(parts: Mapping[str, bytes]) -> tuple[Manifest, Sealed]:
+def _digest(name: str, part: bytes) -> _Digest:
+    digest = hashlib.sha256(part).hexdigest()
+    return _Digest(digest, _ENCODER.encode(_Part(len(part), name, digest)))
+
+
+def _list(digests: Mapping[str, _Digest]) -> bytes:
+    """What a manifest says of all parts: by name, an order that it can be held to without knowing the container's."""
+    return b"[%b]" % b",".join([digests[name].said for name in sorted(digests)])
+
+
+def read_manifest(parts: Mapping[str, bytes], tail: Tail | None = None) -> tuple[Manifest, Sealed]:
     """The manifest, when it names just the parts that are there as they are. Its signature is not looked at.
 
-    Raises EvidenceBroken, naming the part that the manifest does not fit.
+    `tail` are those of the parts that a `ContainerReader` may have read before, in another file: their digests are
+    noted with them. Raises EvidenceBroken, naming the part that the manifest does not fit.
     """
     sealed = parse_envelope_part(parts, MANIFEST)
     if sealed.payload_type != MANIFEST_TYPE:
         raise EvidenceBroken(MANIFEST, f"it is of type {sealed.payload_type}, not {MANIFEST_TYPE}")
     claims = _read(sealed.payload)
-    digests = {name: hashlib.sha256(part).hexdigest() for name, part in parts.items() if name != MANIFEST}
-    if [(part.name, part.bytes, part.sha256) for part in claims.parts] != [
-        (name, len(parts[name]), digests[name]) for name in sorted(digests)
-    ]:
+    found = _digests(parts, tail)
+    digests = {name: digest.sha256 for name, digest in found.items()}
+    if bytes(claims.parts) != _list(found):
         raise _unlike(claims, parts, digests)
     exported_at = _time(claims.exported_at)
     return Manifest(claims.exported_by, exported_at, claims.scope, claims.chain, digests), sealed
 
 
+def _digests(parts: Mapping[str, bytes], tail: Tail | None) -> dict[str, _Digest]:
+    found: dict[str, _Digest] = {}
+    if tail is not None and tail.is_remembered:
+        if not tail.noted:
+            tail.noted.update({name: _digest(name, part) for name, part in tail.parts.items()})
+        found.update(tail.noted)
+    for name, part in parts.items():
+        if name != MANIFEST and name not in found:
+            found[name] = _digest(name, part)
+    return found
+
+
 def _unlike(claims: _Manifest, parts: Mapping[str, bytes], digests: Mapping[str, str]) -> EvidenceBroken:
     """Which part is the first that the manifest does not fit."""
-    listed = {part.name: part for part in claims.parts}
+    try:
+        listed = {part.name: part for part in _PARTS_DECODER.decode(claims.parts)}
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return EvidenceBroken(MANIFEST, "it does not say what a manifest says")
     for name in sorted({*listed, *digests}):
         part = listed.get(name)
         if part is None:
