@@ -16,8 +16,8 @@ from federation.evidence_checks import (
     membership_unproven,
     time_unproven,
 )
-from federation.evidence_frame import named_node
-from federation.evidence_report import EvidenceReport, NamedNode, RecordReport
+from federation.evidence_frame import Frame, named_node
+from federation.evidence_report import EvidenceReport, RecordReport
 from federation.ports import Codec, RecordKind
 from federation.query import Answer, Request
 from trust.chain_book import ProvenNode
@@ -26,11 +26,18 @@ from trust.envelope import Opened, Sealed
 from trust.errors import AlgorithmUnavailable, EvidenceBroken
 from trust.evidence import leaf_data, open_envelope_part, parse_envelope_part
 from trust.evidence_index import ExchangeEntry, Index, RecordEntry
-from trust.merkle import leaf_hash, verify_inclusion
-from trust.settlement import Ended, Settlement
-from trust.status import TrustStatus
+from trust.merkle import leaf_hash
+from trust.settlement import Settlement
 
-__all__ = ["OpenFile", "check_exchange", "open_signed"]
+__all__ = [
+    "OpenFile",
+    "OpenedExchange",
+    "ReadExchange",
+    "conclude_exchange",
+    "open_exchange",
+    "open_signed",
+    "read_exchange",
+]
 
 _SKEW: Final = timedelta(seconds=60)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,18 +53,37 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file of which steps 1 to 5 hold. `prove` gives what a chain of the file proves at a time, by its number."""
+    """A file, and the frame that says what its chains, lists and checkpoints prove."""
 
     parts: Mapping[str, bytes]
     index: Index
     codec: Codec
-    prove: Callable[[int, datetime], ProvenNode]
-    settled: tuple[Settlement, ...]
-    ended: Ended
-    status: TrustStatus | None
-    exported_by: NamedNode
+    frame: Frame
     exported_at: datetime
-    anchor: str
+
+
+class _Read(Struct, frozen=True):
+    """An envelope that was taken apart, with its signer by the chain of when it says that it was signed."""
+
+    part: str
+    sealed: Sealed
+    signer: ProvenNode
+    at: datetime
+
+
+class ReadExchange(Struct, frozen=True):
+    """An exchange whose form is right and whose signatures nobody has looked at yet; one that was forgotten has none.
+
+    `answering` is the answering node's chain, answer or not.
+    """
+
+    number: int
+    entry: ExchangeEntry
+    request: Request | None = None
+    asked: _Read | None = None
+    answer: Answer | None = None
+    answered: _Read | None = None
+    answering: ProvenNode | None = None
 
 
 class _Signed(Struct, frozen=True):
@@ -69,17 +95,57 @@ class _Signed(Struct, frozen=True):
     at: datetime
 
 
-def check_exchange(file: OpenFile, number: int) -> EvidenceReport:
-    """Steps 6 to 11. Raises EvidenceBroken, AlgorithmUnavailable."""
+class OpenedExchange(Struct, frozen=True):
+    """An exchange whose signatures hold."""
+
+    read: ReadExchange
+    asked: _Signed | None
+    answered: _Signed | None
+
+
+def read_exchange(file: OpenFile, number: int) -> ReadExchange:
+    """The form of it, and its chains: the first part of steps 6 and 7. Raises EvidenceBroken, AlgorithmUnavailable."""
     entry = file.index.exchanges[number - 1]
     if entry.records[0].is_forgotten:
+        return ReadExchange(number, entry)
+    part = request_part(number)
+    sealed = parse_envelope_part(file.parts, part)
+    request: Request = _decoded(part, file.codec.decode_request, sealed)
+    at = request.header.asked_at
+    asked = _Read(part, sealed, file.frame.prove(entry.asking[0], at), at)
+    if len(entry.records) < len(_KINDS[True]) or entry.records[1].is_forgotten:
+        answering = file.frame.prove(entry.answering[0], at)
+        return ReadExchange(number, entry, request, asked, None, None, answering)
+    part = answer_part(number)
+    sealed = parse_envelope_part(file.parts, part)
+    answer: Answer = _decoded(part, file.codec.decode_answer, sealed)
+    at = answer.header.answered_at
+    answering = file.frame.prove(entry.answering[0], at)
+    return ReadExchange(number, entry, request, asked, answer, _Read(part, sealed, answering, at), answering)
+
+
+def open_exchange(read: ReadExchange) -> OpenedExchange:
+    """Its signatures: the rest of steps 6 and 7. Raises as `read_exchange`."""
+    return OpenedExchange(read, _opened(read.asked), _opened(read.answered))
+
+
+def _opened(read: _Read | None) -> _Signed | None:
+    if read is None:
+        return None
+    return _Signed(read.part, open_signed(read.part, read.sealed, read.signer), read.signer, read.at)
+
+
+def conclude_exchange(file: OpenFile, opened: OpenedExchange) -> EvidenceReport:
+    """Steps 8 to 11. Raises as `read_exchange`."""
+    read, asked, answered = opened.read, opened.asked, opened.answered
+    number, entry, request, answering = read.number, read.entry, read.request, read.answering
+    if request is None or asked is None or answering is None:
         return _forgotten(file, number, entry)
-    request, asked = _open_request(file, number, entry)  # 6
-    answer, answered, answering = _open_answer(file, number, entry, request)  # 7
     _check_headers(file, entry, request, asked, answering)  # 8
-    if answer is not None and answered is not None:
-        _check_answer_header(request, asked, answer, answered)
-    own = file.exported_by.entity_id == request.header.asking
+    if read.answer is not None and answered is not None:
+        _check_answer_header(request, asked, read.answer, answered)
+    frame = file.frame
+    own = frame.exported_by.entity_id == request.header.asking
     records = _check_records(file, number, entry, own=own)  # 9
     unproven = [*_check_times(records, asked, answered)]  # 10
     unproven += _check_signers(file, entry, records, asked, answered)  # 11
@@ -87,39 +153,17 @@ def check_exchange(file: OpenFile, number: int) -> EvidenceReport:
         number=number,
         request_id=entry.request_id,
         request=request,
-        answer=answer,
+        answer=read.answer,
         asking=named_node(asked.signer),
         answering=named_node(answering),
-        exported_by=file.exported_by,
+        exported_by=frame.exported_by,
         exported_at=file.exported_at,
-        anchor=file.anchor,
+        anchor=frame.anchor,
         records=records,
-        status_sequence=None if file.status is None else file.status.sequence,
-        checkpoints=len(file.settled),
+        status_sequence=None if frame.status is None else frame.status.sequence,
+        checkpoints=len(frame.settled),
         doubts=tuple(unproven),
     )
-
-
-def _open_request(file: OpenFile, number: int, entry: ExchangeEntry) -> tuple[Request, _Signed]:
-    part = request_part(number)
-    sealed = parse_envelope_part(file.parts, part)
-    request: Request = _decoded(part, file.codec.decode_request, sealed)
-    at = request.header.asked_at
-    asking = file.prove(entry.asking[0], at)
-    return request, _Signed(part, open_signed(part, sealed, asking), asking, at)
-
-
-def _open_answer(
-    file: OpenFile, number: int, entry: ExchangeEntry, request: Request
-) -> tuple[Answer | None, _Signed | None, ProvenNode]:
-    if len(entry.records) < len(_KINDS[True]) or entry.records[1].is_forgotten:
-        return None, None, file.prove(entry.answering[0], request.header.asked_at)
-    part = answer_part(number)
-    sealed = parse_envelope_part(file.parts, part)
-    answer: Answer = _decoded(part, file.codec.decode_answer, sealed)
-    at = answer.header.answered_at
-    answering = file.prove(entry.answering[0], at)
-    return answer, _Signed(part, open_signed(part, sealed, answering), answering, at), answering
 
 
 def _check_headers(
@@ -131,8 +175,8 @@ def _check_headers(
     _agree(part, "answering node", header.answering, answering.node.entity_id)
     _agree(part, "type", asked.opened.payload_type, header.operation.request_type)
     _agree(INDEX, "request id", entry.request_id, header.request_id)
-    if file.exported_by.entity_id not in (header.asking, header.answering):
-        raise EvidenceBroken(MANIFEST, f"{file.exported_by.entity_id} took no part in this exchange")
+    if file.frame.exported_by.entity_id not in (header.asking, header.answering):
+        raise EvidenceBroken(MANIFEST, f"{file.frame.exported_by.entity_id} took no part in this exchange")
 
 
 def _check_records(
@@ -149,7 +193,7 @@ def _check_record(file: OpenFile, part: str, record: RecordEntry, kind: RecordKi
             raise EvidenceBroken(INDEX, f"record {record.log_index} should be of kind {kind:d}")
         if leaf_data(kind, record.recorded_at, file.parts[part], record.salt) != record.leaf:
             raise EvidenceBroken(INDEX, f"the leaf of record {record.log_index} is not that of these bytes")
-    settled = file.settled[record.checkpoint - 1] if record.checkpoint else None
+    settled = file.frame.settled[record.checkpoint - 1] if record.checkpoint else None
     if settled is not None:
         _check_inclusion(file, record, settled)
     return RecordReport(
@@ -165,13 +209,14 @@ def _check_record(file: OpenFile, part: str, record: RecordEntry, kind: RecordKi
 
 
 def _check_inclusion(file: OpenFile, record: RecordEntry, settled: Settlement) -> None:
-    part, tree = checkpoint_part(record.checkpoint), settled.checkpoint
+    part = checkpoint_part(record.checkpoint)
     if record.generation != settled.generation:
         raise EvidenceBroken(
             part, f"it is of generation {settled.generation}, record {record.log_index} of another"
         )
-    leaf = leaf_hash(record.leaf)
-    if not verify_inclusion(leaf, record.position, tree.size, record.path, tree.root):
+    if not file.frame.trees[record.checkpoint - 1].holds(
+        leaf_hash(record.leaf), record.position, record.proof
+    ):
         raise EvidenceBroken(
             INDEX, f"the proof of record {record.log_index} does not lead to the root of {part}"
         )
@@ -193,18 +238,18 @@ def _check_signers(
 
 def _check_signer(file: OpenFile, signed: _Signed, chain: int, at: datetime) -> Iterator[Doubt]:
     entity_id, kid = signed.signer.node.entity_id, signed.opened.kid
-    then = file.prove(chain, at)
+    then = file.frame.prove(chain, at)
     _agree(signed.part, "signer at the evidence time", then.node.entity_id, entity_id)
     if kid not in then.node.envelope_keys:
         raise EvidenceBroken(signed.part, f"its key {kid} was none of {entity_id} at {at.isoformat()}")
-    why = file.ended.of(entity_id, kid, at)
+    why = file.frame.ended.of(entity_id, kid, at)
     if why:
         raise EvidenceBroken(signed.part, f"{why}, before the evidence time {at.isoformat()}")
-    document = file.ended.former_keys.get(entity_id)
+    document = file.frame.ended.former_keys.get(entity_id)
     if document is None or document.issued_at < at:
         yield 11, key_unproven(entity_id, None if document is None else document.issued_at)
-    if file.status is None or file.status.issued_at + _STATUS_EVERY < at:
-        issued_at = None if file.status is None else file.status.issued_at
+    if file.frame.status is None or file.frame.status.issued_at + _STATUS_EVERY < at:
+        issued_at = None if file.frame.status is None else file.frame.status.issued_at
         yield 11, membership_unproven(entity_id, issued_at)
 
 
@@ -224,12 +269,12 @@ def _forgotten(file: OpenFile, number: int, entry: ExchangeEntry) -> EvidenceRep
         answer=None,
         asking=None,
         answering=None,
-        exported_by=file.exported_by,
+        exported_by=file.frame.exported_by,
         exported_at=file.exported_at,
-        anchor=file.anchor,
+        anchor=file.frame.anchor,
         records=records,
-        status_sequence=None if file.status is None else file.status.sequence,
-        checkpoints=len(file.settled),
+        status_sequence=None if file.frame.status is None else file.frame.status.sequence,
+        checkpoints=len(file.frame.settled),
         doubts=tuple(unproven),
     )
 

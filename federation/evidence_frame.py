@@ -19,6 +19,7 @@ from trust.errors import AlgorithmUnavailable, EvidenceBroken, TrustError
 from trust.evidence import MAX_FILE_BYTES, NO_ROLL_OVERS, Manifest
 from trust.evidence_index import Index
 from trust.historical import MAX_HISTORICAL_BYTES, HistoricalKeys, verify_historical_keys
+from trust.known_tree import KnownTree
 from trust.settlement import EnclosedCheckpoint, Ended, Settlement, Settler
 from trust.status import TrustStatus, verify_status
 from trust.tokens import read_token
@@ -64,6 +65,9 @@ class Frame:
         self.status: TrustStatus | None = None
         self.ended = Ended({}, {})
         self.settled: tuple[Settlement, ...] = ()
+        self.trees: tuple[KnownTree, ...] = ()
+        """Of the checkpoints, in their order."""
+        self.is_read = False
 
     def read(self) -> None:
         """Steps 4 and 5."""
@@ -71,6 +75,8 @@ class Frame:
         revocations = self.status.revocations if self.status is not None else {}
         self.ended = Ended(revocations, self._read_former_keys(), self._digests_of_ended())
         self.settled = tuple(self._settlements())  # 5
+        self.trees = tuple(KnownTree(one.checkpoint.size, one.checkpoint.root) for one in self.settled)
+        self.is_read = True
 
     def fits(self, at: datetime) -> bool:
         """Whether all that holds for a file of its own time holds just so for one that was made at this one."""

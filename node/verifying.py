@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from federation.evidence import EvidenceFile, EvidenceVerifier
+from federation.evidence import EvidenceFile, EvidenceVerifier, Result
+from federation.evidence_report import EvidenceReport
 from federation.evidence_summary import ExchangeSummary, FileSummary, summarize
 from federation.rpc.convert import ProtobufCodec
 from trust.errors import AlgorithmUnavailable, EvidenceBroken
@@ -31,6 +32,8 @@ HEAP: Final = 16
 """Files that are handed over at once."""
 IN_FLIGHT: Final = 4
 """Heaps that wait or are at work, for each process."""
+MOST_TOGETHER_BYTES: Final = 4 * 1024 * 1024
+"""Files are opened together up to this size; the one that goes beyond it is still among them."""
 SUFFIX: Final = ".zip"
 """What an evidence file in a folder is called."""
 SEALED_SUFFIX: Final = ".zip.sealed"
@@ -116,7 +119,10 @@ class Verifying:
         second = next(paths, None)
         if second is None or jobs < 2:
             checker = _Checker(self)
-            yield from map(checker.check, chain(first, [] if second is None else [second], paths))
+            rest = chain([] if second is None else [second], paths)
+            while first:
+                yield from checker.check(first)
+                first = list(islice(rest, HEAP))
             return
         yield from _in_processes(self, chain(first, [second], paths), jobs)
 
@@ -157,17 +163,35 @@ class _Checker:
         self._settings = settings
         self._verifier = EvidenceVerifier(settings.jwks, ProtobufCodec(), roll_overs=settings.roll_overs)
 
-    def check(self, path: Path) -> CheckedFile:
-        """One file. Never raises for what is in it, nor for one that cannot be read."""
-        try:
-            file = self._verifier.open(self._read(path))
-        except EvidenceBroken as error:
-            return CheckedFile(str(path), error.detail)
-        except AlgorithmUnavailable as error:
-            return CheckedFile(str(path), error.detail, unknown=True)
-        except OSError as error:
-            return CheckedFile(str(path), f"it cannot be read: {error.strerror or error}")
-        return self._exchanges(path, file)
+    def check(self, paths: Sequence[Path]) -> Iterator[CheckedFile]:
+        """A heap of files. Never raises for what is in them, nor for one that cannot be read."""
+        group: list[tuple[Path, bytes | str]] = []
+        size = 0
+        for path in paths:
+            try:
+                data: bytes | str = self._read(path)
+            except EvidenceBroken as error:
+                data = error.detail
+            except OSError as error:
+                data = f"it cannot be read: {error.strerror or error}"
+            group.append((path, data))
+            size += len(data)
+            if size > MOST_TOGETHER_BYTES:
+                yield from self._together(group)
+                group, size = [], 0
+        yield from self._together(group)
+
+    def _together(self, group: Sequence[tuple[Path, bytes | str]]) -> Iterator[CheckedFile]:
+        opened = iter(self._verifier.open_all(data for _, data in group if isinstance(data, bytes)))
+        for path, data in group:
+            if isinstance(data, str):
+                yield CheckedFile(str(path), data)
+                continue
+            file = next(opened)
+            if isinstance(file, EvidenceFile):
+                yield self._exchanges(path, file)
+            else:
+                yield CheckedFile(str(path), file.detail, unknown=isinstance(file, AlgorithmUnavailable))
 
     def _read(self, path: Path) -> bytes:
         with path.open("rb") as file:
@@ -180,16 +204,11 @@ class _Checker:
         told: list[ExchangeSummary] = []
         failures: list[BrokenExchange] = []
         verdicts: Counter[str] = Counter()
-        for number in range(1, file.exchanges + 1):
-            try:
-                report = file.verify(number)
-                if self._settings.settled and report.unproven:
-                    raise EvidenceBroken(f"exchange {number}", report.unproven[0].en)
-            except EvidenceBroken as error:
-                failures.append(BrokenExchange(number, file.request_id(number), error.detail))
-                continue
-            except AlgorithmUnavailable as error:
-                failures.append(BrokenExchange(number, file.request_id(number), error.detail, unknown=True))
+        for number, result in enumerate(file.results(), start=1):
+            report = self._accepted(number, result)
+            if not isinstance(report, EvidenceReport):
+                unknown = isinstance(report, AlgorithmUnavailable)
+                failures.append(BrokenExchange(number, file.request_id(number), report.detail, unknown))
                 continue
             verdicts[report.verdict] += 1
             if self._settings.details:
@@ -204,6 +223,11 @@ class _Checker:
             forgotten=verdicts["forgotten"],
         )
 
+    def _accepted(self, number: int, result: Result) -> Result:
+        if self._settings.settled and isinstance(result, EvidenceReport) and result.unproven:
+            return EvidenceBroken(f"exchange {number}", result.unproven[0].en)
+        return result
+
 
 _checkers: list[_Checker] = []
 """In a process of the pool: its one checker, for the life of the process."""
@@ -214,7 +238,7 @@ def _begin(settings: Verifying) -> None:
 
 
 def _check_heap(paths: Sequence[Path]) -> list[CheckedFile]:
-    return [_checkers[0].check(path) for path in paths]
+    return list(_checkers[0].check(paths))
 
 
 def _in_processes(settings: Verifying, paths: Iterator[Path], jobs: int) -> Iterator[CheckedFile]:
