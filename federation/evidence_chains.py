@@ -23,11 +23,13 @@ _CHAINS_REMEMBERED: Final = 512
 @dataclass(frozen=True, slots=True)
 class KnownChain:
     """A node's configuration, its superiors' statements, and the anchor's configuration; with the ids of the envelope
-    keys that the node publishes in it. Nothing of it is verified here.
+    keys that the node publishes in it, and of the federation keys that its superior gives it. Nothing of it is
+    verified here.
     """
 
     statements: tuple[str, ...]
     kids: frozenset[str]
+    federation_kids: frozenset[str]
 
 
 class ChainArchive:
@@ -51,6 +53,19 @@ class ChainArchive:
             return await self._find(entity_id, at)
         return known
 
+    async def of_federation_key(self, entity_id: str, kid: str, at: datetime, now: datetime) -> KnownChain:
+        """The chain that gives a node the federation key with which it signed something at that time: as it was known
+        then, or as it is known now, since a node signs with a new key before others learn of it.
+
+        Raises as `of`.
+        """
+        known = await self.of(entity_id, at)
+        for moment in (at, now):
+            if kid in known.federation_kids:
+                break
+            known = await self._find(entity_id, moment)
+        return known
+
     async def _find(self, entity_id: str, at: datetime) -> KnownChain:
         """From the entity's configuration over its superiors to the anchor's, as they were known at `at`."""
         chain = [await self._statement(entity_id, entity_id, StatementKind.CONFIGURATION, at)]
@@ -64,7 +79,11 @@ class ChainArchive:
                 break
             superiors = ()
         chain.append(await self._statement(self._anchor, self._anchor, StatementKind.CONFIGURATION, at))
-        return KnownChain(tuple(chain), _kids(configuration.claims.get("metadata", {}).get(NODE_TYPE, {})))
+        return KnownChain(
+            tuple(chain),
+            _kids(configuration.claims.get("metadata", {}).get(NODE_TYPE, {})),
+            frozenset(read_statement(chain[1], allow_http_on_loopback=True).keys),
+        )
 
     async def _superior(self, superiors: Sequence[str], subject: str, at: datetime) -> tuple[str, str]:
         for superior in superiors:

@@ -291,6 +291,7 @@ class Exporter:
         token = await documents.newest_of(entity_id, since=since)
         if token is None:
             return
-        issued_at = time_of(read_token(token, max_bytes=MAX_HISTORICAL_BYTES).claims, "iat")
-        chain = await self._chains.of(entity_id, issued_at)
+        said = read_token(token, max_bytes=MAX_HISTORICAL_BYTES)
+        issued_at = time_of(said.claims, "iat")
+        chain = await self._chains.of_federation_key(entity_id, said.kid, issued_at, self._clock.now())
         work.file.add_former_keys(token, work.file.chain(chain.statements))

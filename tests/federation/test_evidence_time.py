@@ -319,6 +319,19 @@ async def test_without_a_list_it_is_told(world: World) -> None:
     assert f"no list of the former keys of {ANSWERING}" in render_report(report)
 
 
+async def test_a_list_under_a_federation_key_that_was_learnt_of_later_comes_with_its_chain(
+    world: World,
+) -> None:
+    """A node signs with its new key before others have fetched the statement that names it."""
+    said_at = world.former_keys[ANSWERING][0]
+    exchange, before = Exchange(world), dict(world.statements)
+    world.federation_keys[ANSWERING] = SigningKey.generate()
+    world.publish_node(ANSWERING, said_at)
+    world.before = (said_at + SECOND, before)
+    world.clock.at = said_at + 30 * SECOND
+    assert only(await world.export(exchange), world.anchor_jwks).verdict == "proven"
+
+
 async def test_a_list_by_anyone_else_is_refused(world: World) -> None:
     world.federation_keys[ASKING] = SigningKey.generate()
     assert (await broken(world)).part == former_keys_part(1)
