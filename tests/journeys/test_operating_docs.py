@@ -21,12 +21,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "operating.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = 32
 LOGS_SHOWN = 1500
+ENDS_WITH_THE_TEST = """exec 3<&0 < /dev/null
+(read -r _ <&3 || kill -KILL 0) > /dev/null 2>&1 &
+exec 3<&-"""
+"""However the test ends, also when it is killed, its end of the script's input is closed: then the whole group goes."""
 
 
 def steps() -> str:
     """The blocks as one script, which says where it is by the page's own line numbers."""
     text = PAGE.read_text("utf-8")
-    script = ["set -euo pipefail"]
+    script = [ENDS_WITH_THE_TEST, "set -euo pipefail"]
     for found in BLOCK.finditer(text):
         script += [f"echo '=== docs/operating.md:{text.count(chr(10), 0, found.start()) + 1}'", found[1]]
     return "\n".join(script)
@@ -64,12 +68,14 @@ async def test_the_steps_hold(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment,
         start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await process.communicate()
+        assert process.stdout is not None
+        said = await process.stdout.read()
+        await process.wait()
     finally:
         end_group(process.pid)
     assert process.returncode == 0, f"{said.decode('utf-8', 'replace')}\n{logs(tmp_path)}"
