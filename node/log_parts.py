@@ -23,6 +23,8 @@ from trust.keys import VerificationKey
 __all__ = ["log_loops", "settler", "witness"]
 
 WATCH_EVERY_S = 3.0
+ROUND_CHECKPOINTS = 5
+"""Under load a round of cosigning comes with every so many checkpoints."""
 
 
 def witness(ground: Ground, trust_sync: TrustSync) -> Witness:
@@ -56,6 +58,7 @@ def settler(ground: Ground, session: aiohttp.ClientSession) -> Settler:
             now_s=time.monotonic,
             own_keys=lambda: _log_keys(ground.keystore),
             skew_s=ground.config.limits.skew_s,
+            round_s=ROUND_CHECKPOINTS * ground.config.evidence.checkpoint_s,
         )
     )
 
@@ -70,6 +73,6 @@ def log_loops(ground: Ground, settling: Settler) -> Sequence[tuple[str, Loop]]:
     """What runs beside: rounds of cosigning, one after the other, and a look at what is wrong with logs."""
     every_s = ground.config.evidence.checkpoint_s
     return (
-        ("settling", lambda: repeat(settling.settle_once, every_s=every_s, name="settling")),
+        ("settling", lambda: repeat(settling.settle_when_due, every_s=every_s, name="settling")),
         ("log-watch", lambda: repeat(ground.log_watch.refresh, every_s=WATCH_EVERY_S, name="log-watch")),
     )

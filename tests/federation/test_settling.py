@@ -46,6 +46,25 @@ async def test_nothing_is_asked_without_a_checkpoint_and_nobody_twice(country: C
     assert Counter(country.asked) == dict.fromkeys(PEERS, 1)
 
 
+async def test_a_log_that_grows_fast_is_settled_in_fewer_rounds(country: Country) -> None:
+    for seconds, size in ((0, 5), (1, 55), (2, 56), (3, 200), (4, 300), (6.9, 900), (7, 1000), (8, 1010)):
+        country.seconds = seconds
+        country.tree.grow(size)
+        await country.settler.settle_when_due()
+    assert set(country.settled()) == {5, 55, 56, 1000, 1010}, (
+        "a round with few records, or after five seconds"
+    )
+
+
+async def test_what_a_burst_left_is_settled_when_the_log_rests(country: Country) -> None:
+    for seconds, size in ((0, 5), (1, 500), (4, 0), (5, 0)):
+        country.seconds = seconds
+        if size:
+            country.tree.grow(size)
+        await country.settler.settle_when_due()
+        assert (500 in country.settled()) is (seconds == 5)
+
+
 async def test_the_next_checkpoint_is_proven_from_where_each_witness_stands(country: Country) -> None:
     for size in (5, 6, 40):
         await country.settle(size)

@@ -153,6 +153,7 @@ class Country:
                 clock=self.clock,
                 now_s=lambda: self.seconds,
                 own_keys=lambda: keys_of(self.log_key),
+                round_s=5.0,
             )
         )
 
