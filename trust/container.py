@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -129,6 +129,8 @@ _DOS_DATE: Final = (1 << 5) | 1  # 1980-01-01, the first day that ZIP knows; the
 _UNIX: Final = 3 << 8
 _MODE: Final = 0o100644 << 16
 _ENTRY: Final = b"PK\x03\x04"
+_OFFSET_AT: Final = _CENTRAL.size - 4
+"""Where an entry of the directory says where its part begins: the last of the fixed fields."""
 
 
 def _local(name: bytes, size: int, checksum: int) -> bytes:
@@ -196,6 +198,27 @@ _Entry = tuple[bytes, int, int, int]
 """Of a part: name, size, checksum, and where it begins."""
 
 
+class Directory:
+    """The directory of a tail, for wherever the tail begins: one addition for all its entries.
+
+    It is taken as one number, little endian as its fields are; adding to the offset of each entry where the tail begins
+    carries nothing into another field, since offsets stay below `MAX_FILE_BYTES`.
+    """
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        """`entries` count from the beginning of the tail."""
+        lines = [_central(*entry) for entry in entries]
+        ones = [bytes(_OFFSET_AT) + b"\x01" + bytes(len(line) - _OFFSET_AT - 1) for line in lines]
+        self.entries = len(lines)
+        self._bytes = sum(map(len, lines))
+        self._lines = int.from_bytes(b"".join(lines), "little")
+        self._ones = int.from_bytes(b"".join(ones), "little")
+
+    def at(self, begins: int) -> bytes:
+        """The directory when the tail begins there."""
+        return (self._lines + begins * self._ones).to_bytes(self._bytes, "little")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
     """What comes after the exchanges: checkpoints, statements, lists, status, roll-overs.
@@ -206,7 +229,7 @@ class Tail:
 
     raw: bytes
     parts: Mapping[str, bytes]
-    entries: tuple[_Entry, ...]
+    directory: Directory
     is_remembered: bool = False
     noted: dict[str, Any] = field(default_factory=dict)
 
@@ -237,16 +260,17 @@ class ContainerReader:
         reading = _Reading(data)
         reading.read_while(lambda at: data.startswith(_HEADS, at + _LOCAL.size))
         at = reading.position
+        listed = reading.listed()
         tail = self._known(data, at)
         if tail is None:
             head = len(reading.entries)
             reading.read_while(lambda _: True)
-            tail = self._remember(reading, head, at)
+            tail = self._remember(reading, reading.entries[head:], at)
         else:
             reading.take(tail)
-        listed = b"".join([_central(*entry) for entry in reading.entries])
+        listed += tail.directory.at(at)
         end = reading.position
-        _compare(data, end, listed + _end(len(reading.entries), len(listed), end))
+        _compare(data, end, listed + _end(reading.count, len(listed), end))
         return Container(reading.parts, tail)
 
     def _known(self, data: bytes, at: int) -> Tail | None:
@@ -257,19 +281,13 @@ class ContainerReader:
                 return tail
         return None
 
-    def _remember(self, reading: _Reading, head: int, at: int) -> Tail:
-        entries = tuple(
-            (name, size, checksum, begins - at) for name, size, checksum, begins in reading.entries[head:]
-        )
+    def _remember(self, reading: _Reading, entries: Sequence[_Entry], at: int) -> Tail:
+        directory = Directory([(name, size, checksum, place - at) for name, size, checksum, place in entries])
         if not entries or reading.position - at > MOST_TAIL_BYTES:
-            return Tail(b"", reading.parts, entries)
+            return Tail(b"", reading.parts, directory)
         names = [name.decode("ascii") for name, _, _, _ in entries]
-        tail = Tail(
-            reading.data[at : reading.position],
-            {name: reading.parts[name] for name in names},
-            entries,
-            is_remembered=True,
-        )
+        parts = {name: reading.parts[name] for name in names}
+        tail = Tail(reading.data[at : reading.position], parts, directory, is_remembered=True)
         self._tails.insert(0, tail)
         del self._tails[TAILS_REMEMBERED:]
         return tail
@@ -282,6 +300,7 @@ class _Reading:
         self.data = data
         self.parts: dict[str, bytes] = {}
         self.entries: list[_Entry] = []
+        self.count = 0
         self.position = 0
         self._before: Place = (-1, 0, 0)
 
@@ -297,14 +316,17 @@ class _Reading:
 
     def take(self, tail: Tail) -> None:
         """Take a tail that is known to be at `position`."""
-        self._count(len(tail.entries))
-        at = self.position
+        self._count(tail.directory.entries)
         self.parts.update(tail.parts)
-        self.entries += [(name, size, checksum, at + begins) for name, size, checksum, begins in tail.entries]
-        self.position = at + len(tail.raw)
+        self.position += len(tail.raw)
+
+    def listed(self) -> bytes:
+        """What the directory says of the entries up to here."""
+        return b"".join([_central(*entry) for entry in self.entries])
 
     def _count(self, more: int) -> None:
-        if len(self.entries) + more > MAX_PARTS:
+        self.count += more
+        if self.count > MAX_PARTS:
             raise EvidenceBroken(CONTAINER, f"it has more than {MAX_PARTS} parts")
 
 
