@@ -1,8 +1,8 @@
 """The trust chains of evidence files: what each proves at a time, from keys of the anchor's, each verified once.
 
 The anchor is whoever signed the last statement with one of its keys of that time, as the pinned keys and the roll-overs
-tell them: those enclosed in a file, or those that whoever checks has got since, if they are more. Entity ids on
-loopback are taken: a demonstration's evidence verifies as well, and its report says whose it is.
+tell them: those enclosed in a file and those that whoever checks has got since, of which one must go on where the other
+ends. Entity ids on loopback are taken: a demonstration's evidence verifies as well, and its report says whose it is.
 
 A chain that held is remembered by the digests of its statements, together with the time in which it holds: what is
 remembered is what verifying it again would give. At most `CHAINS_REMEMBERED` are.
@@ -149,7 +149,10 @@ class ChainBook:
         return self._lines.made((enclosed, anchor), lambda: self._longest(enclosed, anchor))
 
     def _longest(self, enclosed: bytes, anchor: str) -> _Line:
-        known = max((_read_roll_overs(one, anchor) for one in (self._given, enclosed)), key=len)
+        shorter, known = sorted((_read_roll_overs(one, anchor) for one in (self._given, enclosed)), key=len)
+        if [one.token for one in shorter] != [one.token for one in known[: len(shorter)]]:
+            # Whoever has a retired key can make a longer line from it: length says nothing.
+            raise EvidenceBroken(ROLL_OVERS, "it contradicts the roll-overs you gave")
         changes = [one.at - _SKEW for one in known] + [one.old_until for one in known]
         return known, tuple(sorted(changes))
 
