@@ -37,6 +37,10 @@ REWRAP_SPAN: Final = 2_000
 
 _SEAL_BODIES: Final = 64
 
+_NO_FOLDER: Final = (
+    "there are archive files, and this process is not told where: set `archive` in [evidence] to their folder"
+)
+
 Progress = Callable[[int, int], None]
 """(done, of so many)"""
 
@@ -74,7 +78,8 @@ class Forgotten(Struct, frozen=True):
 class Rewrapped(Struct, frozen=True):
     """Keys of records and of archives that were wrapped anew, and the numbers of the data keys that were dropped: none
     while a key is `damaged`, and with it its record. `waits_s` is after how long an older data key may be retired,
-    when it is too early now.
+    when it is too early now. `without_folder` is true when there are archive files, and this process is not told where:
+    older data keys stay, since the files may be under them.
     """
 
     keys: int = 0
@@ -82,6 +87,7 @@ class Rewrapped(Struct, frozen=True):
     dropped: tuple[int, ...] = ()
     damaged: int = 0
     waits_s: float = 0.0
+    without_folder: bool = False
 
 
 class Keeping:
@@ -196,15 +202,18 @@ class Keeping:
                 await self._keys.retire(row.key_id)
         keys, damaged = await self._rewrap_records(newest.key_id, progress)
         archives = await self._archives.rewrap(newest.key_id) if self._archives else 0
+        without_folder = self._archives is None and bool(await self._rows.archived())
+        if without_folder:
+            _log.error("evidence.no_archive_folder", key_ids=[row.key_id for row in older], detail=_NO_FOLDER)
         dropped: tuple[int, ...] = ()
-        if waits <= timedelta() and not damaged:
+        if waits <= timedelta() and not damaged and not without_folder:
             # Retired before the first key was looked at, so nothing new can be under it.
             dropped = tuple(row.key_id for row in older)
             for key_id in dropped:
                 await self._keys.drop(key_id)
             await self._audit.note("node", "evidence.data_keys_dropped", {"key_ids": list(dropped)})
         _log.info("evidence.rewrapped", keys=keys, archives=archives, dropped=list(dropped))
-        return Rewrapped(keys, archives, dropped, damaged, max(0.0, waits.total_seconds()))
+        return Rewrapped(keys, archives, dropped, damaged, max(0.0, waits.total_seconds()), without_folder)
 
     def _in_use_everywhere_at(self, newest: DataKey) -> datetime:
         """From when on no replica wraps with an older one: twice the time after which they use the newest."""

@@ -49,6 +49,11 @@ def rewrap(new_key: str | None, config_path: Path) -> None:
             f"{done.damaged} 条记录的密钥已损坏，旧数据密钥保留",
             "the keys of some records are damaged, so the older data key stays; see the log",
         )
+    if done.without_folder:
+        say(
+            "已有归档文件，但未配置 [evidence] archive：旧数据密钥保留",
+            "there are archive files, but [evidence] archive is not set here: older data keys stay; set it, run again",
+        )
     if new_key or done.waits_s:
         wait = max(done.waits_s, 2 * config.keys.publish_s if new_key else 0)
         say(

@@ -24,7 +24,7 @@ from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR, SealedBodies
 from node.store.database import Database
 from node.store.search_queries import first_index_at
-from node.store.tables import BODIES, CLAIMS, HOLDERS, LABELS, RECORDS
+from node.store.tables import ARCHIVES, BODIES, CLAIMS, HOLDERS, LABELS, RECORDS
 from node.store.times import from_micros, to_micros
 
 __all__ = ["BATCH_RECORDS", "CLAIM_KEPT", "ClearBody", "KeepingRows", "WrappedKey"]
@@ -115,6 +115,12 @@ class KeepingRows:
                 query = select(_H.log_index).where(_H.holder == holder, _H.log_index > after)
                 found.update((await connection.execute(query.order_by(_H.log_index).limit(limit))).scalars())
         return sorted(found)[:limit]
+
+    async def archived(self) -> Sequence[tuple[int, int]]:
+        """From which log index to which there are records in archive files with content: one pair for each file."""
+        query = select(ARCHIVES.c.first_index, ARCHIVES.c.last_index).where(ARCHIVES.c.forgotten_at.is_(None))
+        async with self._database.reading() as connection:
+            return [(row.first_index, row.last_index) for row in await connection.execute(query)]
 
     async def labels(self) -> Mapping[int, str]:
         """Every label with its operation."""

@@ -135,11 +135,9 @@ class Scene:
     def forgetting(self) -> ArchiveForgetting:
         return ArchiveForgetting(self.parts)
 
-    def keeping(self, retention: Retention = KEEP) -> Keeping:
-        audit = AuditRows(self.database, self.clock)
-        return Keeping(
-            self.keeping_rows, self.keys, audit, self.clock, retention, self.forgetting, publish_s=1.0
-        )
+    def keeping(self, retention: Retention = KEEP, *, folder: bool = True) -> Keeping:
+        audit, forgetting = AuditRows(self.database, self.clock), self.forgetting if folder else None
+        return Keeping(self.keeping_rows, self.keys, audit, self.clock, retention, forgetting, publish_s=1.0)
 
     async def archive(self) -> list[int]:
         """Run; the log indices that are left in the database."""
@@ -352,6 +350,19 @@ async def test_a_new_data_key_reaches_the_files(scene: Scene) -> None:
     after = scene.files()[0].read_bytes()
     assert after[-200:] == before[-200:]
     assert scene.keys.get(old) is None
+    assert len(await scene.inside()) == 3
+
+
+async def test_who_is_not_told_the_folder_drops_no_data_key(scene: Scene) -> None:
+    await scene.archive()
+    old = scene.keys.newest(DataPurpose.RECORDS).key_id
+    await scene.keys.rotate(DataPurpose.RECORDS)
+    scene.clock.advance(seconds=10)
+    done = await scene.keeping(folder=False).rewrap()
+    assert (done.keys, done.dropped, done.without_folder) == (4, (), True)
+    assert len(await scene.inside()) == 3
+    done = await scene.keeping().rewrap()
+    assert (done.archives, done.dropped, done.without_folder) == (1, (old,), False)
     assert len(await scene.inside()) == 3
 
 
