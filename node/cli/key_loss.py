@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_again"]
 
+_CONTENT_LOST = (
+    "日志与归档中此前的内容也无法再读，记录仍可证明存在，对端仍存有各自一份 / what the log and its archives hold can be"
+    " read by nobody any more either; its records stay proven, and the peers hold their side"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
@@ -40,7 +45,8 @@ def begin_again(reason: str, yes: bool, config_path: Path) -> None:
 
     Where keys can be opened by nobody any more, since the key-encryption key is lost with every copy: retire
     them for ever, make new ones, and a new enrolment.json, with which the anchor has to take the node in again.
-    Log, evidence, clients and trust stay. Every process of the node must be down.
+    The log, clients and trust stay; what lies in the log or in archives under lost data keys can be read by nobody
+    any more, and peers still hold their side. Every process of the node must be down.
     """
     from node.key_steering import check_reason
     from node.logs import configure_logs
@@ -66,6 +72,7 @@ def begin_again(reason: str, yes: bool, config_path: Path) -> None:
 def _say_loss(loss: Loss) -> None:
     if loss.key_file:
         click.echo(f"! {loss.key_file}", err=True)
+        click.echo(f"! {_CONTENT_LOST}", err=True)
     for row in loss.keys:
         click.echo(f"- {row.purpose:11}{row.kid}  {row.state}: {loss.faults[row.kid]}", err=True)
 

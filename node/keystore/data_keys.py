@@ -81,6 +81,7 @@ class DataKeys:
         self._algorithms = {DataPurpose.RECORDS: cipher, DataPurpose.HOLDERS: HMAC_SHA256}
         self._keys: Mapping[int, DataKey] = {}
         self._faults: Mapping[int, str] = {}
+        self._given_up: frozenset[int] = frozenset()
         # So that rows that were read earlier never replace later ones.
         self._one_at_a_time = asyncio.Lock()
 
@@ -135,6 +136,11 @@ class DataKeys:
     def faults(self) -> Mapping[int, str]:
         """By number, why a key that is in the store does not open."""
         return self._faults
+
+    @property
+    def given_up(self) -> frozenset[int]:
+        """Those of the `faults` that an operator gave up (`begin_again`)."""
+        return self._given_up
 
     # --- how they change ---
 
@@ -200,7 +206,7 @@ class DataKeys:
             self._take(await self._rows.change(decide))
 
     def _take(self, rows: Iterable[DataKeyRow]) -> None:
-        keys, faults = {}, {}
+        rows, keys, faults = list(rows), {}, {}
         for row in rows:
             known = self._keys.get(row.key_id)
             if known and known.row.wrapped == row.wrapped:
@@ -213,6 +219,7 @@ class DataKeys:
                 if row.key_id not in self._faults:
                     _log.error("data_keys.unusable", key_id=row.key_id, fault=str(error))
         self._keys, self._faults = keys, faults
+        self._given_up = frozenset(row.key_id for row in rows if row.key_id in faults and row.retired_at)
 
     def _open(self, row: DataKeyRow) -> DataKey:
         kind = CIPHERS.get(row.algorithm)

@@ -16,7 +16,7 @@ from federation.errors import OwnKeyUnavailable, OwnRecordDamaged, OwnStoreUnava
 from node.keystore.aead import CIPHERS, NONCE_BYTES
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.errors import KeystoreError
-from node.store.bodies import IN_CLEAR, SealedBodies
+from node.store.bodies import IN_CLEAR, BodyLost, SealedBodies
 
 __all__ = ["EncryptedBodies"]
 
@@ -75,7 +75,7 @@ class EncryptedBodies:
         key = self._keys.get(key_id)
         if key is None or key.cipher is None:
             if fault := self._keys.faults.get(key_id):
-                raise OwnRecordDamaged(fault)
+                raise (BodyLost if key_id in self._keys.given_up else OwnRecordDamaged)(fault)
             raise OwnStoreUnavailable(f"data key {key_id} is not known here yet: try again shortly")
         try:
             return key.cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _USE)

@@ -11,7 +11,16 @@ from typing import Final, NamedTuple, Protocol
 
 from federation.errors import OwnRecordDamaged
 
-__all__ = ["IN_CLEAR", "SALT_BYTES", "Bodies", "Body", "ClearBodies", "SealedBodies", "split_body"]
+__all__ = [
+    "IN_CLEAR",
+    "SALT_BYTES",
+    "Bodies",
+    "Body",
+    "BodyLost",
+    "ClearBodies",
+    "SealedBodies",
+    "split_body",
+]
 
 SALT_BYTES: Final = 16
 
@@ -34,6 +43,12 @@ class SealedBodies(NamedTuple):
     sealed: Sequence[bytes]
 
 
+class BodyLost(OwnRecordDamaged):
+    """The body lies under a data key that was given up: nobody can read it any more, and nothing says that it was
+    altered. To readers it is as if it had been forgotten.
+    """
+
+
 class Bodies(Protocol):
     """Seals and opens bodies. Called in the writer's thread and on the event loop."""
 
@@ -42,7 +57,9 @@ class Bodies(Protocol):
         ...
 
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:
-        """The body. Raises OwnRecordDamaged when it, or its key, was altered or is not that of this data key."""
+        """The body. Raises OwnRecordDamaged when it, or its key, was altered or is not that of this data key; BodyLost
+        when that data key was given up.
+        """
         ...
 
 

@@ -1,7 +1,8 @@
 """A full pass over the own log: bodies make leaves, leaves make tiles, tiles make the root of every checkpoint.
 
 What is read is read in order and only once, `PAGE` records at a time, so memory does not grow with the log. Nothing is
-changed, and the node may run meanwhile. A record that was forgotten or archived is there as a leaf only.
+changed, and the node may run meanwhile. A record that was forgotten or archived, or whose key is lost, is there
+as a leaf only.
 """
 
 from __future__ import annotations
@@ -131,6 +132,9 @@ class LogCheck:
             body = self._reader.body(row)
         except OwnRecordDamaged as error:
             self.findings.add(f"record {index} ({row['request_id']}): {error.detail}")
+            return
+        if not body.salt:  # its key is lost
+            self.findings.forgotten += 1
             return
         if leaf_data(row["kind"], row["recorded_at"], body.envelope, body.salt) != bytes(row["leaf"]):
             self.findings.add(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from federation.ports import Claim, ClaimState, ClaimVerdict, ExchangeMeta, RecordKind
-from node.store.bodies import SALT_BYTES, Bodies, SealedBodies, split_body
+from node.store.bodies import SALT_BYTES, Bodies, BodyLost, SealedBodies, split_body
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
 from node.store.labels import Labels, label_of
 from node.store.log_connection import ClaimRow, LogConnection, Place, Row
@@ -94,10 +94,15 @@ def look_first(connection: LogConnection, exchanges: Iterable[StoreExchange], bo
 
 
 def _answer_of(claim: ClaimRow, bodies: Bodies) -> bytes:
-    """The envelope of a finished claim; empty when it was forgotten."""
+    """The envelope of a finished claim; empty when it was forgotten, or its key is lost."""
     if claim.sealed is None or claim.key_id is None:
         return b""
-    return split_body(bodies.open(claim.key_id, bytes(claim.wrapped or b""), bytes(claim.sealed))).envelope
+    try:
+        return split_body(
+            bodies.open(claim.key_id, bytes(claim.wrapped or b""), bytes(claim.sealed))
+        ).envelope
+    except BodyLost:
+        return b""
 
 
 @dataclass(slots=True)

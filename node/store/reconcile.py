@@ -126,10 +126,12 @@ class PairRows:
         return [row for row in rows if not self._holds(row)]
 
     def _holds(self, row: _Row) -> bool:
-        """Whether the stored bytes are those that were logged; a forgotten record has none."""
+        """Whether the stored bytes are those that were logged; of a forgotten record, and of one whose key is lost,
+        there is nothing to compare.
+        """
         try:
             body = self._reader.body(row)
-            if not body.envelope and row["sealed"] is None:
+            if not body.salt:
                 return True
             identity = parse(body.envelope, max_bytes=_STORED_ENVELOPE_BYTES).identity
         except (OwnRecordDamaged, TrustError):

@@ -12,7 +12,7 @@ from sqlalchemy import Select, select
 
 from federation.ports import ExchangeMeta, RecordKind, StoredRecord
 from federation.query import Operation
-from node.store.bodies import Bodies, Body, split_body
+from node.store.bodies import Bodies, Body, BodyLost, split_body
 from node.store.tables import BODIES, LABELS, RECORDS
 from node.store.times import from_micros
 
@@ -42,7 +42,7 @@ def meta_of(row: Mapping[Any, Any]) -> ExchangeMeta:
 
 
 class RecordReader:
-    """Reads rows of `RECORD_ROWS`; forgotten records have neither salt nor envelope."""
+    """Reads rows of `RECORD_ROWS`; forgotten records, and those whose key is lost, have neither salt nor envelope."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
@@ -52,7 +52,10 @@ class RecordReader:
         sealed = row["sealed"]
         if sealed is None:
             return _NOTHING
-        return split_body(self._bodies.open(row["key_id"], bytes(row["wrapped"]), bytes(sealed)))
+        try:
+            return split_body(self._bodies.open(row["key_id"], bytes(row["wrapped"]), bytes(sealed)))
+        except BodyLost:
+            return _NOTHING
 
     def read(self, row: Mapping[Any, Any]) -> StoredRecord:
         """The record as it lies in the log. Raises OwnRecordDamaged."""

@@ -13,7 +13,9 @@ from node.keystore.aead import CIPHERS, SM4_GCM
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HASH_BYTES, HolderHashes
+from node.store.bodies import SALT_BYTES, BodyLost
 from node.store.database import Database
+from node.store.records import RecordReader
 from node.store.tables import DATA_KEYS
 from tests.support.clock import FixedClock
 
@@ -89,8 +91,22 @@ async def test_lost_keys_are_given_up_and_new_ones_made(
     assert lost.key_id in await again.begin_again()
     assert again.newest(DataPurpose.RECORDS).key_id != lost.key_id
     opened = await DataKeys.open(database, OTHER, clock)
-    with pytest.raises(OwnRecordDamaged, match="cannot be unwrapped"):
-        EncryptedBodies(opened).open(sealed.key_id, sealed.wrapped[0], sealed.sealed[0])
+    bodies = EncryptedBodies(opened)
+    with pytest.raises(BodyLost, match="cannot be unwrapped"):
+        bodies.open(sealed.key_id, sealed.wrapped[0], sealed.sealed[0])
+    row = {"key_id": sealed.key_id, "wrapped": sealed.wrapped[0], "sealed": sealed.sealed[0]}
+    assert RecordReader(bodies).body(row) == (b"", b""), "to readers it is forgotten"
+
+
+async def test_a_key_that_does_not_open_and_was_not_given_up_loses_nothing(
+    keys: DataKeys, clock: FixedClock
+) -> None:
+    sealed = EncryptedBodies(keys).seal([bytes(SALT_BYTES)])
+    elsewhere = DataKeys(keys._rows, OTHER, clock)
+    await elsewhere.reload()
+    with pytest.raises(OwnRecordDamaged, match="cannot be unwrapped") as caught:
+        EncryptedBodies(elsewhere).open(sealed.key_id, sealed.wrapped[0], sealed.sealed[0])
+    assert not isinstance(caught.value, BodyLost)
 
 
 async def test_the_only_key_is_neither_retired_nor_dropped(keys: DataKeys) -> None:
