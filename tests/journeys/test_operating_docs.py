@@ -22,9 +22,11 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = 32
 LOGS_SHOWN = 1500
 ENDS_WITH_THE_TEST = """exec 3<&0 < /dev/null
-(read -r _ <&3 || kill -KILL 0) > /dev/null 2>&1 &
+( (read -r _ <&3 || kill -KILL 0) > /dev/null 2>&1 &)
 exec 3<&-"""
-"""However the test ends, also when it is killed, its end of the script's input is closed: then the whole group goes."""
+"""However the test ends, also when it is killed, its end of the script's input is closed: then the whole group goes. A
+`wait` of the script does not wait for that.
+"""
 
 
 def steps() -> str:
