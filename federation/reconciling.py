@@ -7,9 +7,11 @@ tells. When a look is due (`Schedule`):
 - after this log has grown by what platforms asked or were answered, at the next tick, which is a checkpoint's
   (`checkpoint_s`): while a log is small, what was altered is found within two checkpoints
 - but each look costs the stored messages that it looked at, of `audit_records` in `reconcile_s`: a look at so many is
-  followed by none for `reconcile_s`, one at a tenth by none for a tenth of it. So under load it is rarer, and bounded
-- and at least every `reconcile_s`, then with a block of older hours: one after the other down to the log's beginning,
-  and again
+  followed by none for `reconcile_s`, one at a tenth by none for a tenth of it. So under load it is rarer, and bounded.
+  To sum up an hour costs something too: `SUMMED_FOR_ONE` exchanges as much as to look at one message
+- and every `reconcile_s`, then with a block of older hours: one after the other down to the log's beginning, and again.
+  When that is done and nothing was asked meanwhile it is done ever more seldom, down to every `CALMEST` times
+  `reconcile_s`: looks are logged, and two nodes at rest must not fill their logs with them
 """
 
 from __future__ import annotations
@@ -68,6 +70,10 @@ _log = structlog.get_logger("yrd.reconcile")
 MOST_FINDINGS: Final = 200
 """Findings that are kept of an hour; of more their number."""
 BLOCK_HOURS: Final = 24
+SUMMED_FOR_ONE: Final = 20
+CALMEST: Final = 60
+_LONGEST_REST: Final = 30
+"""In `reconcile_s`: however much there was to sum up."""
 _MOST_FETCHED: Final = 20
 _MOST_ALARMING: Final = 100
 _PURPOSE: Final = "存证核对 reconciliation"
@@ -95,6 +101,8 @@ class PeerLook(Struct, frozen=True):
     problem: str = ""
     alarming: tuple[Reconciled, ...] = ()
     """All hours of that peer with something alarming, the newest hundred."""
+    summed: int = 0
+    """Exchanges of the own log that were summed up."""
 
 
 _DEFAULT: Final = ReconcileLimits()
@@ -147,8 +155,9 @@ class Reconciler:
         ]
         kept = tuple([one for one in results if one.exchanges or one.findings])
         checked = sum(mine.checked for _, mine in own.values())
+        summed = sum(mine.exchanges for _, mine in own.values())
         alarming = tuple(await self._rows.alarming(peer.entity_id, limit=_MOST_ALARMING))
-        done = PeerLook(now, now, kept, checked, alarming=alarming)
+        done = PeerLook(now, now, kept, checked, alarming=alarming, summed=summed)
         self.looks[peer.entity_id] = done
         return done
 
@@ -340,44 +349,53 @@ class Schedule:
         newest = await self._log.newest_index(peer.entity_id)
         if newest != due.newest:
             due.newest, due.grown_at_s, due.has_grown = newest, now_s, True
+            due.calm, due.whole_at_s = 1, min(due.whole_at_s, now_s + self._limits.reconcile_s)
         # Once at once, and once more when the newest exchanges are old enough to be compared.
         again = due.looked_at_s < due.grown_at_s + self._limits.settle_s <= now_s
         if not (whole or due.has_grown or again):
             return False
         due.has_grown, due.looked_at_s = False, now_s
         try:
-            checked = await self._look(peer, due, whole=whole)
+            cost = await self._look(peer, due, whole=whole)
         except (FederationError, TrustError) as error:
             self._reconciler.failed(peer, error)
             _log.info("not_reconciled", peer=peer.entity_id, code=code_of(error))
             due.rests_until_s = due.whole_at_s = now_s + self._limits.reconcile_s
             return True
-        share = min(1.0, checked / max(1, self._limits.audit_records))
+        share = min(_LONGEST_REST, cost / max(1, self._limits.audit_records))
         due.rests_until_s = now_s + share * self._limits.reconcile_s
         return True
 
-    async def _look(self, peer: Peer, due: _Due, *, whole: bool) -> int:
+    async def _look(self, peer: Peer, due: _Due, *, whole: bool) -> float:
+        """What it cost, in messages that were looked at."""
         this_hour = hour_of(self._clock.now())
         most = self._limits.audit_records
-        checked = (await self._reconciler.look(peer, this_hour - 1, 2, most=most)).checked
-        if whole:
-            recent = self._reconciler.looks[peer.entity_id]
-            checked += await self._look_at_older(peer, due, this_hour - 1, most - checked)
-            whole_look = self._reconciler.looks[peer.entity_id]
-            self._reconciler.looks[peer.entity_id] = replace(whole_look, hours=recent.hours)
-            due.whole_at_s = self._now_s() + self._limits.reconcile_s
-        return checked
+        recent = await self._reconciler.look(peer, this_hour - 1, 2, most=most)
+        if not whole:
+            return _cost(recent)
+        older = await self._look_at_older(peer, due, this_hour - 1, most - recent.checked)
+        whole_look = self._reconciler.looks[peer.entity_id]
+        self._reconciler.looks[peer.entity_id] = replace(whole_look, hours=recent.hours)
+        due.whole_at_s = self._now_s() + due.calm * self._limits.reconcile_s
+        if due.is_at_beginning:
+            due.calm = min(2 * due.calm, CALMEST)
+        return _cost(recent) + older
 
-    async def _look_at_older(self, peer: Peer, due: _Due, before: int, most: int) -> int:
+    async def _look_at_older(self, peer: Peer, due: _Due, before: int, most: int) -> float:
         """One block of older hours: the one before the last, or the newest again at the log's beginning."""
         begins_at = await self._log.begins_at()
         first = before if begins_at is None else hour_of(begins_at)
         end = due.older_than if due.older_than is not None and first < due.older_than < before else before
         hours = min(BLOCK_HOURS, end - first)
+        due.is_at_beginning = end - hours <= first
         if hours < 1:
             return 0
         due.older_than = end - hours
-        return (await self._reconciler.look(peer, end - hours, hours, most=max(0, most))).checked
+        return _cost(await self._reconciler.look(peer, end - hours, hours, most=max(0, most)))
+
+
+def _cost(look: PeerLook) -> float:
+    return look.checked + look.summed / SUMMED_FOR_ONE
 
 
 class _Due:
@@ -390,3 +408,5 @@ class _Due:
         self.rests_until_s = 0.0
         self.whole_at_s = 0.0
         self.older_than: int | None = None
+        self.is_at_beginning = False
+        self.calm = 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from federation import reconciling
 from federation.errors import (
     AccessDenied,
     PeerMalformed,
@@ -298,6 +299,34 @@ async def test_looks_follow_what_platforms_ask_and_never_themselves(pair: Pair) 
     assert await schedule.tick_once() == 2
 
 
+async def test_nodes_at_rest_look_ever_more_seldom_until_something_is_asked(pair: Pair) -> None:
+    schedule, looks = pair.sh.schedule, 0
+    for _ in range(24 * 60):
+        looks += await schedule.tick_once()
+        pair.sh.node.seconds[0] += 60
+    assert 2 * 24 <= looks <= 2 * 32, "about once an hour and peer"
+    await pair.ask(pair.sh, pair.zj)
+    assert await schedule.tick_once() >= 1
+    pair.sh.node.seconds[0] += 60
+    assert await schedule.tick_once() >= 1
+
+
+async def test_what_a_look_had_to_sum_up_is_rested_for(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        reconciling, "SUMMED_FOR_ONE", 0.1
+    )  # an exchange as ten messages: thirty cost three rests
+    for _ in range(30):
+        await pair.ask(pair.sh, pair.zj)
+    pair.later()
+    pair.sh.node.know(pair.zj.node.peer())
+    looks = []
+    for _ in range(5):
+        looks.append(await pair.sh.schedule.tick_once())
+        await pair.ask(pair.sh, pair.zj)
+        pair.sh.node.seconds[0] += 61
+    assert looks == [1, 0, 0, 0, 1]
+
+
 async def test_a_change_behind_a_nodes_back_is_found_at_the_second_tick_while_the_log_is_small(
     pair: Pair,
 ) -> None:
@@ -347,8 +376,8 @@ async def test_older_hours_come_in_turn_down_to_the_beginning_and_again(pair: Pa
     await pair.sh.schedule.tick_once()
     assert found_in(tuple(pair.sh.alarms)) == {lost: {("missing_there", "there")}}
     pair.sh.alarms.clear()
-    for _ in range(3):
-        pair.sh.node.seconds[0] += 61
+    for after_s in (61, 121, 121):  # slower, since nothing is asked
+        pair.sh.node.seconds[0] += after_s
         await pair.sh.schedule.tick_once()
     assert found_in(tuple(pair.sh.alarms)) == {lost: {("missing_there", "there")}}
 
