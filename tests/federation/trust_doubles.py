@@ -25,7 +25,7 @@ from tests.support.clock import FixedClock
 from trust.documents import ROLL_OVERS_PATH, STATUS_PATH, statement_path
 from trust.entity import WELL_KNOWN, build_entity_configuration, statement_digest
 from trust.keys import SigningKey, keys_from_jwks
-from trust.profile import node_metadata
+from trust.profile import NODE_TYPE, node_metadata
 
 Found = TypeVar("Found")
 
@@ -97,6 +97,8 @@ class Country:
         self.envelope_keys: dict[str, SigningKey] = {}
         self.notes: dict[str, dict[str, Any]] = {}
         """What a node tells of its log and of itself as a witness."""
+        self.lists: dict[str, str] = {}
+        """Where a node says that the list of its former keys is."""
         for entity_id in PROVINCES:
             self.enroll(entity_id)
 
@@ -123,6 +125,8 @@ class Country:
             envelope_keys=[self.envelope_keys[entity_id].verification_key],
             **self.notes.get(entity_id, {}),
         )
+        if entity_id in self.lists:
+            metadata[NODE_TYPE]["historical_keys_uri"] = self.lists[entity_id]
         return build_entity_configuration(
             entity_id=entity_id,
             signer=self.keys[entity_id],
