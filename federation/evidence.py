@@ -45,14 +45,14 @@ from federation.evidence_frame import Frame, Proofs
 from federation.evidence_report import EvidenceReport, NamedNode
 from federation.ports import Codec
 from trust.chain_book import ChainBook, Remembered
-from trust.container import INDEX, MANIFEST, ContainerReader, Tail
+from trust.container import CONTAINER, INDEX, MANIFEST, ContainerReader, Tail
 from trust.envelope import Sealed
 from trust.errors import AlgorithmUnavailable, EvidenceBroken
 from trust.evidence import NO_ROLL_OVERS, Manifest, read_manifest
 from trust.evidence_index import read_index
 from trust.keys import keys_from_jwks
 
-__all__ = ["EvidenceFile", "EvidenceVerifier", "FileReport", "Result", "verify_evidence"]
+__all__ = ["EvidenceFile", "EvidenceVerifier", "FileReport", "Result", "unforeseen", "verify_evidence"]
 
 _FRAMES_REMEMBERED: Final = 16
 GROUP: Final = 32
@@ -251,3 +251,10 @@ def _attempt(step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | Fai
         return step(*args, **kwargs)
     except (EvidenceBroken, AlgorithmUnavailable) as error:
         return error
+    except Exception as error:  # whatever a file is made of, it ends no run over others
+        return unforeseen(error)
+
+
+def unforeseen(error: Exception) -> EvidenceBroken:
+    """What is said of a file that something went wrong with that no check foresees: it is not believed."""
+    return EvidenceBroken(CONTAINER, f"it cannot be checked: {type(error).__name__}")

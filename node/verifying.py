@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from federation.evidence import EvidenceFile, EvidenceVerifier, Result
+from federation.evidence import EvidenceFile, EvidenceVerifier, Result, unforeseen
 from federation.evidence_report import EvidenceReport
 from federation.evidence_summary import ExchangeSummary, FileSummary, summarize
 from federation.rpc.convert import ProtobufCodec
@@ -174,6 +174,8 @@ class _Checker:
                 data = error.detail
             except OSError as error:
                 data = f"it cannot be read: {error.strerror or error}"
+            except Exception as error:
+                data = unforeseen(error).detail
             group.append((path, data))
             size += len(data)
             if size > MOST_TOGETHER_BYTES:
@@ -189,7 +191,7 @@ class _Checker:
                 continue
             file = next(opened)
             if isinstance(file, EvidenceFile):
-                yield self._exchanges(path, file)
+                yield self._told(path, file)
             else:
                 yield CheckedFile(str(path), file.detail, unknown=isinstance(file, AlgorithmUnavailable))
 
@@ -199,6 +201,12 @@ class _Checker:
         if self._settings.unseal is not None and not data.startswith(b"PK"):
             return self._settings.unseal(data)
         return data
+
+    def _told(self, path: Path, file: EvidenceFile) -> CheckedFile:
+        try:
+            return self._exchanges(path, file)
+        except Exception as error:  # also what cannot be told ends no run over others
+            return CheckedFile(str(path), unforeseen(error).detail)
 
     def _exchanges(self, path: Path, file: EvidenceFile) -> CheckedFile:
         told: list[ExchangeSummary] = []

@@ -26,7 +26,7 @@ COSIGNATURE: Final = b"\x04"
 _TIME_BYTES: Final = 8
 _SIGNATURE_BYTES: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_LAST: Final = (datetime(9998, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)

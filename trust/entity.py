@@ -33,6 +33,7 @@ from trust.tokens import MAX_TOKEN_BYTES, UnverifiedToken, read_token, sign_toke
 
 __all__ = [
     "CONFIGURATION_LIFE_S",
+    "LATEST_TIME",
     "MAX_HINTS",
     "SKEW_S",
     "STATEMENT_LIFE_S",
@@ -56,7 +57,8 @@ STATEMENT_LIFE_S = 30 * 24 * 3600
 SKEW_S = 60
 MAX_HINTS = 4
 """How many superiors an entity may name: each would be a branch to follow."""
-_LATEST_TIME = 253402300799  # 9999-12-31, where datetime ends
+LATEST_TIME = 253370764799
+"""The last second of 9998, the latest that is read: a year before datetime ends, so that a skew can be added."""
 
 _DEFINED = frozenset(
     {"iss", "sub", "iat", "exp", "jwks", "metadata", "crit", "authority_hints", "trust_anchor_hints"}
@@ -207,7 +209,7 @@ def _entity(claims: Mapping[str, Any], name: str, allow_http_on_loopback: bool) 
 def time_of(claims: Mapping[str, Any], name: str) -> datetime:
     """A NumericDate claim in whole seconds, as aware UTC. Raises StatementRejected."""
     value = claims.get(name)
-    if type(value) is not int or not 0 <= value <= _LATEST_TIME:
+    if type(value) is not int or not 0 <= value <= LATEST_TIME:
         raise StatementRejected(f"{name} is not a time in whole seconds")
     return datetime.fromtimestamp(value, UTC)
 

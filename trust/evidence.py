@@ -90,6 +90,7 @@ MANIFEST_TYPE: Final = "application/vnd.yrd.evidence.manifest.v2+json"
 FORMAT: Final = 2
 SCOPES: Final = ("exchange", "case", "holder", "period", "archive")
 """What a file was asked for; of whom or which case is not said in clear."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,12 +237,17 @@ def _why_not(payload: bytes) -> str:
     return "it does not say what a manifest says"
 
 
+def _is_near(moment: datetime) -> bool:
+    """Whether hours can be added to a time and taken from it, in any time zone."""
+    return _FIRST_YEAR <= moment.year <= _LAST_YEAR
+
+
 def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or moment.isoformat() != text:
+    if moment is None or moment.tzinfo is None or moment.isoformat() != text or not _is_near(moment):
         raise EvidenceBroken(MANIFEST, "it does not say when it was made")
     return moment
 

@@ -25,6 +25,7 @@ from trust.container import (
     request_part,
     statement_part,
 )
+from trust.entity import LATEST_TIME
 from trust.errors import EvidenceBroken
 from trust.merkle import HASH_BYTES, MAX_PATH
 
@@ -43,6 +44,7 @@ _LONGEST_ID: Final = 128
 _MOST_WITNESSES: Final = 32
 _SINGLE: Final = (MANIFEST, INDEX, STATUS, ROLL_OVERS)
 _LARGEST: Final = 2**63 - 1
+_LATEST: Final = LATEST_TIME * 1_000_000
 
 
 class RecordEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +167,7 @@ def _check_exchange(index: Index, exchange: ExchangeEntry, number: int) -> None:
 
 def _check_record(record: RecordEntry, what: str) -> None:
     whole = (record.kind, record.generation, record.log_index, record.position)
-    if not 0 <= min(whole) <= max(whole) <= _LARGEST or abs(record.recorded_at) > _LARGEST:
+    if not 0 <= min(whole) <= max(whole) <= _LARGEST or not 0 <= record.recorded_at <= _LATEST:
         raise EvidenceBroken(INDEX, f"a record of {what} has a number that no log has")
     if len(record.leaf) != LEAF_BYTES or len(record.salt) not in (0, SALT_BYTES):
         raise EvidenceBroken(INDEX, f"a record of {what} has no leaf of 33 bytes with its salt of 16")

@@ -22,6 +22,7 @@ from typing import Final
 from trust.chain_book import ChainBook, EnclosedChain, ProvenNode, Remembered
 from trust.checkpoint import Checkpoint, check_checkpoint
 from trust.cosignature import quorum_time, read_cosignatures
+from trust.entity import LATEST_TIME
 from trust.errors import AlgorithmUnavailable, EvidenceBroken, TrustError
 from trust.historical import HistoricalKeys
 from trust.keys import VerificationKey
@@ -243,7 +244,6 @@ def _counting(found: Sequence[Cosigned], ended: Ended) -> tuple[dict[str, dateti
 def _said_at(line: NoteSignature) -> datetime:
     """The time in a cosignature that nobody has looked at yet, to find the chain of that time."""
     seconds = int.from_bytes(line.signature[:_TIME_BYTES], "big")
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise EvidenceBroken(line.name, "the cosignature's time is none") from None
+    if not 0 < seconds <= LATEST_TIME:
+        raise EvidenceBroken(line.name, "the cosignature's time is none")
+    return datetime.fromtimestamp(seconds, UTC)

@@ -28,6 +28,7 @@ from federation.query import (
     RequestHeader,
 )
 from mapping.element import Element, Relation
+from trust.entity import LATEST_TIME
 
 __all__ = [
     "DEPTH_MAX",
@@ -48,6 +49,7 @@ DEPTH_MAX: Final = 8
 """How deep groups may nest; the deepest real guide has three levels."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = LATEST_TIME * 1_000_000
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _OPERATIONS: Final = {operation.value: operation for operation in Operation}
 _BASES: Final = {kind.value: kind for kind in BasisKind}
@@ -161,10 +163,9 @@ def read_time(micros: int, name: str) -> datetime:
     """Aware UTC. Raises PeerMalformed when it is missing or out of range."""
     if micros <= 0:
         raise PeerMalformed(f"{name} is missing")
-    try:
-        return _EPOCH + timedelta(microseconds=micros)
-    except OverflowError:
-        raise PeerMalformed(f"{name} is out of range") from None
+    if micros > _LATEST:
+        raise PeerMalformed(f"{name} is out of range")
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def read_request_header(source: wire.RequestHeader) -> RequestHeader:

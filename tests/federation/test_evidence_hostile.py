@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from federation.statements import StatementKind
 from tests.support.clock import NOON
-from tests.support.evidence import ANCHOR, Exchange, World, only
-from trust.container import ROLL_OVERS
+from tests.support.evidence import ANCHOR, Exchange, World, only, resealed
+from trust.container import INDEX, MANIFEST, ROLL_OVERS, checkpoint_part, read_container, write_container
+from trust.envelope import parse, seal
 from trust.errors import EvidenceBroken
+from trust.evidence import MANIFEST_TYPE, canonical_json
+from trust.evidence_index import read_index, write_index
 from trust.keys import SigningKey
+from trust.note import base64_bytes, base64_text
 from trust.rollover import build_roll_over, roll_overs_document
 
 DAY = timedelta(days=1)
@@ -61,3 +67,47 @@ async def test_either_list_of_roll_overs_may_go_on_from_the_other(world: World) 
         world.statements[ANCHOR, ANCHOR, StatementKind.ROLL_OVERS] = roll_overs_document(enclosed)
         data = await world.export(Exchange(world))
         assert only(data, pinned, roll_overs=roll_overs_document(given)).outcome == "answered"
+
+
+# --- times at the ends of what there is ---
+
+
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00", "0001-01-01T00:00:00+23:59"]
+)
+async def test_a_manifest_of_the_last_or_the_first_day_is_refused(world: World, at: str) -> None:
+    """It needs no key: the chain is looked at before the signature."""
+    parts = dict(read_container(await world.export(Exchange(world))))
+    claims = json.loads(parse(parts[MANIFEST], max_bytes=1 << 20).payload) | {"exported_at": at}
+    parts[MANIFEST] = seal(MANIFEST_TYPE, canonical_json(claims), SigningKey.generate()).envelope
+    with pytest.raises(EvidenceBroken, match="does not say when it was made"):
+        only(write_container(parts), world.anchor_jwks)
+
+
+@pytest.mark.parametrize("seconds", [0, 253370764800, 253402300799, 2**64 - 1])
+async def test_a_cosignature_of_a_time_that_is_none_does_not_count(world: World, seconds: int) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        text, _, last = parts[checkpoint_part(1)].decode().rstrip("\n").rpartition(" ")
+        line = base64_bytes(last)
+        line = line[:4] + seconds.to_bytes(8, "big") + line[12:]
+        parts[checkpoint_part(1)] = f"{text} {base64_text(line)}\n".encode()
+
+    report = only(resealed(world, await world.export(Exchange(world)), change), world.anchor_jwks)
+    assert report.verdict == "signed"
+    assert any("time is none" in said.en for said in report.unproven)
+
+
+@pytest.mark.parametrize("recorded_at", [-1, 253370764800_000_000, 2**62])
+async def test_a_forgotten_record_of_a_time_that_is_none_is_refused(world: World, recorded_at: int) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        index = read_index(parts[INDEX], parts)
+        (one,) = index.exchanges
+        records = tuple(replace(record, salt=b"", recorded_at=recorded_at) for record in one.records)
+        one = replace(one, records=records, asking=(), answering=())
+        parts[INDEX] = write_index(replace(index, exchanges=(one,)))
+        for name in [name for name in parts if name.startswith("exchanges/")]:
+            del parts[name]
+
+    data = resealed(world, await world.export(Exchange(world)), change)
+    with pytest.raises(EvidenceBroken, match="a number that no log has"):
+        only(data, world.anchor_jwks)
