@@ -213,7 +213,7 @@ def alarming(config: Path) -> set[tuple[str, str]]:
 
 
 async def test_bodies_that_were_changed_are_found_by_comparing_logs(chain: Chain) -> None:
-    scratched, rewritten = chain.late[-2:]
+    scratched, rewritten = chain.late[:2]
     async with Insider.at(chain.edited) as insider:
         insider.scratch(scratched)
         insider.rewrite(rewritten)
