@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["AES_256_GCM", "CIPHERS", "NONCE_BYTES", "SM4_GCM", "TAG_BYTES", "Aead", "CipherKind"]
+__all__ = ["AES_256_GCM", "CIPHERS", "NONCE_BYTES", "SM4_GCM", "TAG_BYTES", "Aead", "CipherKind", "is_available"]
 
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -68,3 +68,13 @@ CIPHERS: Final[Mapping[str, CipherKind]] = MappingProxyType(
     {AES_256_GCM: CipherKind(32, AESGCM), SM4_GCM: CipherKind(16, _Sm4Gcm)}
 )
 """By the name that the configuration and the rows of data keys have for them."""
+
+
+def is_available(name: str) -> bool:
+    """Whether this machine's OpenSSL can encrypt with a cipher: one built without SM4 cannot."""
+    key_bytes, keyed = CIPHERS[name]
+    try:
+        keyed(bytes(key_bytes)).encrypt(bytes(NONCE_BYTES), b"", None)
+    except UnsupportedAlgorithm:
+        return False
+    return True

@@ -24,7 +24,7 @@ from typing import Final, Self
 import structlog
 
 from federation.ports import Clock
-from node.keystore.aead import AES_256_GCM, CIPHERS, Aead
+from node.keystore.aead import AES_256_GCM, CIPHERS, Aead, is_available
 from node.keystore.errors import KeystoreError
 from node.keystore.wrapping import KeyEncryptionKey
 from node.store.data_keys import DataKeyRow, DataKeyRows
@@ -97,8 +97,14 @@ class DataKeys:
     ) -> Self:
         """Open all, and make those that are missing.
 
-        Raises KeystoreError naming the first one in use that cannot be opened, OwnStoreUnavailable.
+        Raises KeystoreError naming the first one in use that cannot be opened, or when this machine has not the cipher;
+        OwnStoreUnavailable.
         """
+        if not is_available(cipher):
+            raise KeystoreError(
+                f"this machine's OpenSSL has no {cipher}, which evidence.cipher asks for: "
+                f"use an OpenSSL that has it, or evidence.cipher = {AES_256_GCM!r}"
+            )
         keys = cls(DataKeyRows(database), wrapping, clock, cipher=cipher, publish_s=publish_s)
         await keys.reload()
         for row in await keys._rows.load():

@@ -6,10 +6,11 @@ import asyncio
 import os
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from federation.errors import OwnRecordDamaged, OwnStoreUnavailable
-from node.keystore import KeyEncryptionKey, KeystoreError
-from node.keystore.aead import CIPHERS, SM4_GCM
+from node.keystore import KeyEncryptionKey, KeystoreError, aead
+from node.keystore.aead import CIPHERS, SM4_GCM, CipherKind
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HASH_BYTES, HolderHashes
@@ -45,6 +46,21 @@ async def test_the_first_start_makes_one_key_for_each_purpose(database: Database
     assert records.key_id != holders.key_id
     assert records.secret != holders.secret
     assert repr(records.secret)[2:-1] not in repr(records)
+
+
+async def test_a_cipher_that_this_machine_has_not_stops_the_start(
+    database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OpenSSL that was built without SM4 refuses the algorithm just so."""
+
+    def refuse(_: bytes) -> None:
+        raise UnsupportedAlgorithm("cipher SM4 in GCM mode is not supported")
+
+    without = {**CIPHERS, SM4_GCM: CipherKind(16, refuse)}  # type: ignore[arg-type]
+    monkeypatch.setattr(aead, "CIPHERS", without)
+    with pytest.raises(KeystoreError, match=r"no sm4-gcm, .* evidence\.cipher = 'aes-256-gcm'"):
+        await DataKeys.open(database, WRAPPING, clock, cipher=SM4_GCM)
+    await DataKeys.open(database, WRAPPING, clock)
 
 
 async def test_a_new_key_is_used_when_all_replicas_have_read_it(
