@@ -22,7 +22,10 @@ from trust.note import read_note
 
 __all__ = [
     "MOST_CONFLICTS_AN_HOUR",
+    "MOST_PROVEN_AN_HOUR",
+    "PROVEN_KINDS",
     "RESTART_TOLD",
+    "UNTIL_EXTENDED",
     "Conflict",
     "ConflictKind",
     "ConflictStore",
@@ -32,7 +35,9 @@ __all__ = [
 ]
 
 MOST_CONFLICTS_AN_HOUR: Final = 20
-"""Kept of one entity; more tell nothing new."""
+"""Kept of one entity and one kind of what anyone can bring about; more tell nothing new."""
+MOST_PROVEN_AN_HOUR: Final = 1000
+"""Likewise of what only the log itself can bring about. Nobody else can use it up."""
 RESTART_TOLD: Final = timedelta(days=7)
 """How long it is told that a peer began its log anew."""
 
@@ -62,7 +67,16 @@ class ConflictKind(StrEnum):
     """An exchange is in one log and not in the other's."""
 
 
-_UNTIL_EXTENDED: Final = frozenset({ConflictKind.SHRUNK, ConflictKind.BAD_PROOF})
+UNTIL_EXTENDED: Final = frozenset({ConflictKind.SHRUNK, ConflictKind.BAD_PROOF})
+"""What anyone can bring about with an old checkpoint; over once the same log extends what the witness knew."""
+PROVEN_KINDS: Final = (
+    ConflictKind.FORK,
+    ConflictKind.OWN_FORK,
+    ConflictKind.OWN_AHEAD,
+    ConflictKind.GENERATION,
+    ConflictKind.RESTART,
+)
+"""What takes the log's own signature, or its own configuration."""
 
 
 class Conflict(Struct, frozen=True):
@@ -84,7 +98,11 @@ def conflict_of(
     kind: ConflictKind, entity_id: str, origin: str, at: datetime, *, known: str, offered: str, detail: str
 ) -> Conflict:
     """A new conflict. What anyone can make happen again and again counts once for each state of what is known."""
-    parts = [kind.value, entity_id, origin, known, "" if kind in _UNTIL_EXTENDED else offered]
+    if kind in PROVEN_KINDS:  # whatever else is signed below a text, it is the same text
+        shown = [note.partition("\n\n")[0] for note in (known, offered)]
+    else:
+        shown = [known, "" if kind in UNTIL_EXTENDED else offered]
+    parts = [kind.value, entity_id, origin, *shown]
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
     return Conflict(kind, entity_id, origin, at, known, offered, detail, digest)
 
@@ -101,7 +119,7 @@ def is_alarming(conflict: Conflict, sizes: Mapping[str, int], now: datetime) -> 
     """Whether somebody must still look. `sizes` are those cosigned last, by origin."""
     if conflict.acknowledged_at is not None:
         return False
-    if conflict.kind in _UNTIL_EXTENDED:
+    if conflict.kind in UNTIL_EXTENDED:
         return sizes.get(conflict.origin, 0) <= size_of(conflict.known)
     if conflict.kind is ConflictKind.RESTART:
         return now - conflict.at < RESTART_TOLD
@@ -112,7 +130,7 @@ class ConflictStore(Protocol):
     """Keeps conflicts. Every method raises OwnStoreUnavailable."""
 
     async def keep(self, conflict: Conflict) -> bool:
-        """Keep a conflict; False when it is kept already, or the entity has had its share of this hour."""
+        """Keep a conflict; False when it is kept already, or the entity has had this kind's share of the hour."""
         ...
 
     async def unacknowledged(self, *, limit: int) -> Sequence[Conflict]:

@@ -26,7 +26,8 @@ __all__ = ["CONFLICT_WORDS", "LogWatch", "gate_probe"]
 
 UNSETTLED_AFTER: Final = timedelta(seconds=60)
 """For so long a checkpoint may wait for the quorum before somebody should look."""
-_MOST_READ: Final = 200
+_MOST_READ: Final = 50
+"""Of each kind."""
 _MOST_TOLD: Final = 10
 _MOST_WORDS: Final = 300
 CONFLICT_WORDS: Final = {
@@ -82,12 +83,12 @@ class LogWatch(Collector):
     async def refresh(self) -> None:
         """Read the store. Raises OwnStoreUnavailable; what was read last stays then."""
         sizes, now = await self._witnessed.sizes(), self._clock.now()
-        found = await self._rows.unacknowledged(limit=_MOST_READ)
+        found = await self._rows.open_of_each_kind(limit=_MOST_READ)
         self._unsettled = await self._settling.unsettled()
         self._alarming = [one for one in found if is_alarming(one, sizes, now)]
 
     def warnings(self) -> Sequence[Reason]:
-        """What somebody should look at, the newest conflicts first."""
+        """What somebody should look at; of conflicts first what the log itself must have brought about."""
         return [*map(_reason, self._alarming[:_MOST_TOLD]), *self._of_quorum(), *self._of_settling()]
 
     def _of_quorum(self) -> Iterator[Reason]:

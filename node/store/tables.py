@@ -359,10 +359,17 @@ LOG_CONFLICTS = Table(
         sqlite_where=text("settled_at IS NULL"),
         postgresql_where=text("settled_at IS NULL"),
     ),
+    Index(
+        "log_conflicts_open_kind",
+        "kind",
+        "id",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
 )
 """What a log did that no log may do: a fork, a shrunk tree, a bad proof, an altered or missing record. `known` and
 `offered` are the two signed things that contradict each other; `digest` keeps the same conflict from being told twice;
-`settled_at` is when an operator took note.
+`settled_at` is when an operator took note, or when the log showed that it extends what was known.
 """
 
 DATA_KEYS = Table(

@@ -16,7 +16,14 @@ from typing import Any, Final
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind
+from federation.log_conflicts import (
+    MOST_CONFLICTS_AN_HOUR,
+    MOST_PROVEN_AN_HOUR,
+    PROVEN_KINDS,
+    UNTIL_EXTENDED,
+    Conflict,
+    ConflictKind,
+)
 from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database
 from node.store.tables import LOG_CONFLICTS, WITNESSED
@@ -56,6 +63,8 @@ class WitnessRows:
             after = decide(known)
             if after != known:
                 await self._write(connection, after)
+            if known is not None and after.origin == known.origin and after.size > known.size:
+                await _close_extended(connection, after)
         return after
 
     async def newest(self, entity_id: str) -> Witnessed | None:
@@ -103,6 +112,14 @@ async def _newest(connection: AsyncConnection, entity_id: str) -> Witnessed | No
     return None if row is None else _witnessed(row)
 
 
+async def _close_extended(connection: AsyncConnection, after: Witnessed) -> None:
+    """What alarmed only until this log extends what was known needs nobody to take note any more."""
+    over = (_C.kind.in_(UNTIL_EXTENDED), _C.settled_at.is_(None), _C.origin == after.origin)
+    await connection.execute(
+        update(LOG_CONFLICTS).where(*over).values(settled_at=to_micros(after.cosigned_at))
+    )
+
+
 def _witnessed(row: Mapping[Any, Any]) -> Witnessed:
     return Witnessed(
         origin=row["origin"],
@@ -122,12 +139,17 @@ class ConflictRows:
         self._database = database
 
     async def keep(self, conflict: Conflict) -> bool:
-        """Keep a conflict; False when it is kept already, or the entity has had its share of this hour."""
+        """Keep a conflict; False when it is kept already, or the entity has had this kind's share of the hour."""
+        if await self._has(conflict):  # a repeat writes nothing
+            return False
+        most = MOST_PROVEN_AN_HOUR if conflict.kind in PROVEN_KINDS else MOST_CONFLICTS_AN_HOUR
         async with self._database.writing() as connection:
             await hold(connection, conflict.entity_id)
             since = to_micros(conflict.at - _HOUR)
-            recent = select(func.count()).where(_C.entity_id == conflict.entity_id, _C.at > since)
-            if (await connection.execute(recent)).scalar_one() >= MOST_CONFLICTS_AN_HOUR:
+            recent = select(func.count()).where(
+                _C.entity_id == conflict.entity_id, _C.at > since, _C.kind == conflict.kind.value
+            )
+            if (await connection.execute(recent)).scalar_one() >= most:
                 return False
             row = insert_into(self._database, LOG_CONFLICTS).values(
                 digest=conflict.digest,
@@ -145,6 +167,18 @@ class ConflictRows:
         """Those of which no operator took note, newest first."""
         return await self._all(limit, _C.settled_at.is_(None))
 
+    async def open_of_each_kind(self, *, limit: int) -> Sequence[Conflict]:
+        """Those of which no operator took note, at most `limit` of each kind: what one can do over and over hides
+        nothing of another kind. First what the log itself must have brought about, then the newest.
+        """
+        found: list[Conflict] = []
+        async with self._database.reading() as connection:
+            for kind in ConflictKind:
+                query = select(LOG_CONFLICTS).where(_C.kind == kind.value, _C.settled_at.is_(None))
+                rows = await connection.execute(query.order_by(_C.id.desc()).limit(limit))
+                found += [_conflict(row) for row in rows.mappings()]
+        return sorted(found, key=lambda one: (one.kind not in PROVEN_KINDS, -one.number))
+
     async def newest(self, *, limit: int) -> Sequence[Conflict]:
         """All of them, newest first."""
         return await self._all(limit)
@@ -160,6 +194,11 @@ class ConflictRows:
                 .one_or_none()
             )
         return None if row is None else _conflict(row)
+
+    async def _has(self, conflict: Conflict) -> bool:
+        async with self._database.reading() as connection:
+            known = select(_C.id).where(_C.digest == conflict.digest)
+            return (await connection.execute(known)).scalar_one_or_none() is not None
 
     async def _all(self, limit: int, *conditions: Any) -> Sequence[Conflict]:
         query = select(LOG_CONFLICTS).where(*conditions).order_by(_C.id.desc()).limit(limit)

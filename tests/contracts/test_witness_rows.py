@@ -11,7 +11,14 @@ from msgspec import structs
 from sqlalchemy import insert, select
 
 from federation.errors import OwnStoreUnavailable
-from federation.log_conflicts import MOST_CONFLICTS_AN_HOUR, Conflict, ConflictKind, conflict_of
+from federation.log_conflicts import (
+    MOST_CONFLICTS_AN_HOUR,
+    MOST_PROVEN_AN_HOUR,
+    PROVEN_KINDS,
+    Conflict,
+    ConflictKind,
+    conflict_of,
+)
 from federation.ports import Cosignature
 from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database, open_database
@@ -168,12 +175,42 @@ async def test_a_conflict_is_kept_once_until_somebody_takes_note(database: Datab
     assert await rows.acknowledge(4711, NOON) is None
 
 
-async def test_conflicts_are_bounded_by_entity_and_hour(database: Database) -> None:
+def claimed(number: int) -> Conflict:
+    at = NOON + timedelta(minutes=number)
+    return conflict_of(
+        ConflictKind.OWN_CLAIMED, PEER, ORIGIN, at, known="known", offered=f"offered {number}", detail="why"
+    )
+
+
+async def test_what_anyone_can_bring_about_is_bounded_by_entity_kind_and_hour(database: Database) -> None:
     rows = ConflictRows(database)
-    kept = [await rows.keep(conflict(number)) for number in range(MOST_CONFLICTS_AN_HOUR + 3)]
+    kept = [await rows.keep(claimed(number)) for number in range(MOST_CONFLICTS_AN_HOUR + 3)]
     assert kept == [True] * MOST_CONFLICTS_AN_HOUR + [False] * 3
-    assert await rows.keep(conflict(entity_id="https://node.ah.example"))
-    assert await rows.keep(conflict(61 + MOST_CONFLICTS_AN_HOUR))
+    assert await rows.keep(claimed(61 + MOST_CONFLICTS_AN_HOUR))
+    assert MOST_PROVEN_AN_HOUR > 2 * MOST_CONFLICTS_AN_HOUR
+    forks = [await rows.keep(conflict(number)) for number in range(2 * MOST_CONFLICTS_AN_HOUR)]
+    assert all(forks), "what the log itself did is kept beside all that, and more of it"
+
+
+async def test_the_open_ones_are_read_kind_by_kind(database: Database) -> None:
+    rows = ConflictRows(database)
+    assert await rows.keep(conflict())
+    for number in range(5):
+        assert await rows.keep(claimed(number))
+    found = [(one.kind, one.offered) for one in await rows.open_of_each_kind(limit=2)]
+    claims = [(ConflictKind.OWN_CLAIMED, f"offered {number}") for number in (4, 3)]
+    assert found == [(ConflictKind.FORK, "offered 0"), *claims]
+
+
+@pytest.mark.parametrize("kind", PROVEN_KINDS)
+def test_other_signatures_below_the_same_text_make_no_other_conflict(kind: ConflictKind) -> None:
+    first, second = (
+        conflict_of(
+            kind, PEER, ORIGIN, NOON, known="old\n\n\u2014 a", offered=f"new\n\n\u2014 {line}", detail="why"
+        )
+        for line in "ab"
+    )
+    assert first.digest == second.digest
 
 
 # --- cosignatures ---

@@ -313,6 +313,20 @@ async def test_an_old_note_sent_again_alarms_only_until_the_log_goes_on(scene: S
     await scene.cosigned(8, 9)
     assert await scene.alarms() == []
     assert await scene.kinds() == [ConflictKind.SHRUNK]
+    assert await scene.conflicts.unacknowledged(limit=9) == [], "nobody needs to take note any more"
+
+
+async def test_a_fork_is_told_however_often_old_notes_are_sent_again(scene: Scene) -> None:
+    await scene.cosigned(0, 2)
+    for size in range(3, 25):
+        scene.clock.advance(seconds=1)
+        scene.seconds += 1
+        await scene.cosigned(size - 1, size)
+        with pytest.raises(Shrunk):
+            await scene.witness.add_checkpoint(scene.log.request(0, 1))
+    with pytest.raises(Fork):
+        await scene.witness.add_checkpoint(FORGED.request(24, 24))
+    assert ConflictKind.FORK in await scene.alarms()
 
 
 async def test_a_fork_alarms_until_somebody_takes_note(scene: Scene) -> None:

@@ -177,3 +177,16 @@ def test_a_closed_log_makes_the_node_unready() -> None:
     assert reason.code == "log_closed"
     assert "a witness knows more" in reason.en
     assert "yrd log restart" in reason.zh
+
+
+async def test_what_anyone_can_bring_about_hides_no_fork(scene: Scene) -> None:
+    await scene.keep(ConflictKind.FORK)
+    for size in range(9, 220):
+        at = NOON + timedelta(hours=size)
+        replayed = conflict_of(
+            ConflictKind.SHRUNK, JIANGSU, LOG.origin, at, known=f"{size}", offered="", detail="smaller"
+        )
+        assert await ConflictRows(scene.database).keep(replayed)
+    await scene.watch.refresh()
+    assert "two roots" in scene.watch.warnings()[0].en
+    assert any('kind="fork"' in line for line in await scene.metrics())

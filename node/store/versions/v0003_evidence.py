@@ -193,6 +193,13 @@ def _witnesses() -> None:
         sqlite_where=still_open,
         postgresql_where=still_open,
     )
+    op.create_index(
+        "log_conflicts_open_kind",
+        "log_conflicts",
+        ["kind", "id"],
+        sqlite_where=still_open,
+        postgresql_where=still_open,
+    )
 
 
 def _bodies() -> None:
