@@ -58,6 +58,7 @@ from federation.reconcile import (
     by_exchange,
     compare_exchange,
     hour_of,
+    start_of_hour,
 )
 from federation.request_ids import time_of_request_id
 from trust.errors import TrustError
@@ -103,6 +104,8 @@ class PeerLook(Struct, frozen=True):
     """All hours of that peer with something alarming, the newest hundred."""
     summed: int = 0
     """Exchanges of the own log that were summed up."""
+    archived_before: datetime | None = None
+    """What of these hours lies before is in archives only, here or there, and was not compared."""
 
 
 _DEFAULT: Final = ReconcileLimits()
@@ -157,7 +160,8 @@ class Reconciler:
         checked = sum(mine.checked for _, mine in own.values())
         summed = sum(mine.exchanges for _, mine in own.values())
         alarming = tuple(await self._rows.alarming(peer.entity_id, limit=_MOST_ALARMING))
-        done = PeerLook(now, now, kept, checked, alarming=alarming, summed=summed)
+        archived = start_of_hour(held_since) if held_since > first_hour else None
+        done = PeerLook(now, now, kept, checked, alarming=alarming, summed=summed, archived_before=archived)
         self.looks[peer.entity_id] = done
         return done
 

@@ -174,6 +174,7 @@ class ReconcileSteering:
             "peer": peer.entity_id,
             "province": peer.province,
             "checked": looked.checked,
+            "archived_before": looked.archived_before.isoformat() if looked.archived_before else None,
             "hours": [told_hour(hour) for hour in looked.hours],
         }
 

@@ -25,7 +25,7 @@ from federation.query import (
     EvidenceRootsAnswer,
     Operation,
 )
-from federation.reconcile import hour_of
+from federation.reconcile import hour_of, start_of_hour
 from federation.reconciling import ReconcileLimits
 from tests.support.clock import FixedClock
 from tests.support.exchange import Node, command, make_country
@@ -213,6 +213,8 @@ async def test_what_went_into_archives_is_not_compared(pair: Pair) -> None:
     pair.later()
     assert await pair.look(pair.sh, pair.zj) == {}
     assert pair.sh.rows.rows == {}
+    (look,) = pair.sh.reconciler.looks.values()
+    assert look.archived_before == start_of_hour(hour_of(pair.zj.log.archived) + 1), "and it is told"
 
 
 # --- what a peer may ask, and what it may answer ----------------------------------------------------
