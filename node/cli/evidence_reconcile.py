@@ -55,9 +55,11 @@ def reconcile(
 
         told = {"peer": blocks[0]["peer"], "province": blocks[0]["province"], "hours": hours}
         told["checked"] = sum(block["checked"] for block in blocks)
+        told["archived_before"] = _archived_before(blocks)
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
         _show(blocks[0], hours)
+        _show_archived(blocks)
     if any(hour["state"] == "alarm" for hour in hours):
         sys.exit(EXIT_FAILED)
 
@@ -109,6 +111,18 @@ def _show(block: Mapping[str, Any], hours: Sequence[Mapping[str, Any]]) -> None:
     click.echo(
         f"{exchanges} 次交换，{alarming} 项须查 / {exchanges} exchanges, {alarming} findings to look into"
     )
+
+
+def _archived_before(blocks: Sequence[Mapping[str, Any]]) -> str | None:
+    return max((block["archived_before"] for block in blocks if block["archived_before"]), default=None)
+
+
+def _show_archived(blocks: Sequence[Mapping[str, Any]]) -> None:
+    if archived := _archived_before(blocks):
+        click.echo(
+            f"{archived[:13]}:00Z 以前的存证在一方已归档，未核对 / what is older is in archives on one side:"
+            " not compared"
+        )
 
 
 def _count(hour: Mapping[str, Any]) -> int:
