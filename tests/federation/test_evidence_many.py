@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from federation.evidence import EvidenceVerifier, verify_evidence
+from federation.evidence import EvidenceFile, EvidenceVerifier, verify_evidence
 from federation.evidence_export import ExportedFile
 from federation.evidence_ports import ExchangeRef
 from federation.ports import StoredRecord
 from tests.support.clock import NOON
-from tests.support.evidence import ASKING, CODEC, Exchange, Log, World, exporter_of
+from tests.support.evidence import ASKING, CODEC, Exchange, Log, World, exporter_of, only
 from tests.support.replacing import replace
 from trust.container import read_container
 from trust.errors import EvidenceBroken
@@ -111,3 +111,18 @@ async def test_what_was_verified_once_is_remembered_only_for_these_very_bytes(wo
     with pytest.raises(EvidenceBroken):
         verifier.verify(await thief.export(Exchange(thief)))
     assert verifier.verify(await world.export(good)).only.outcome == "answered"
+
+
+async def test_several_files_are_opened_each_by_itself() -> None:
+    world = World()
+    whole = [await world.export(Exchange(world)) for _ in range(3)]
+    broken = whole[1][:-1]
+    verifier = EvidenceVerifier(world.anchor_jwks, CODEC)
+    for _ in range(2):  # with nothing remembered, and with everything
+        first, second, third = verifier.open_all([whole[0], broken, whole[2]])
+        assert isinstance(second, EvidenceBroken)
+        for data, file in ((whole[0], first), (whole[2], third)):
+            assert isinstance(file, EvidenceFile)
+            assert (
+                list(file.results()) == list(verifier.open(data).reports()) == [only(data, world.anchor_jwks)]
+            )
