@@ -6,6 +6,7 @@ from datetime import datetime
 
 from federation.evidence_report import EvidenceReport
 from federation.evidence_summary import ExchangeSummary, FileSummary, QuestionSummary, summarize
+from federation.plain_text import plain
 
 __all__ = ["moment", "render_report", "render_summary", "verdict_en", "verdict_zh"]
 
@@ -44,7 +45,8 @@ def render_report(report: EvidenceReport) -> str:
 
 def render_summary(file: FileSummary, summary: ExchangeSummary) -> str:
     """As `render_report`."""
-    return "\n".join([*_chinese(file, summary), "", *_english(file, summary)]) + "\n"
+    lines = [*_chinese(file, summary), "", *_english(file, summary)]
+    return "".join(f"{plain(line)}\n" for line in lines)
 
 
 def _chinese(file: FileSummary, summary: ExchangeSummary) -> list[str]:

@@ -27,7 +27,8 @@ class JsonReport:
 
     def add(self, checked: CheckedFile) -> None:
         """Write one file."""
-        said: dict[str, Any] = {"path": checked.path, "holds": checked.holds}
+        path = checked.path.encode(errors="surrogateescape").decode(errors="replace")  # any bytes are a name
+        said: dict[str, Any] = {"path": path, "holds": checked.holds}
         if checked.detail:
             said |= {"error": checked.detail, "unknown": checked.unknown}
         if checked.file is not None:
@@ -65,7 +66,7 @@ class HtmlReport:
     def _show(self, text: str) -> None:
         if self._shown < PAGE_EXCHANGES:
             self._shown += 1
-            self._rest.write(text.encode())
+            self._rest.write(text.encode(errors="replace"))
         else:
             self._left_out += 1
 

@@ -154,6 +154,8 @@ def _check_exchange(index: Index, exchange: ExchangeEntry, number: int) -> None:
     what = f"exchange {number}"
     if not 1 <= len(records) <= 2 or len(exchange.request_id) > _LONGEST_ID:
         raise EvidenceBroken(INDEX, f"{what} has one or two records, and a request id")
+    if not exchange.request_id.isprintable():
+        raise EvidenceBroken(INDEX, f"the request id of {what} is not printable")
     expected = (0,) if records[0].is_forgotten else (1, 2)
     for chains in (exchange.asking, exchange.answering):
         if len(chains) not in expected:

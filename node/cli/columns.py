@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from federation.plain_text import plain
+
 __all__ = ["plain", "show_columns", "width_of"]
 
 _LONGEST = 60
@@ -35,8 +37,3 @@ def _fitted(text: str, width: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (width - width_of(text))
-
-
-def plain(text: str) -> str:
-    """A value from a document, with nothing in it that steers the terminal."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

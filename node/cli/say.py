@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from federation.plain_text import plain
+
 __all__ = [
     "EXIT_FAILED",
     "EXIT_NOT_RUNNING",
@@ -38,7 +40,7 @@ class Failed(click.ClickException):
 
     def show(self, file: object = None) -> None:
         """One line on standard error."""
-        click.echo(f"yrd: {self.message}", err=True)
+        click.echo(plain(f"yrd: {self.message}"), err=True)
 
 
 class NotRunning(Failed):
@@ -123,7 +125,7 @@ def _of_a_node(error: Exception) -> Explained | None:
 
 
 def _leave(zh: str, en: str, exit_code: int) -> None:
-    click.echo(f"yrd: {zh} / {en}", err=True)
+    click.echo(plain(f"yrd: {zh} / {en}"), err=True)
     sys.exit(exit_code)
 
 

@@ -115,23 +115,24 @@ def _of_node(config_path: Path | None, anchor: Path | None) -> tuple[Unsealer | 
 
 def _tell(one: CheckedFile, *, quiet: bool, loud: bool) -> None:
     from federation.evidence_text import render_summary, verdict_en, verdict_zh
+    from federation.plain_text import plain
 
     if one.detail:
         said = "本机无法核验 / cannot be checked on this machine" if one.unknown else "不成立 / does not hold"
-        click.echo(f"{one.path}: {said}: {one.detail}", err=True)
+        click.echo(plain(f"{one.path}: {said}: {one.detail}"), err=True)
     for failure in one.failures:
         said = (
             "本机无法核验 / cannot be checked on this machine"
             if failure.unknown
             else "不成立 / does not hold"
         )
-        click.echo(f"{one.path}: {said}: {failure.request_id}: {failure.detail}", err=True)
+        click.echo(plain(f"{one.path}: {said}: {failure.request_id}: {failure.detail}"), err=True)
     if not loud or one.file is None:
         return
     for summary in one.exchanges:
         if quiet:
             said = f"{verdict_zh(summary)} / {verdict_en(summary)}"
-            click.echo(f"{one.path}: 成立 / holds: {summary.request_id} {summary.outcome}: {said}")
+            click.echo(plain(f"{one.path}: 成立 / holds: {summary.request_id} {summary.outcome}: {said}"))
         else:
             click.echo(render_summary(one.file, summary), nl=False)
 
