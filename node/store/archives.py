@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import delete, insert, or_, select, update
 
 from federation.ports import RecordKind, StoredRecord
-from node.store.bodies import Bodies
+from node.store.bodies import IN_CLEAR, Bodies
 from node.store.database import Database
 from node.store.records import RECORD_ROWS, RecordReader
 from node.store.tables import ARCHIVES, BODIES, CHECKPOINTS, CLAIMS, LABELS, LOG_GENERATIONS, RECORDS
@@ -131,10 +131,11 @@ class ArchiveRows:
         return [self._reader.read(row) for row in rows]
 
     async def forgotten_among(self, indices: Sequence[int]) -> Sequence[int]:
-        """Those of these records that are in the database, but without content."""
+        """Those of these records that are in the database, but without content: neither body nor key."""
         query = select(_R.log_index).outerjoin(BODIES, _B.log_index == _R.log_index)
         async with self._database.reading() as connection:
-            found = query.where(_R.log_index.in_(indices), _B.log_index.is_(None))
+            bare = _B.log_index.is_(None), _R.key_id == IN_CLEAR, _R.wrapped == b""
+            found = query.where(_R.log_index.in_(indices), *bare)
             return (await connection.execute(found)).scalars().all()
 
     # --- leaving the database ---

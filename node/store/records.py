@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from federation.errors import OwnRecordDamaged
 from federation.ports import ExchangeMeta, RecordKind, StoredRecord
 from federation.query import Operation
-from node.store.bodies import Bodies, Body, BodyLost, split_body
+from node.store.bodies import IN_CLEAR, Bodies, Body, BodyLost, split_body
 from node.store.tables import BODIES, LABELS, RECORDS
 from node.store.times import from_micros
 
@@ -51,6 +52,11 @@ class RecordReader:
         """Salt and envelope of a row with `key_id`, `wrapped` and `sealed`. Raises OwnRecordDamaged."""
         sealed = row["sealed"]
         if sealed is None:
+            # Neither is there for a claim that has no answer yet.
+            if row["key_id"] not in (None, IN_CLEAR) or row["wrapped"]:
+                raise OwnRecordDamaged(
+                    "its body is gone from the store, and was not forgotten: its key is there"
+                )
             return _NOTHING
         try:
             return split_body(self._bodies.open(row["key_id"], bytes(row["wrapped"]), bytes(sealed)))

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
 
 from federation.ports import RecordKind
+from node.store.bodies import IN_CLEAR
 from node.store.tables import BODIES, HOLDERS, LABELS, RECORDS
 from node.store.times import to_micros
 
@@ -168,7 +169,10 @@ def asked_as(request_ids: Collection[str]) -> Select[Any]:
 
 
 def _rows() -> Select[Any]:
-    has_body = BODIES.c.log_index.is_not(None).label("has_body")
+    # One whose key is still there was not forgotten, also when its body is gone: it is damaged.
+    has_body = or_(BODIES.c.log_index.is_not(None), _R.key_id != IN_CLEAR, _R.wrapped != b"").label(
+        "has_body"
+    )
     own = (_R.log_index, _R.generation, _R.kind, _R.request_id, _R.case_number, _R.recorded_at, has_body)
     shared = (_L.asking, _L.answering, _L.operation, _L.outcome, _L.client)
     joined = RECORDS.join(LABELS, _L.label == _R.label).outerjoin(BODIES, BODIES.c.log_index == _R.log_index)

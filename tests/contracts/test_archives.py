@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 
 from federation.archive_files import archived_exchanges
-from federation.errors import OwnBusy
+from federation.errors import OwnBusy, OwnRecordDamaged
 from federation.evidence import verify_evidence
 from federation.keeping import Retention
+from federation.pair_log import Span
 from federation.ports import StoredRecord
 from federation.query import Operation
 from federation.statements import StatementKind, StoredStatement
@@ -30,10 +31,13 @@ from node.store.archives import ArchiveRows
 from node.store.audit import AuditRows
 from node.store.database import Database
 from node.store.keeping import KeepingRows
+from node.store.log_check import LogCheck
+from node.store.reconcile import PairRows
+from node.store.search import EvidenceSearch, Wanted
 from node.store.tables import BODIES, CHECKPOINTS, HOLDERS, LABELS, RECORDS
 from node.store.times import to_micros
 from tests.support.clock import NOON, FixedClock
-from tests.support.evidence import ANCHOR, ASKING, CODEC, Exchange, Log, World
+from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, Exchange, Log, World
 from tests.support.exchange_rows import rows_of
 from trust.errors import EvidenceBroken
 
@@ -247,6 +251,25 @@ async def test_a_record_that_was_altered_stays_in_the_database(scene: Scene) -> 
         await connection.execute(changed.values(sealed=bytes(100)))
     assert await scene.archive() == [3, 4, 5, 6, 7, 8]
     assert [indices for _, indices, _ in await scene.inside()] == [(0, 1), (2,)]
+
+
+async def test_a_record_whose_body_is_gone_was_not_forgotten(scene: Scene) -> None:
+    async with scene.database.writing() as connection:
+        await connection.execute(delete(BODIES).where(BODIES.c.log_index.in_([3, 4])))
+    assert await scene.rows.forgotten_among([3, 4]) == []
+    with pytest.raises(OwnRecordDamaged, match="not forgotten"):
+        await scene.rows.read([4])
+    request_id = scene.exchanges[2].request_id
+    page = await EvidenceSearch(scene.database).page(Wanted(request_id=request_id))
+    assert [one.forgotten for one in page.found] == [False]
+    check = LogCheck(scene.database, EncryptedBodies(scene.keys), entity_id=ASKING)
+    (row,) = (await check.page(4, 5)).values()
+    check.check_record(4, row)
+    assert (check.findings.fault_count, check.findings.forgotten) == (1, 0)
+    pair = PairRows(scene.database, EncryptedBodies(scene.keys), ASKING)
+    altered = (await pair.check(Span(ANSWERING, "0", "f"), most=100, newest=True)).altered
+    assert [message.request_id for message in altered].count(request_id) == 2
+    assert await scene.archive() == [3, 4, 5, 6, 7, 8]
 
 
 async def test_a_record_that_does_not_verify_stays_in_the_database(scene: Scene) -> None:

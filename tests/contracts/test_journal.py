@@ -472,6 +472,10 @@ async def test_an_altered_body_is_not_read_and_a_forgotten_one_is_empty(
         await journal.find_records(request_id)
     async with database.writing() as connection:
         await connection.execute(BODIES.delete())
+    with pytest.raises(OwnRecordDamaged, match="not forgotten"):
+        await journal.find_records(request_id)
+    async with database.writing() as connection:
+        await connection.execute(RECORDS.update().values(key_id=0, wrapped=b""))
     (forgotten,) = await journal.find_records(request_id)
     assert (forgotten.envelope, forgotten.salt, forgotten.leaf) == (b"", b"", record.leaf)
     await journal.close()
