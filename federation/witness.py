@@ -4,7 +4,8 @@ Steps, in this order; the code carries the same numbers.
  1. form: one spelling, within its size
  2. the origin is the log of a member in good standing, never this node's own; of two members that would share it
     (entity ids that differ in the scheme alone) the one that was cosigned first
- 3. a key of the log signed it; only then it counts against what this log may ask
+ 3. a key of the log signed it; it counts against what this log may ask when it extends what is known, and else against
+    what its sender may: anyone may send again what a log once signed
  4. one transaction: its generation is the one that the member's configuration tells, and none before one that was
     cosigned; it extends what was cosigned last; what is known now is written
  5. only after the commit the cosignature leaves, with the time of step 4
@@ -33,6 +34,7 @@ from trust.checkpoint import Checkpoint, check_checkpoint
 from trust.cosignature import cosign
 from trust.errors import NoteRejected
 from trust.keys import Signer
+from trust.merkle import verify_consistency
 from trust.note import NoteSignature, note_key_id, write_note
 from trust.profile import log_origin, witness_name
 from trust.witnessing import (
@@ -63,7 +65,12 @@ _log = structlog.get_logger("yrd.witness")
 
 REQUESTS_PER_S: Final = 5.0
 REQUESTS_BURST: Final = 50.0
-"""Of one log, in requests that it signed: it asks once a second under load."""
+"""Of one log, in requests that extend what is known of it: it asks once a second under load."""
+REPEATS_PER_S: Final = 100.0
+REPEATS_BURST: Final = 200.0
+"""Of one log and one sender, in all other requests that the log once signed."""
+_MOST_SENDERS: Final = 1024
+"""More than `UNPROVEN_PER_S` lets in while a bucket fills up, so that there is always room for one more."""
 UNPROVEN_PER_S: Final = 200.0
 UNPROVEN_BURST: Final = 400.0
 """Of everyone together, before a signature is looked at."""
@@ -157,10 +164,12 @@ class Witness:
     def __init__(self, parts: WitnessParts) -> None:
         self._parts = parts
         self._quota = TokenBuckets(REQUESTS_PER_S, REQUESTS_BURST, now_s=parts.now_s, most=256)
+        self._repeats = TokenBuckets(REPEATS_PER_S, REPEATS_BURST, now_s=parts.now_s, most=_MOST_SENDERS)
         self._unproven = TokenBuckets(UNPROVEN_PER_S, UNPROVEN_BURST, now_s=parts.now_s, most=1)
 
-    async def add_checkpoint(self, body: bytes) -> str:
-        """The signature lines for a peer's checkpoint. Nothing of `body` is trusted.
+    async def add_checkpoint(self, body: bytes, *, sender: str = "") -> str:
+        """The signature lines for a peer's checkpoint. Nothing of `body` is trusted; `sender` is the address that it
+        came from.
 
         Raises CheckpointRefused with the HTTP status of tlog-witness, OwnStoreUnavailable, OwnKeyUnavailable. A
         repeat is safe. Cancelled, the checkpoint may be known without a cosignature having left; a repeat gets it.
@@ -170,7 +179,7 @@ class Witness:
         peer, generation = self._member(request, snapshot, now)  # 2
         _take(self._unproven, "")
         self._require_signed(request, peer)  # 3
-        _take(self._quota, peer.entity_id)
+        await self._charge(request, peer, generation, sender)
         known = await self._advance(request, peer, generation, now)  # 4
         checkpoint = Checkpoint(known.origin, known.size, known.root)
         name = witness_name(snapshot.own_entity)
@@ -208,6 +217,14 @@ class Witness:
         except NoteRejected as error:
             self._parts.look_again(peer.entity_id)
             raise UnknownKey(error.detail) from None
+
+    async def _charge(self, request: AddCheckpoint, peer: Peer, generation: int, sender: str) -> None:
+        """Raises TooManyRequests, OwnStoreUnavailable."""
+        known = await self._parts.store.newest(peer.entity_id)
+        if generation >= peer.log_generation and _extends(request, generation, known):
+            _take(self._quota, peer.entity_id)
+        else:
+            _take(self._repeats, f"{sender} {request.claimed.origin}")
 
     async def _advance(self, request: AddCheckpoint, peer: Peer, generation: int, now: datetime) -> Witnessed:
         found: list[Witnessed | None] = []
@@ -274,6 +291,16 @@ def _take(buckets: TokenBuckets, key: str) -> None:
     """Raises TooManyRequests."""
     if wait_s := buckets.take(key):
         raise TooManyRequests(wait_s)
+
+
+def _extends(request: AddCheckpoint, generation: int, known: Witnessed | None) -> bool:
+    """Whether it is shown to go beyond what is known: nobody but the log can make such a one, and each only once."""
+    if known is None or generation > known.generation:
+        return request.old_size == 0
+    claimed = request.claimed
+    if generation < known.generation or claimed.size <= known.size or request.old_size != known.size:
+        return False
+    return verify_consistency(known.size, known.root, claimed.size, claimed.root, request.proof)
 
 
 def _require_current(peer: Peer, generation: int, newest: Witnessed | None) -> None:

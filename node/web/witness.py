@@ -36,7 +36,7 @@ def add_witness(app: web.Application, witness: Witness, *, path: str = "") -> No
     async def add_checkpoint(request: web.Request) -> web.Response:
         try:
             body = await _body(request)
-            lines = await witness.add_checkpoint(body)
+            lines = await witness.add_checkpoint(body, sender=request.remote or "")
         except CheckpointRefused as refusal:
             return _refused(refusal)
         except FederationError as error:

@@ -423,14 +423,27 @@ async def test_a_configuration_that_goes_back_a_generation_is_a_conflict(scene: 
 
 
 async def test_a_log_that_asks_too_often_is_told_when_to_come_again(scene: Scene) -> None:
-    await scene.cosigned(0, 8)
-    for _ in range(49):
-        await scene.cosigned(8, 8)
+    for size in range(50):
+        await scene.cosigned(size, size + 1)
     with pytest.raises(TooManyRequests) as refused:
-        await scene.cosigned(8, 8)
+        await scene.cosigned(50, 51)
     assert (refused.value.status, 0 < refused.value.retry_after_s <= 1) == (429, True)
     scene.seconds += 1
-    await scene.cosigned(8, 8)
+    await scene.cosigned(50, 51)
+
+
+async def test_what_is_sent_again_counts_against_its_sender_and_not_the_log(scene: Scene) -> None:
+    await scene.cosigned(0, 8)
+    again = [scene.log.request(0, 3), scene.log.request(3, 8), scene.log.request(7, 9)]
+    again.append(scene.log.request(8, 12, proof=(bytes(32),)))
+    for number in range(200):
+        with pytest.raises((Shrunk, WrongOldSize, BadProof)):
+            await scene.witness.add_checkpoint(again[number % len(again)], sender="192.0.2.7")
+    with pytest.raises(TooManyRequests):
+        await scene.witness.add_checkpoint(again[0], sender="192.0.2.7")
+    await scene.cosigned(8, 9)
+    with pytest.raises(WrongOldSize):
+        await scene.witness.add_checkpoint(scene.log.request(8, 9), sender="192.0.2.8")
 
 
 async def test_what_nobody_signed_does_not_count_against_the_log(scene: Scene) -> None:
