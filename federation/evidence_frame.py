@@ -91,12 +91,12 @@ class Frame:
         known = self._proven.get(chain)
         if known is not None and known.holds_at(at):
             return known
-        found = self._proven[chain] = self._prove(self._index.chain(chain), at)
+        found = self._prove(self._index.chain(chain), at)
         if found.anchor != self.anchor:
-            del self._proven[chain]
             raise EvidenceBroken(
                 statement_part(self._index.chain(chain)[-1]), f"it is of another anchor than {self.anchor}"
             )
+        self._proven[chain] = found
         return found
 
     def _digests_of_ended(self) -> tuple[str, ...]:
