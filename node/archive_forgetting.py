@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -44,15 +45,16 @@ class ArchiveForgetting:
                 return found
         return ()
 
+    def alone(self) -> AbstractContextManager[None]:
+        """As `ArchiveFolder.alone`."""
+        return self._folder.alone()
+
     async def forget(self, indices: Sequence[int]) -> int:
         """Write the files anew that hold these records, without the content of their exchanges."""
         wanted = frozenset(indices)
         count = 0
-        rows = await self._parts.rows.covering(wanted) if wanted else ()
-        if rows:
-            with self._folder.alone():
-                for row in rows:
-                    count += await self.forget_in(row, lambda one: not wanted.isdisjoint(one.indices))
+        for row in await self._parts.rows.covering(wanted) if wanted else ():
+            count += await self.forget_in(row, lambda one: not wanted.isdisjoint(one.indices))
         return count
 
     async def forget_due(self, retention: Retention, now: datetime) -> int:
@@ -65,7 +67,7 @@ class ArchiveForgetting:
                 continue
             with self._folder.alone():
                 if due < frozenset(row.operations):
-                    count += await self.forget_in(row, _of_operations(due))
+                    count += await self.forget_in(row, _of_operations(due), holders_first=True)
                 else:
                     count += await self._drop(row)
         return count
@@ -78,14 +80,33 @@ class ArchiveForgetting:
         with self._folder.alone():
             return sum([await self._folder.rewrap(row.name, key_id) for row in rows])
 
-    async def forget_in(self, row: ArchiveRow, is_forgotten: Callable[[ArchivedExchange], bool]) -> int:
-        """One file. Whoever calls is alone at the folder."""
-        parts = self._parts
+    async def forget_in(
+        self,
+        row: ArchiveRow,
+        is_forgotten: Callable[[ArchivedExchange], bool],
+        *,
+        holders_first: bool = False,
+    ) -> int:
+        """One file. Whoever calls is alone at the folder.
+
+        Holders go last, and also those of what was forgotten before: until then whoever repeats it finds them. With
+        `holders_first` they do not: retention looks at a row's operations only, so it would not come back for them.
+        """
         data = await self._folder.read(row)
-        hit = [one for one in archived_exchanges(data) if one.operation and is_forgotten(one)]
-        if not hit:
-            return 0
-        count = await self._drop_holders(hit)
+        wanted = [one for one in archived_exchanges(data) if is_forgotten(one)]
+        hit = [one for one in wanted if one.operation]
+        if holders_first:
+            await self._drop_holders(wanted)
+        if hit:
+            await self._write_anew(row, data, is_forgotten)
+        if not holders_first:
+            await self._drop_holders(wanted)
+        return sum(len(one.indices) for one in hit)
+
+    async def _write_anew(
+        self, row: ArchiveRow, data: bytes, is_forgotten: Callable[[ArchivedExchange], bool]
+    ) -> None:
+        parts = self._parts
         file = await asyncio.to_thread(rewritten, data, is_forgotten)
         signer, now = parts.signer(), parts.clock.now()
         own = await ChainArchive(parts.statements, parts.anchor).of(parts.entity_id, now, kid=signer.kid)
@@ -99,7 +120,6 @@ class ArchiveForgetting:
         await parts.rows.save(replace(row, sha256=digest, operations=operations_in(anew)))
         parts.after("row replaced")
         await self._folder.put_in_place(row.name)
-        return count
 
     async def _drop(self, row: ArchiveRow) -> int:
         """Delete a whole file."""
@@ -110,7 +130,7 @@ class ArchiveForgetting:
         return count
 
     async def _drop_holders(self, exchanges: Sequence[ArchivedExchange]) -> int:
-        """First, so that nobody is found by what is no more, whatever comes between."""
+        """Nobody is found by them any more."""
         indices = [index for one in exchanges for index in one.indices]
         for start in range(0, len(indices), BATCH_RECORDS):
             await self._parts.keeping.forget(indices[start : start + BATCH_RECORDS], self._parts.clock.now())

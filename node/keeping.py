@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
 from msgspec import Struct
 
-from federation.errors import OwnRecordDamaged
+from federation.errors import OwnBadValue, OwnRecordDamaged
 from federation.keeping import Retention
 from federation.ports import Clock
 from node.keystore.data_keys import DataKey, DataKeys, DataPurpose
@@ -52,8 +53,14 @@ class Archives(Protocol):
         """The log indices of an exchange that are in files."""
         ...
 
+    def alone(self) -> AbstractContextManager[None]:
+        """No other process works on the files meanwhile. Raises OwnBusy while one does."""
+        ...
+
     async def forget(self, indices: Sequence[int]) -> int:
-        """Write the files anew that hold these records, without their content; how many were in files."""
+        """Write the files anew that hold these records, without their content; how many were in files. Whoever calls
+        is `alone`.
+        """
         ...
 
     async def forget_due(self, retention: Retention, now: datetime) -> int:
@@ -132,12 +139,28 @@ class Keeping:
         return sorted({*here, *archived})
 
     async def forget(self, indices: Sequence[int]) -> Forgotten:
-        """Delete the content of these records for good, wherever it is."""
+        """Delete the content of these records for good, wherever it is: first in archive files, so that a holder is
+        found until nothing about them is left there. Safe to repeat when it was broken off.
+
+        Raises OwnBusy while another process is at the folder, OwnBadValue when records may be in archive files and this
+        process is not told where they are; nothing was forgotten then.
+        """
+        if self._archives is None:
+            await self._require_not_archived(indices)
+            return await self._forget(indices, 0)
+        with self._archives.alone():
+            return await self._forget(indices, await self._archives.forget(indices))
+
+    async def _require_not_archived(self, indices: Sequence[int]) -> None:
+        for first, last in await self._rows.archived():
+            if any(first <= index <= last for index in indices):
+                raise OwnBadValue(f"nothing was forgotten: {_NO_FOLDER}, then forget again")
+
+    async def _forget(self, indices: Sequence[int], in_archives: int) -> Forgotten:
         in_database = 0
         for start in range(0, len(indices), BATCH_RECORDS):
             in_database += await self._rows.forget(indices[start : start + BATCH_RECORDS], self._clock.now())
             await asyncio.sleep(self._pause_s)
-        in_archives = await self._archives.forget(indices) if self._archives else 0
         return Forgotten(in_database, in_archives, await self._rows.flush())
 
     async def apply_retention(self) -> Forgotten:

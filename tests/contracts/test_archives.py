@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from federation.archive_files import archived_exchanges
-from federation.errors import OwnBusy, OwnRecordDamaged
+from federation.errors import OwnBadValue, OwnBusy, OwnRecordDamaged
 from federation.evidence import verify_evidence
 from federation.keeping import Retention
 from federation.pair_log import Span
@@ -338,6 +338,30 @@ async def test_forgetting_in_a_file_may_be_broken_off(scene: Scene) -> None:
 
     await broken_off(scene, lambda: keeping.forget([0, 1]), check)
     assert [verdict for _, _, verdict in await scene.inside()] == ["forgotten", "proven", "proven"]
+
+
+async def found_by_holder(scene: Scene) -> list[int]:
+    return list(await scene.keeping_rows.requests_of([HOLDER], after=-1, limit=10))
+
+
+async def test_a_holder_is_found_until_the_files_are_without_them(scene: Scene) -> None:
+    await scene.archive()
+    keeping = scene.keeping()
+    with ArchiveFolder(scene.folder, scene.keys).alone(), pytest.raises(OwnBusy):
+        await keeping.forget([0])
+    assert await found_by_holder(scene) == [0]
+    with pytest.raises(OwnBadValue, match=r"set `archive` in \[evidence\]"):
+        await scene.keeping(folder=False).forget([0])
+    assert await found_by_holder(scene) == [0]
+    assert (await scene.keeping(folder=False).forget([7])).in_database == 1
+
+    async def check() -> None:
+        if (await scene.inside())[0][2] != "forgotten":
+            assert await found_by_holder(scene) == [0]
+
+    await broken_off(scene, lambda: keeping.forget([0]), check)
+    assert (await scene.inside())[0][2] == "forgotten"
+    assert await found_by_holder(scene) == []
 
 
 async def test_what_is_forgotten_while_a_file_is_written_is_not_in_it(scene: Scene) -> None:
