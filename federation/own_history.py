@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import structlog
 
@@ -19,6 +20,11 @@ from trust.profile import log_origin
 __all__ = ["OwnHistory"]
 
 _log = structlog.get_logger("yrd.settling")
+
+_FEWEST_CLAIMS: Final = 2
+"""Whatever the anchor's quorum is: no member alone stops another by what it only says."""
+_LARGEST_AHEAD: Final = (1 << 31) - 2
+"""The store counts generations in 32 bits, and the next one is above this."""
 
 
 class OwnHistory:
@@ -60,7 +66,7 @@ class OwnHistory:
             await self.claimed(peer, detail)
             return
         if kind is ConflictKind.OWN_AHEAD:
-            self.generation_ahead = max(self.generation_ahead, generation)
+            self.generation_ahead = max(self.generation_ahead, min(generation, _LARGEST_AHEAD))
         await self._keep(kind, peer, checkpoint.origin, shown.decode(), detail)
         self._gate.close(f"{peer.entity_id} holds a checkpoint that this node signed: {detail}")
 
@@ -71,8 +77,9 @@ class OwnHistory:
         """
         self._claims[peer.entity_id] = detail
         await self._keep(ConflictKind.OWN_CLAIMED, peer, "", "", f"{peer.entity_id}: {detail}")
-        members = {entity_id for entity_id in self._claims if entity_id in self._directory.current.peers}
-        if len(members) >= max(1, self._directory.current.witness_quorum):
+        snapshot = self._directory.current
+        members = {entity_id for entity_id in self._claims if entity_id in snapshot.peers}
+        if snapshot.witness_quorum > 0 and len(members) >= max(_FEWEST_CLAIMS, snapshot.witness_quorum):
             self._gate.close(
                 f"{len(members)} witnesses know another history of this log; the last one: {detail}"
             )

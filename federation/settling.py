@@ -10,7 +10,8 @@ settled at the quorum's time, the quorum being the anchor's to say. This node ne
 
 A witness that knows what this node's store does not have means that the store is not the one that signed last: an old
 backup, or a second history. Whoever shows a checkpoint that this node signed proves it, and the log is closed at once;
-what a witness only claims closes it when as many claim so as the quorum is, so that one of them alone cannot stop it.
+what a witness only claims closes it when as many claim so as the quorum is, and two at least, so that one of them alone
+cannot stop it.
 """
 
 from __future__ import annotations

@@ -339,6 +339,27 @@ async def test_what_is_only_claimed_needs_a_quorum_of_those_who_claim_it(country
     assert "2 witnesses know another history" in country.gate.reason
 
 
+@pytest.mark.parametrize(
+    ("quorum", "members", "closes"),
+    [(0, 1, False), (0, 3, False), (1, 1, False), (1, 2, True), (3, 2, False), (3, 3, True)],
+)
+async def test_no_member_alone_closes_a_log_by_what_it_only_says(
+    quorum: int, members: int, closes: bool
+) -> None:
+    country = Country(quorum=quorum)
+    for entity_id in list(PEERS)[:members]:
+        country.answers[entity_id] = WitnessRefused(410, "generation 1 is over")
+    await country.settle(3)
+    assert bool(country.gate.reason) is closes
+
+
+async def test_a_generation_beyond_what_the_store_can_count_is_told_as_the_last_one(country: Country) -> None:
+    country.shown[ANHUI] = MadeUpLog(OWN, key=country.log_key, generation=9_999_999_999).note(3).encode()
+    await country.settle(3)
+    assert await country.settler.newest_generation() == 2**31 - 2
+    assert country.gate.reason, "one that shows this node's signature needs no other"
+
+
 @pytest.mark.parametrize("looks_again", [True, False])
 async def test_a_claim_that_is_taken_back_counts_no_more(country: Country, looks_again: bool) -> None:
     claim = sign_checkpoint(country.tree.log.checkpoint(99), SigningKey.generate("EdDSA")).encode()
