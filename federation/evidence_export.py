@@ -254,6 +254,7 @@ class Exporter:
         for one in await tree.cosignatures_of(row.generation, row.size):
             chain = await self._chains.of(one.witness, one.cosigned_at)
             witnesses.append(work.file.chain(chain.statements))
+            work.signed(one.witness, one.cosigned_at)  # its list says which of its keys ended before that
             note += one.line.rstrip("\n") + "\n"
         return work.file.add_checkpoint(
             row.generation, row.size, note, chain=work.file.chain(own.statements), witnesses=witnesses

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from federation.statements import StatementKind
 from tests.support.clock import NOON
-from tests.support.evidence import ANCHOR, Exchange, World, only, resealed
+from tests.support.evidence import ANCHOR, WITNESSES, Exchange, World, only, resealed
 from trust.container import INDEX, MANIFEST, ROLL_OVERS, checkpoint_part, read_container, write_container
 from trust.envelope import parse, seal
 from trust.errors import EvidenceBroken
 from trust.evidence import MANIFEST_TYPE, canonical_json
 from trust.evidence_index import read_index, write_index
+from trust.historical import HistoricalKey
 from trust.keys import SigningKey
 from trust.note import base64_bytes, base64_text
 from trust.rollover import build_roll_over, roll_overs_document
@@ -111,3 +112,21 @@ async def test_a_forgotten_record_of_a_time_that_is_none_is_refused(world: World
     data = resealed(world, await world.export(Exchange(world)), change)
     with pytest.raises(EvidenceBroken, match="a number that no log has"):
         only(data, world.anchor_jwks)
+
+
+# --- witnesses whose key was stolen ---
+
+
+async def test_a_witness_key_that_was_retired_before_it_cosigned_does_not_count(world: World) -> None:
+    """The witness says so itself: its list of former keys is in the file, although it took no part in the exchange."""
+    witness = WITNESSES[0]
+    stolen = HistoricalKey(
+        world.witness_keys[witness].verification_key,
+        expires_at=NOON + DAY,
+        revoked_at=NOON - timedelta(seconds=1),
+        reason="密钥失窃",
+    )
+    world.former_keys[witness] = (world.clock.at, [stolen])
+    report = only(await world.export(Exchange(world)), world.anchor_jwks)
+    assert report.verdict == "signed"
+    assert any("密钥失窃" in said.en for said in report.unproven)

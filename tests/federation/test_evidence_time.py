@@ -49,6 +49,8 @@ from trust.tokens import read_token
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 REQUEST, ANSWER, CHECKPOINT = request_part(1), answer_part(1), checkpoint_part(1)
+LIST_OF_ASKING = former_keys_part(3)
+"""Lists are in the order of the entity ids, and those of two witnesses are in each file."""
 LogOf = Callable[[World, Exchange], Log]
 
 
@@ -334,12 +336,12 @@ async def test_a_list_under_a_federation_key_that_was_learnt_of_later_comes_with
 
 async def test_a_list_by_anyone_else_is_refused(world: World) -> None:
     world.federation_keys[ASKING] = SigningKey.generate()
-    assert (await broken(world)).part == former_keys_part(1)
+    assert (await broken(world)).part == LIST_OF_ASKING
 
 
 async def test_a_list_from_the_future_is_refused(world: World) -> None:
     world.former_keys[ASKING] = (world.clock.at + 5 * timedelta(minutes=1), [])
-    assert (await broken(world)).part == former_keys_part(1)
+    assert (await broken(world)).part == LIST_OF_ASKING
 
 
 async def test_what_the_log_signs_with_a_retired_key_is_not_settled(world: World) -> None:
