@@ -46,6 +46,7 @@ class DataPurpose(StrEnum):
 
 HMAC_SHA256: Final = "hmac-sha256"
 _HMAC_KEY_BYTES: Final = 32
+_MOST_LOOKED_FOR: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class DataKeys:
         self._keys: Mapping[int, DataKey] = {}
         self._faults: Mapping[int, str] = {}
         self._given_up: frozenset[int] = frozenset()
+        self._looked_for: set[int] = set()
         # So that rows that were read earlier never replace later ones.
         self._one_at_a_time = asyncio.Lock()
 
@@ -154,6 +156,20 @@ class DataKeys:
         """Take the rows as they are now, as another replica may have changed them. Raises OwnStoreUnavailable."""
         async with self._one_at_a_time:
             self._take(await self._rows.load())
+
+    def find(self, key_id: int) -> DataKey | None:
+        """As `get`, but one that is not known here is looked for in the store: once for each number, since another
+        replica's key may be a moment younger than what was read here. Raises OwnStoreUnavailable.
+        """
+        if key_id in self._keys or key_id in self._faults or key_id in self._looked_for:
+            return self._keys.get(key_id)
+        rows = self._rows.load_beside()
+        if len(self._looked_for) >= _MOST_LOOKED_FOR:
+            self._looked_for.clear()
+        self._looked_for.add(key_id)
+        if any(row.key_id == key_id for row in rows):
+            self._take(rows)
+        return self._keys.get(key_id)
 
     async def rotate(self, purpose: DataPurpose) -> DataKey:
         """Make a new key, for what is new from `publish_s` on; what is under the others stays readable.

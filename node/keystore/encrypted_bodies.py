@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
-from federation.errors import OwnKeyUnavailable, OwnRecordDamaged, OwnStoreUnavailable
+from federation.errors import OwnKeyUnavailable, OwnRecordDamaged
 from node.keystore.aead import CIPHERS, NONCE_BYTES
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.errors import KeystoreError
@@ -49,7 +49,7 @@ class EncryptedBodies:
         return SealedBodies(key.key_id, wrapped, sealed)
 
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:
-        """As `Bodies.open`. Raises OwnRecordDamaged; OwnStoreUnavailable for a data key that is not known here yet."""
+        """As `Bodies.open`. Raises OwnRecordDamaged; OwnStoreUnavailable when a data key cannot be looked for."""
         if key_id == IN_CLEAR:
             return sealed
         secret = self._secret(key_id, wrapped)
@@ -72,11 +72,11 @@ class EncryptedBodies:
         return newest.key_id, nonce + newest.cipher.encrypt(nonce, self._secret(key_id, wrapped), _USE)
 
     def _secret(self, key_id: int, wrapped: bytes) -> bytes:
-        key = self._keys.get(key_id)
+        key = self._keys.find(key_id)
         if key is None or key.cipher is None:
             if fault := self._keys.faults.get(key_id):
                 raise (BodyLost if key_id in self._keys.given_up else OwnRecordDamaged)(fault)
-            raise OwnStoreUnavailable(f"data key {key_id} is not known here yet: try again shortly")
+            raise OwnRecordDamaged(f"it names data key {key_id}, which the store does not have for records")
         try:
             return key.cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _USE)
         except (InvalidTag, ValueError):

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from node.store.database import Database
+from node.store.database import Database, translated
 from node.store.tables import DATA_KEYS
 from node.store.times import from_micros, to_micros
 
 __all__ = ["DataKeyRow", "DataKeyRows", "Decide"]
+
+_ALL: Final = select(DATA_KEYS).order_by(DATA_KEYS.c.key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class DataKeyRows:
         async with self._database.reading() as connection:
             return await _all_of(connection)
 
+    def load_beside(self) -> Sequence[DataKeyRow]:
+        """The same for a thread of its own, or rarely: it waits for the store."""
+        engine = self._database.beside()
+        try:
+            with translated(), engine.connect() as connection:
+                return [_row(row) for row in connection.execute(_ALL).mappings()]
+        finally:
+            engine.dispose()
+
     async def change(self, decide: Decide) -> Sequence[DataKeyRow]:
         """Have `decide` look at the rows and write what it changed, with no other replica's change between.
 
@@ -71,8 +82,7 @@ class DataKeyRows:
 
 
 async def _all_of(connection: AsyncConnection) -> list[DataKeyRow]:
-    query = select(DATA_KEYS).order_by(DATA_KEYS.c.key_id)
-    return [_row(row) for row in (await connection.execute(query)).mappings()]
+    return [_row(row) for row in (await connection.execute(_ALL)).mappings()]
 
 
 def _values(row: DataKeyRow) -> dict[str, Any]:

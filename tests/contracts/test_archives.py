@@ -272,6 +272,19 @@ async def test_a_record_whose_body_is_gone_was_not_forgotten(scene: Scene) -> No
     assert await scene.archive() == [3, 4, 5, 6, 7, 8]
 
 
+async def test_a_record_that_names_no_data_key_stops_nothing_else(scene: Scene) -> None:
+    async with scene.database.writing() as connection:
+        await connection.execute(update(RECORDS).where(RECORDS.c.log_index == 4).values(key_id=999))
+    pair = PairRows(scene.database, EncryptedBodies(scene.keys), ASKING)
+    altered = (await pair.check(Span(ANSWERING, "0", "f"), most=100, newest=True)).altered
+    assert scene.exchanges[2].request_id in [message.request_id for message in altered]
+    assert await scene.archive() == [3, 4, 5, 6, 7, 8]
+    await scene.keys.rotate(DataPurpose.RECORDS)
+    scene.clock.advance(seconds=600)
+    done = await scene.keeping().rewrap()
+    assert (done.keys, done.archives, done.damaged, done.dropped) == (5, 1, 1, ())
+
+
 async def test_a_record_that_does_not_verify_stays_in_the_database(scene: Scene) -> None:
     async with scene.database.writing() as connection:
         changed = update(RECORDS).where(RECORDS.c.log_index == 2)
