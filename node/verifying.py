@@ -134,7 +134,7 @@ def available_cpus() -> int:
 
 def evidence_files(paths: Sequence[Path], *, sealed: bool = False) -> Iterator[Path]:
     """The files named, and those in the folders named, at any depth, in the order in which the system lists them;
-    `sealed` ones too.
+    `sealed` ones too. A folder that cannot be listed comes as if it were a file, which cannot be read.
     """
     suffixes = (SUFFIX, SEALED_SUFFIX) if sealed else (SUFFIX,)
     for path in paths:
@@ -146,12 +146,15 @@ def evidence_files(paths: Sequence[Path], *, sealed: bool = False) -> Iterator[P
 
 def _in_folder(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     below: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                below.append(entry.path)
-            elif entry.name.endswith(suffixes) and entry.is_file():
-                yield Path(entry.path)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif entry.name.endswith(suffixes) and entry.is_file():
+                    yield Path(entry.path)
+    except OSError:
+        yield folder  # told as what cannot be read: what is in it was not checked
     for name in sorted(below):
         yield from _in_folder(Path(name), suffixes)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 import node.verifying
 from federation.evidence import EvidenceVerifier
-from node.verifying import Verifying
+from node.verifying import Verifying, evidence_files
 from tests.support.evidence import Exchange, World
 
 
@@ -66,3 +68,26 @@ async def test_a_file_that_cannot_be_unsealed_for_whatever_reason_is_told(tmp_pa
 
     told = list(Verifying(world.anchor_jwks, b"[]", unseal=fails).run([sealed, good], jobs=1))
     assert [one.holds for one in told] == [False, True]
+
+
+async def test_a_folder_that_cannot_be_listed_is_told_and_the_others_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    shut, beside = tmp_path / "a", tmp_path / "b"
+    shut.mkdir()
+    beside.mkdir()
+    await folder_of(beside, world, 2)
+    list_folder = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path) == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    told = list(Verifying(world.anchor_jwks, b"[]").run(evidence_files([tmp_path]), jobs=1))
+    assert [(one.path, one.holds) for one in told if not one.holds] == [(str(shut), False)]
+    assert [one.is_broken for one in told].count(True) == 1
+    assert len(told) == 3
+    assert "it cannot be read" in told[0].detail
