@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from federation.errors import PeerMalformed
-from federation.pair_log import PAGE_EXCHANGES, OwnHours, PairLog
+from federation.pair_log import PAGE_EXCHANGES, HourTooBusy, OwnHours, PairLog
 from federation.ports import Clock
 from federation.query import (
     AnswerBody,
@@ -38,8 +38,10 @@ __all__ = ["MOST_HOURS", "HolderRecordAnswerer", "NodeOperations", "WorkBudget"]
 
 MOST_HOURS: Final = 48
 """Hours a request may name."""
-_MOST_SUMMED: Final = 200_000
-"""Exchanges that are summed up for one request; what is left is of hours that the asker asks for next."""
+MOST_SUMMED: Final = 20_000
+"""Exchanges that are summed up for one request, well within its deadline. What is left is of hours that the asker asks
+for next; an hour that has more by itself it compares page by page.
+"""
 
 
 class HolderRecordAnswerer(Protocol):
@@ -95,12 +97,19 @@ class NodeOperations(Struct, frozen=True):
         summed, recent = 0, hour_of(self.clock.now()) - 1
         suspects = await self.hours.suspects(peer)
         for hour in range(body.first_hour + body.hours - 1, body.first_hour - 1, -1):  # the newest first
-            if summed > _MOST_SUMMED:
+            try:
+                _, root = await self.hours.sum_up(
+                    peer,
+                    hour,
+                    body.until,
+                    most=self.budget.left(peer),
+                    newest=hour >= recent,
+                    suspects=suspects,
+                    most_exchanges=MOST_SUMMED - summed,
+                )
+            except HourTooBusy as busy:
+                self.budget.spend(peer, busy.checked)
                 break
-            most = self.budget.left(peer)
-            _, root = await self.hours.sum_up(
-                peer, hour, body.until, most=most, newest=hour >= recent, suspects=suspects
-            )
             self.budget.spend(peer, root.checked)
             summed += root.exchanges
             roots.append(root)

@@ -24,6 +24,7 @@ __all__ = [
     "Alarm",
     "Checked",
     "HourState",
+    "HourTooBusy",
     "OwnHours",
     "PairLog",
     "PairPage",
@@ -137,6 +138,14 @@ async def tell_nobody(_hour: Reconciled) -> None:
 _SUSPECT_HOURS: Final = 100
 
 
+class HourTooBusy(Exception):
+    """An hour has more exchanges than were to be summed up; `checked` messages were looked at."""
+
+    def __init__(self, checked: int) -> None:
+        super().__init__("too many exchanges in one hour")
+        self.checked = checked
+
+
 class OwnHours:
     """Sums up hours of the own log, looking at stored bytes as far as it is told to."""
 
@@ -159,9 +168,20 @@ class OwnHours:
         )
 
     async def sum_up(
-        self, peer: str, hour: int, until: datetime, *, most: int, newest: bool, suspects: frozenset[str]
+        self,
+        peer: str,
+        hour: int,
+        until: datetime,
+        *,
+        most: int,
+        newest: bool,
+        suspects: frozenset[str],
+        most_exchanges: int | None = None,
     ) -> tuple[HourSum, HourRoot]:
-        """One hour: its sum, and its root with how many messages were looked at."""
+        """One hour: its sum, and its root with how many messages were looked at.
+
+        Raises HourTooBusy with more than `most_exchanges`, after reading a page more than these.
+        """
         lower, upper = bounds_of_hour(hour, until)
         span, total = Span(peer, lower, upper), HourSum(hour)
         checked = await self._log.check(span, most=most, newest=newest) if most > 0 else Checked(0)
@@ -173,6 +193,8 @@ class OwnHours:
             page = await self._log.page(span, after=after, limit=PAGE_EXCHANGES, suspects=suspects | found)
             for exchange in by_exchange(page.messages):
                 total.add(exchange)
+            if most_exchanges is not None and total.exchanges > most_exchanges:
+                raise HourTooBusy(checked.messages)
             after = page.next
             if not after:
                 return total, total.root(checked.messages)

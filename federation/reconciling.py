@@ -72,6 +72,7 @@ MOST_FINDINGS: Final = 200
 """Findings that are kept of an hour; of more their number."""
 BLOCK_HOURS: Final = 24
 SUMMED_FOR_ONE: Final = 20
+PAGED_AS: Final = 10
 CALMEST: Final = 60
 _LONGEST_REST: Final = 30
 """In `reconcile_s`: however much there was to sum up."""
@@ -103,7 +104,7 @@ class PeerLook(Struct, frozen=True):
     alarming: tuple[Reconciled, ...] = ()
     """All hours of that peer with something alarming, the newest hundred."""
     summed: int = 0
-    """Exchanges of the own log that were summed up."""
+    """Exchanges of the own log that were summed up; one that was compared without a root counts `PAGED_AS` times."""
     archived_before: datetime | None = None
     """What of these hours lies before is in archives only, here or there, and was not compared."""
 
@@ -148,17 +149,16 @@ class Reconciler:
         now = self._clock.now()
         until = now - timedelta(seconds=self._limits.settle_s)
         own = await self._sum_up(peer, first_hour, hours, until, most)
-        theirs = await self._ask(peer, EvidenceRoots(first_hour, hours, until), EvidenceRootsAnswer)
-        held_since = max(theirs.held_since_hour, await self._held_since())
-        roots = _asked_for(theirs.hours, first_hour, hours)
+        theirs, held_there = await self._roots(peer, first_hour, hours, until)
+        held_since = max(held_there, await self._held_since())
         results = [
-            await self._compare(peer, own[root.hour], root, until)
-            for root in roots
-            if root.hour >= held_since
+            await self._compare(peer, own[hour], theirs.get(hour), until)
+            for hour in range(first_hour, first_hour + hours)
+            if hour >= held_since
         ]
         kept = tuple([one for one in results if one.exchanges or one.findings])
         checked = sum(mine.checked for _, mine in own.values())
-        summed = sum(mine.exchanges for _, mine in own.values())
+        summed = sum(mine.exchanges * (1 if hour in theirs else PAGED_AS) for hour, (_, mine) in own.items())
         alarming = tuple(await self._rows.alarming(peer.entity_id, limit=_MOST_ALARMING))
         archived = start_of_hour(held_since) if held_since > first_hour else None
         done = PeerLook(now, now, kept, checked, alarming=alarming, summed=summed, archived_before=archived)
@@ -184,16 +184,33 @@ class Reconciler:
             most -= own[hour][1].checked
         return own
 
+    async def _roots(
+        self, peer: Peer, first_hour: int, hours: int, until: datetime
+    ) -> tuple[Mapping[int, HourRoot], int]:
+        """The peer's roots by hour, and since which hour it holds them. An hour that the peer leaves out even when it
+        is the first one to be answered has more exchanges than it sums up for one request: it has no root.
+        """
+        roots: dict[int, HourRoot] = {}
+        held_since, left = 0, hours
+        while left > 0:
+            answer = await self._ask(peer, EvidenceRoots(first_hour, left, until), EvidenceRootsAnswer)
+            told = _asked_for(answer.hours, first_hour, left)
+            roots |= {root.hour: root for root in told}
+            held_since = max(held_since, answer.held_since_hour)
+            left -= max(1, len(told))
+        return roots, held_since
+
     async def _held_since(self) -> int:
         archived = await self._log.archived_until()
         return 0 if archived is None else hour_of(archived) + 1
 
     async def _compare(
-        self, peer: Peer, mine: tuple[HourSum, HourRoot], theirs: HourRoot, until: datetime
+        self, peer: Peer, mine: tuple[HourSum, HourRoot], theirs: HourRoot | None, until: datetime
     ) -> Reconciled:
+        """By the roots; message by message where they differ, and where the peer has too many for a root."""
         total, root = mine
         complete = True
-        if root.root == theirs.root and not total.altered:
+        if theirs is not None and root.root == theirs.root and not total.altered:
             found = self._unanswered(total)
         else:
             found, complete = await self._differences(peer, root.hour, until)
@@ -201,7 +218,7 @@ class Reconciler:
             peer.entity_id,
             root.hour,
             self._clock.now(),
-            max(root.exchanges, theirs.exchanges),
+            max(root.exchanges, theirs.exchanges if theirs else 0),
             _state(found, complete=complete),
             tuple(found[:MOST_FINDINGS]),
             max(0, len(found) - MOST_FINDINGS),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from federation import reconciling
+from federation import between_nodes, reconciling
 from federation.errors import (
     AccessDenied,
     PeerMalformed,
@@ -251,6 +251,37 @@ async def test_stored_bytes_are_looked_at_as_often_as_the_budget_allows_however_
     before = sum(count for _, count in pair.zj.log.checked)
     await ask_body(pair, EvidenceRoots(hour, 1, pair.clock.now()))
     assert sum(count for _, count in pair.zj.log.checked) > before
+
+
+async def test_an_hour_with_too_many_exchanges_for_a_root_is_compared_page_by_page(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(between_nodes, "MOST_SUMMED", 4)
+    made = [await pair.ask(pair.sh, pair.zj) for _ in range(9)]
+    pair.later()
+    hour = hour_of(pair.clock.now())
+    answer = await ask_body(pair, EvidenceRoots(hour, 1, pair.clock.now()))
+    assert isinstance(answer, EvidenceRootsAnswer)
+    assert answer.hours == (), "what it costs to answer is bounded"
+    assert await pair.look(pair.sh, pair.zj) == {}
+    (seen,) = pair.sh.reconciler.looks[pair.zj.node.entity_id].hours
+    assert (seen.state, seen.exchanges >= 9) == ("agree", True)
+    delete(pair.zj, made[3])
+    assert await pair.look(pair.sh, pair.zj) == {made[3]: {("missing_there", "there")}}
+
+
+async def test_hours_that_are_left_out_are_asked_for_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(between_nodes, "MOST_SUMMED", 4)
+    first = hour_of(pair.clock.now())
+    for _ in range(3):
+        for _ in range(3):
+            await pair.ask(pair.sh, pair.zj)
+        pair.later(minutes=60)
+    peer = peer_of(pair.sh.node, pair.zj.node)
+    look = await pair.sh.reconciler.look(peer, first, 3, most=100)
+    assert [(one.hour, one.exchanges) for one in look.hours] == [(first + n, 3) for n in range(3)]
 
 
 @pytest.mark.parametrize("lie", ["other_hour", "no_progress", "backwards", "elsewhere"])
