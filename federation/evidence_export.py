@@ -250,14 +250,14 @@ class Exporter:
         if known:
             return known
         own = await self._chains.of(self._entity_id, row.settled_at or self._clock.now())
-        note, witnesses = row.note, []
+        note, witnesses = row.note, dict[int, None]()
         for one in await tree.cosignatures_of(row.generation, row.size):
             chain = await self._chains.of(one.witness, one.cosigned_at)
-            witnesses.append(work.file.chain(chain.statements))
+            witnesses[work.file.chain(chain.statements)] = None  # once, however often it cosigned
             work.signed(one.witness, one.cosigned_at)  # its list says which of its keys ended before that
             note += one.line.rstrip("\n") + "\n"
         return work.file.add_checkpoint(
-            row.generation, row.size, note, chain=work.file.chain(own.statements), witnesses=witnesses
+            row.generation, row.size, note, chain=work.file.chain(own.statements), witnesses=tuple(witnesses)
         )
 
     # --- the file ---------------------------------------------------------------------------------------------

@@ -138,6 +138,8 @@ def read_index(data: bytes, parts: Collection[str]) -> Index:
         _check_numbers((checkpoint.chain, *checkpoint.witnesses), len(index.chains))
         if not 0 < checkpoint.generation <= _LARGEST or len(checkpoint.witnesses) > _MOST_WITNESSES:
             raise EvidenceBroken(INDEX, "a checkpoint has a generation and at most 32 witnesses")
+        if len(set(checkpoint.witnesses)) != len(checkpoint.witnesses):
+            raise EvidenceBroken(INDEX, "a checkpoint names the chain of a witness twice")
     for number, exchange in enumerate(index.exchanges, start=1):
         _check_exchange(index, exchange, number)
     _check_parts(index, parts)

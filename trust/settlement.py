@@ -33,6 +33,8 @@ from trust.status import Revocation
 __all__ = ["Cosigned", "EnclosedCheckpoint", "Ended", "Settlement", "Settler", "ended_at"]
 
 CHECKPOINTS_REMEMBERED: Final = 1024
+MOST_LINES: Final = 4
+"""Lines of one witness under a checkpoint: one, and a few while its key changes."""
 _TIME_BYTES: Final = 8
 
 
@@ -196,19 +198,26 @@ class Settler:
     ) -> tuple[tuple[Cosigned, ...], tuple[str, ...]]:
         found: list[Cosigned] = []
         rejected: list[str] = []
+        chains: dict[str, EnclosedChain] = {}
         for chain in enclosed.witnesses:
             entity_id = self._book.claimed(chain).subject
             if entity_id == log:
                 rejected.append(f"{entity_id} is the log's own node, which is no witness of itself")
-                continue
-            for line in note.signatures:
-                if line.name == witness_name(entity_id):
-                    try:
-                        found.extend(self._cosigned_by(chain, note, line, roll_overs))
-                    except AlgorithmUnavailable:
-                        raise
-                    except TrustError as error:
-                        rejected.append(f"{entity_id}: {error.detail}")
+            elif entity_id in chains:
+                raise EvidenceBroken(enclosed.part, f"it has two chains of its witness {entity_id}")
+            else:
+                chains[entity_id] = chain
+        for entity_id, chain in chains.items():
+            lines = [line for line in note.signatures if line.name == witness_name(entity_id)]
+            if len(lines) > MOST_LINES:  # each may need a chain to be verified at another time
+                raise EvidenceBroken(enclosed.part, f"{entity_id} signs it more than {MOST_LINES} times")
+            for line in lines:
+                try:
+                    found.extend(self._cosigned_by(chain, note, line, roll_overs))
+                except AlgorithmUnavailable:
+                    raise
+                except TrustError as error:
+                    rejected.append(f"{entity_id}: {error.detail}")
         return tuple(found), tuple(rejected)
 
     def _cosigned_by(

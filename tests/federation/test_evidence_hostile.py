@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -130,3 +131,56 @@ async def test_a_witness_key_that_was_retired_before_it_cosigned_does_not_count(
     report = only(await world.export(Exchange(world)), world.anchor_jwks)
     assert report.verdict == "signed"
     assert any("密钥失窃" in said.en for said in report.unproven)
+
+
+# --- more work than a file is worth ---
+
+
+def cosigned_by_one(*, chains: int, lines: int) -> Callable[[dict[str, bytes]], None]:
+    """The first checkpoint with so many chains of its first witness, and so many lines of it that do not verify."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        index = read_index(parts[INDEX], parts)
+        one = index.checkpoints[0]
+        first, *others = one.witnesses
+        copies = tuple(range(len(index.chains) + 1, len(index.chains) + chains))
+        one = replace(one, witnesses=(first, *copies, *others))
+        same = (index.chains[first - 1],) * len(copies)
+        parts[INDEX] = write_index(replace(index, chains=(*index.chains, *same), checkpoints=(one,)))
+        text, _, signed = parts[checkpoint_part(1)].decode().rpartition("\n\n")
+        own, cosigned, *rest = signed.splitlines()
+        head, _, last = cosigned.rpartition(" ")
+        key_id, at = base64_bytes(last)[:4], int(NOON.timestamp())
+        forged = [
+            f"{head} {base64_text(key_id + (at + n).to_bytes(8, 'big') + bytes(64))}" for n in range(1, lines)
+        ]
+        parts[checkpoint_part(1)] = "\n".join([f"{text}\n", own, cosigned, *forged, *rest, ""]).encode()
+
+    return change
+
+
+async def test_a_few_lines_of_a_witness_are_looked_at_and_not_many(world: World) -> None:
+    data = await world.export(Exchange(world))
+    few = only(resealed(world, data, cosigned_by_one(chains=1, lines=4)), world.anchor_jwks)
+    assert few.verdict == "proven"
+    with pytest.raises(EvidenceBroken, match="signs it more than 4 times") as refused:
+        only(resealed(world, data, cosigned_by_one(chains=1, lines=5)), world.anchor_jwks)
+    assert refused.value.part == checkpoint_part(1)
+
+
+async def test_a_witness_has_one_chain_under_a_checkpoint(world: World) -> None:
+    data = await world.export(Exchange(world))
+    with pytest.raises(EvidenceBroken, match="two chains of its witness"):
+        only(resealed(world, data, cosigned_by_one(chains=2, lines=1)), world.anchor_jwks)
+
+
+async def test_a_chain_of_a_witness_is_named_once_under_a_checkpoint(world: World) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        index = read_index(parts[INDEX], parts)
+        one = index.checkpoints[0]
+        one = replace(one, witnesses=(one.witnesses[0],) * 2)
+        parts[INDEX] = write_index(replace(index, checkpoints=(one,)))
+
+    data = resealed(world, await world.export(Exchange(world)), change)
+    with pytest.raises(EvidenceBroken, match="names the chain of a witness twice"):
+        only(data, world.anchor_jwks)
