@@ -195,6 +195,12 @@ class ConflictRows:
             )
         return None if row is None else _conflict(row)
 
+    async def acknowledge_all(self, kind: ConflictKind, at: datetime) -> int:
+        """Note that an operator took note of all of one kind; of how many."""
+        noted = update(LOG_CONFLICTS).where(_C.kind == kind.value, _C.settled_at.is_(None))
+        async with self._database.writing() as connection:
+            return (await connection.execute(noted.values(settled_at=to_micros(at)))).rowcount
+
     async def _has(self, conflict: Conflict) -> bool:
         async with self._database.reading() as connection:
             known = select(_C.id).where(_C.digest == conflict.digest)

@@ -74,3 +74,27 @@ def test_taking_note_needs_a_reason(forked: Path, reason: tuple[str, ...]) -> No
 
 def test_a_number_that_is_none(node: Path) -> None:
     assert run(node, "--acknowledge", "7", "--reason", "why").exit_code == 1
+
+
+def test_taking_note_of_all_of_one_kind(forked: Path, yrd: Yrd) -> None:
+    why = ("--reason", "their disk was lost")
+    assert "0" in run(forked, "--acknowledge-all", "--kind", "shrunk", *why).output
+    assert "fork" in run(forked).output, "of that kind alone"
+    assert "1 of kind fork" in run(forked, "--acknowledge-all", "--kind", "fork", *why).output
+    assert "没有冲突" in run(forked).output
+    assert "their disk was lost" in yrd("audit", "--config", forked).out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--acknowledge-all", "--reason", "why"),
+        ("--acknowledge-all", "--kind", "fork"),
+        ("--acknowledge-all", "--kind", "spoon", "--reason", "why"),
+        ("--acknowledge-all", "--kind", "fork", "--acknowledge", "1", "--reason", "why"),
+        ("--kind", "fork"),
+    ],
+)
+def test_taking_note_of_all_needs_one_kind_and_a_reason(forked: Path, arguments: tuple[str, ...]) -> None:
+    assert run(forked, *arguments).exit_code == 2
+    assert "fork" in run(forked).output
