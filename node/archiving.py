@@ -66,6 +66,10 @@ def month_before(now: datetime, after_days: int) -> datetime:
     return month_of(now - timedelta(days=after_days))
 
 
+class _Unfit(Exception):
+    """These exchanges do not go into one file: it would be larger than the format allows."""
+
+
 class _Chosen:
     """Records of one file, handed to the exporter under the place of each group: `evidence_ports.Records`."""
 
@@ -123,7 +127,7 @@ class Archivist:
         if not groups:
             return Archived(), after
         name = f"{await self._month_name(groups[0])}.{groups[0].indices[0]:012d}{SEALED_SUFFIX}"
-        kept, data = await self._written(name, groups)
+        groups, kept, data, after = await self._fitting(name, groups, after)
         left_out = len(groups) - len(kept)
         if not kept:
             self._folder.remove_beside(name)
@@ -144,17 +148,38 @@ class Archivist:
         size = 0
         while start < before and size < self._parts.split_bytes and len(groups) < _MOST_EXCHANGES:
             page, start = await self._parts.rows.groups(start, before, settled, limit=_PAGE)
-            groups += page
-            size += await self._parts.keeping.body_bytes([one for group in page for one in group.indices])
+            weights = await self._parts.keeping.body_bytes([one for group in page for one in group.indices])
+            for group in page:
+                if size >= self._parts.split_bytes:
+                    return groups, group.indices[0]
+                groups.append(group)
+                size += sum(weights.get(one, 0) for one in group.indices)
         return groups, start
 
+    async def _fitting(
+        self, name: str, groups: list[Group], after: int
+    ) -> tuple[list[Group], Sequence[Group], bytes, int]:
+        """As many of the groups as go into one file, what `_written` says of them, and where the next one begins."""
+        while True:
+            try:
+                return groups, *await self._written(name, groups), after
+            except _Unfit as error:
+                if len(groups) == 1:
+                    _log.error("archive.unfit", log_index=groups[0].indices[0], detail=str(error))
+                    return groups, (), b"", after
+                half = len(groups) // 2
+                groups, after = groups[:half], groups[half].indices[0]
+
     async def _written(self, name: str, groups: Sequence[Group]) -> tuple[Sequence[Group], bytes]:
-        """The groups that verify, in a file that was read back; and the evidence file inside."""
+        """The groups that verify, in a file that was read back; and the evidence file inside. Raises _Unfit."""
         kept = [group for group in groups if await self._is_readable(group)]
         for _ in range(2):
             if not kept:
                 return (), b""
-            data = await self._exported(kept)
+            try:
+                data = await self._exported(kept)
+            except EvidenceBroken as error:
+                raise _Unfit(error.detail) from error
             if await self._folder.write_beside(name, data) != data:
                 raise OSError(f"{name} is not what was written to it")
             broken = await asyncio.to_thread(self._broken, data)

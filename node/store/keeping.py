@@ -88,11 +88,11 @@ class KeepingRows:
             found = (await connection.execute(query)).scalar()
         return None if found is None else from_micros(found)
 
-    async def body_bytes(self, indices: Collection[int]) -> int:
-        """What the bodies of these records weigh."""
-        query = select(func.sum(func.length(_B.sealed))).where(_B.log_index.in_(indices))
+    async def body_bytes(self, indices: Collection[int]) -> Mapping[int, int]:
+        """By log index, what the bodies of these records weigh; forgotten ones are left out."""
+        query = select(_B.log_index, func.length(_B.sealed).label("size")).where(_B.log_index.in_(indices))
         async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar() or 0)
+            return {row.log_index: row.size for row in await connection.execute(query)}
 
     async def exchange_of(self, indices: Collection[int]) -> Sequence[int]:
         """The log indices of all records of the exchanges that these records belong to."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, update
@@ -16,8 +17,9 @@ from federation.evidence import verify_evidence
 from federation.keeping import Retention
 from federation.pair_log import Span
 from federation.ports import StoredRecord
-from federation.query import Operation
+from federation.query import Certificate, CertificatesAnswer, Operation
 from federation.statements import StatementKind, StoredStatement
+from mapping.element import Element
 from node.archive_folder import ArchiveFolder
 from node.archive_forgetting import ArchiveForgetting
 from node.archive_parts import ArchiveParts
@@ -39,6 +41,7 @@ from node.store.times import to_micros
 from tests.support.clock import NOON, FixedClock
 from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, Exchange, Log, World
 from tests.support.exchange_rows import rows_of
+from trust import container
 from trust.errors import EvidenceBroken
 
 AFTER_DAYS = 400
@@ -80,13 +83,15 @@ class History:
 class Scene:
     """A node's log of five exchanges: three of November, settled; one that is not; one of much later."""
 
-    def __init__(self, database: Database, folder: Path, keys: DataKeys, clock: FixedClock) -> None:
+    def __init__(
+        self, database: Database, folder: Path, keys: DataKeys, clock: FixedClock, **settings: Any
+    ) -> None:
         self.database, self.folder, self.keys, self.clock = database, folder, keys, clock
         self.world, self.breaker = World(), Breaker()
         self.history = History(self.world, clock.at + timedelta(days=100))
         operation = Operation.CERTIFICATES_QUERY
         self.exchanges = [
-            Exchange(self.world, operation=operation, answered=number != 1) for number in range(5)
+            Exchange(self.world, operation=operation, answered=number != 1, **settings) for number in range(5)
         ]
         self.records: list[StoredRecord] = []
         for exchange in self.exchanges:
@@ -191,9 +196,13 @@ def _row(record: StoredRecord) -> dict[str, object]:
 
 @pytest.fixture
 async def scene(database: Database, tmp_path: Path) -> Scene:
+    return await scene_of(database, tmp_path)
+
+
+async def scene_of(database: Database, tmp_path: Path, **settings: Any) -> Scene:
     clock = FixedClock()
     keys = await DataKeys.open(database, KeyEncryptionKey(bytes(32)), clock, publish_s=1.0)
-    made = Scene(database, tmp_path / "archive", keys, clock)
+    made = Scene(database, tmp_path / "archive", keys, clock, **settings)
     await made.store()
     clock.advance(days=450)
     made.world.publish(clock.at)
@@ -232,6 +241,24 @@ async def test_a_month_may_have_several_files(scene: Scene) -> None:
     )
     await Archivist(small).archive(month_before(scene.clock.at, AFTER_DAYS))
     assert len(await scene.inside()) == 3
+
+
+@pytest.mark.parametrize(("split_bytes", "files"), [(15_000, 3), (1 << 30, 3)])
+async def test_a_month_of_large_answers_goes_into_files_that_the_format_allows(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split_bytes: int, files: int
+) -> None:
+    certificate = Certificate("1", "1.2.156.3005.2", (Element("证照名称", "x" * 20_000),))
+    made = await scene_of(database, tmp_path, answer=CertificatesAnswer((certificate,)))
+    await made.settle(7)
+    monkeypatch.setattr(container, "MAX_FILE_BYTES", 60_000)
+    parts = made.parts
+    split = ArchiveParts(
+        **{name: getattr(parts, name) for name in parts.__struct_fields__} | {"split_bytes": split_bytes}
+    )
+    await Archivist(split).archive(month_before(made.clock.at, AFTER_DAYS))
+    assert await made.left() == [7, 8]
+    assert len(made.files()) == files
+    assert [verdict for _, _, verdict in await made.inside()] == ["proven"] * 4
 
 
 async def test_nothing_readable_is_in_the_folder(scene: Scene) -> None:
