@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from federation.plain_text import plain
 from node.cli.evidence_search import read_moment
 from node.cli.say import EXIT_FAILED, Failed, config_option
 
@@ -91,7 +92,7 @@ def _show(block: Mapping[str, Any], hours: Sequence[Mapping[str, Any]]) -> None:
     from node.cli.columns import show_columns
 
     exchanges = sum(hour["exchanges"] for hour in hours)
-    click.echo(f"与 {block['province']} {block['peer']} 核对 / compared")
+    click.echo(plain(f"与 {block['province']} {block['peer']} 核对 / compared"))
     if not hours:
         click.echo("这段时间没有交换 / no exchange in that time")
         return
@@ -103,8 +104,8 @@ def _show(block: Mapping[str, Any], hours: Sequence[Mapping[str, Any]]) -> None:
     for hour in hours:
         for finding in hour["findings"]:
             mark = "!" if finding["alarming"] else "-"
-            click.echo(f"{mark} {finding['request_id']} {finding['kind']} ({finding['place']})")
-            click.echo(f"    {finding['zh']} / {finding['en']}")
+            click.echo(plain(f"{mark} {finding['request_id']} {finding['kind']} ({finding['place']})"))
+            click.echo(plain(f"    {finding['zh']} / {finding['en']}"))
         if hour["more"]:
             click.echo(f"  … {hour['more']} 项未列出 / more are not listed")
     alarming = sum(finding["alarming"] for hour in hours for finding in hour["findings"])
