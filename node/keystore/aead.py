@@ -14,7 +14,16 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["AES_256_GCM", "CIPHERS", "NONCE_BYTES", "SM4_GCM", "TAG_BYTES", "Aead", "CipherKind", "is_available"]
+__all__ = [
+    "AES_256_GCM",
+    "CIPHERS",
+    "NONCE_BYTES",
+    "SM4_GCM",
+    "TAG_BYTES",
+    "Aead",
+    "CipherKind",
+    "is_available",
+]
 
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
