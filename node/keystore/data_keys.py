@@ -157,6 +157,10 @@ class DataKeys:
         async with self._one_at_a_time:
             self._take(await self._rows.load())
 
+    def reload_beside(self) -> None:
+        """As `reload`, for another thread."""
+        self._take(self._rows.load_beside())
+
     def find(self, key_id: int) -> DataKey | None:
         """As `get`, but one that is not known here is looked for in the store: once for each number, since another
         replica's key may be a moment younger than what was read here. Raises OwnStoreUnavailable.

@@ -48,6 +48,10 @@ class EncryptedBodies:
             sealed.append(keyed(secret).encrypt(_ONCE, body, None))
         return SealedBodies(key.key_id, wrapped, sealed)
 
+    def renew(self) -> None:
+        """As `Bodies.renew`. Raises OwnStoreUnavailable."""
+        self._keys.reload_beside()
+
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:
         """As `Bodies.open`. Raises OwnRecordDamaged; OwnStoreUnavailable when a data key cannot be looked for."""
         if key_id == IN_CLEAR:

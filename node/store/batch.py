@@ -15,7 +15,7 @@ import structlog
 
 from federation.errors import FederationError, OwnKeyUnavailable, OwnLogClosed, OwnStoreUnavailable
 from federation.ports import Clock
-from node.store.bodies import Bodies
+from node.store.bodies import IN_CLEAR, Bodies
 from node.store.database import Database
 from node.store.drivers import connect_log
 from node.store.jobs import Job, StoreExchange, StoreRequest
@@ -236,6 +236,13 @@ class BatchStore:
             if place.halted:
                 raise OwnLogClosed(_HALTED.format(place.halted))
             drafts = drafts or draft_records(plan, now, self._bodies)
+            if IN_CLEAR < drafts.bodies.key_id < place.oldest_key:
+                # This process missed a rotation: what lies under that key may be read by nobody soon.
+                if carefully:
+                    raise OwnKeyUnavailable(_OLD_KEY)
+                connection.rollback()
+                self._bodies.renew()
+                return False
             if not self._add_records(connection, drafts, place):
                 if carefully:
                     raise RowRefusedError
@@ -264,6 +271,7 @@ class BatchStore:
 
 
 _NO_KEY = "the signing key cannot be used now, so nothing was released: try again shortly"
+_OLD_KEY = "the data key that is known here is retired, so nothing was released: try again shortly"
 _HALTED = "the log takes nothing more: {}; yrd log restart begins a new generation"
 _FULL = "the store has no room left, so nothing was released: make room on its disk, no restart is needed"
 _FULL_CODES = ("SQLITE_FULL", "53100")

@@ -56,6 +56,10 @@ class Bodies(Protocol):
         """Each under a new key of its own. Raises OwnKeyUnavailable when there is no data key to wrap it with."""
         ...
 
+    def renew(self) -> None:
+        """Read the data keys anew, since one that was sealed with is retired. Waits for the store."""
+        ...
+
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:
         """The body. Raises OwnRecordDamaged when it, or its key, was altered or is not that of this data key; BodyLost
         when that data key was given up.
@@ -69,6 +73,9 @@ class ClearBodies:
     def seal(self, bodies: Sequence[bytes]) -> SealedBodies:
         """As they are, with no key."""
         return SealedBodies(IN_CLEAR, [b""] * len(bodies), bodies)
+
+    def renew(self) -> None:
+        """There is nothing to read anew."""
 
     def open(self, key_id: int, wrapped: bytes, sealed: bytes) -> bytes:
         """As it is. Raises OwnRecordDamaged for one that is encrypted."""

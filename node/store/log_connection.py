@@ -46,11 +46,14 @@ class ClaimRow(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the next record goes: the open generation and the log index; `halted` says why nowhere."""
+    """Where the next record goes: the open generation and the log index; `halted` says why nowhere. Under data keys
+    older than `oldest_key` nothing new may lie: they are retired, and dropped any time.
+    """
 
     generation: int
     log_index: int
     halted: str
+    oldest_key: int = 0
 
 
 NOWHERE: Final = Place(0, 0, "")
@@ -129,7 +132,8 @@ LOOK: Final = (
 NEXT: Final = (
     "SELECT generation, GREATEST(first_index,"
     " (SELECT coalesce(max(log_index) + 1, 0) FROM records),"
-    " (SELECT coalesce(max(last_index) + 1, 0) FROM archives)), halted"
+    " (SELECT coalesce(max(last_index) + 1, 0) FROM archives)), halted,"
+    " (SELECT coalesce(min(key_id), 0) FROM data_keys WHERE purpose = 'records' AND retired_at IS NULL)"
     " FROM log_generations ORDER BY generation DESC LIMIT 1"
 )
 """The `Place` of the next record. `GREATEST` is PostgreSQL's word; SQLite's is ``max``."""

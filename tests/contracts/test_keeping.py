@@ -197,6 +197,21 @@ async def test_a_damaged_key_keeps_the_old_data_key(scene: Scene) -> None:
     assert len(await scene.contents(ids[1:])) == 1
 
 
+async def test_a_replica_that_missed_a_rotation_seals_with_no_dropped_key(scene: Scene) -> None:
+    frozen = await DataKeys.open(
+        scene.database, KeyEncryptionKey(bytes(32)), scene.clock, publish_s=PUBLISH_S
+    )
+    old = frozen.newest(DataPurpose.RECORDS).key_id
+    await scene.keys.rotate(DataPurpose.RECORDS)
+    scene.clock.advance(seconds=600)
+    assert (await scene.keeping().rewrap()).dropped == (old,)
+    assert frozen.newest(DataPurpose.RECORDS).key_id == old
+    replica = Scene(scene.database, frozen, scene.clock)
+    ids = await replica.journal(b"one", b"two")
+    assert await scene.column("key_id") == [scene.keys.newest(DataPurpose.RECORDS).key_id] * 2
+    assert all(await scene.contents(ids))
+
+
 async def test_a_record_that_is_forgotten_meanwhile_gets_no_key(scene: Scene) -> None:
     await scene.journal(b"one")
     await scene.keys.rotate(DataPurpose.RECORDS)
