@@ -65,22 +65,24 @@ async def test_the_steps_hold(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "BASE": str(free_ports(PORTS)),
     }
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", steps()),
-        cwd=tmp_path,
-        env=environment,
-        start_new_session=True,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    output = (
+        tmp_path / "steps.log"
+    )  # and no pipe, which whatever a failed script leaves running would keep open
+    with output.open("wb") as said:
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", steps()),
+            cwd=tmp_path,
+            env=environment,
+            start_new_session=True,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=said,
+            stderr=asyncio.subprocess.STDOUT,
+        )
     try:
-        assert process.stdout is not None
-        said = await process.stdout.read()
         await process.wait()
     finally:
         end_group(process.pid)
-    assert process.returncode == 0, f"{said.decode('utf-8', 'replace')}\n{logs(tmp_path)}"
+    assert process.returncode == 0, f"{output.read_text('utf-8', 'replace')}\n{logs(tmp_path)}"
 
 
 def end_group(leader: int) -> None:
