@@ -105,7 +105,7 @@ def test_why_a_log_began_anew_is_for_people_and_refuses_nobody(reason: object, r
         {"witness_jwks": jwks(LOG)},
         {"log_jwks": jwks(LOG, LOG)},
     ],
-    ids=str,
+    ids=lambda bent: next(iter(bent)),
 )
 def test_what_makes_no_log_or_witness_is_refused(bent: dict[str, Any]) -> None:
     told = {name: value for name, value in {**GOOD, **bent}.items() if value is not None}
