@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,11 @@ from federation.evidence_ports import StatementArchive
 from federation.statements import StatementKind
 from trust.chain import MAX_DEPTH
 from trust.chain_book import Remembered
+from trust.cosignature import COSIGNATURE
 from trust.entity import read_statement
+from trust.errors import KeyRejected
+from trust.keys import VerificationKey, keys_from_jwks
+from trust.note import NoteSignature, note_key_id
 from trust.profile import NODE_TYPE
 
 __all__ = ["ChainArchive", "KnownChain"]
@@ -23,13 +27,26 @@ _CHAINS_REMEMBERED: Final = 512
 @dataclass(frozen=True, slots=True)
 class KnownChain:
     """A node's configuration, its superiors' statements, and the anchor's configuration; with the ids of the envelope
-    keys that the node publishes in it, and of the federation keys that its superior gives it. Nothing of it is
-    verified here.
+    keys, and the log and witness keys, that the node publishes in it, and the ids of the federation keys that its
+    superior gives it. Nothing of it is verified here.
     """
 
     statements: tuple[str, ...]
     kids: frozenset[str]
     federation_kids: frozenset[str]
+    log_keys: tuple[VerificationKey, ...]
+    witness_keys: tuple[VerificationKey, ...]
+
+    def signed_for_log(self, lines: Sequence[NoteSignature]) -> bool:
+        """Whether one of a note's lines names one of the log's keys."""
+        return any(note_key_id(line.name, key) == line.key_id for line in lines for key in self.log_keys)
+
+    def cosigned(self, lines: Sequence[NoteSignature]) -> bool:
+        """Whether one of these cosignatures names one of the witness keys."""
+        ids = (
+            (line, note_key_id(line.name, key, COSIGNATURE)) for line in lines for key in self.witness_keys
+        )
+        return any(line.key_id == key_id for line, key_id in ids)
 
 
 class ChainArchive:
@@ -59,9 +76,18 @@ class ChainArchive:
 
         Raises as `of`.
         """
+        return await self.of_signer(entity_id, lambda known: kid in known.federation_kids, at, at, now)
+
+    async def of_signer(
+        self, entity_id: str, signed: Callable[[KnownChain], bool], at: datetime, *moments: datetime
+    ) -> KnownChain:
+        """The chain of that minute; else the first of those of these very moments that `signed` holds for, or the last.
+
+        Raises as `of`.
+        """
         known = await self.of(entity_id, at)
-        for moment in (at, now):
-            if kid in known.federation_kids:
+        for moment in moments:
+            if signed(known):
                 break
             known = await self._find(entity_id, moment)
         return known
@@ -79,10 +105,13 @@ class ChainArchive:
                 break
             superiors = ()
         chain.append(await self._statement(self._anchor, self._anchor, StatementKind.CONFIGURATION, at))
+        node = configuration.claims.get("metadata", {}).get(NODE_TYPE, {})
         return KnownChain(
             tuple(chain),
-            _kids(configuration.claims.get("metadata", {}).get(NODE_TYPE, {})),
+            _kids(node),
             frozenset(read_statement(chain[1], allow_http_on_loopback=True).keys),
+            _note_keys(node, "log_jwks"),
+            _note_keys(node, "witness_jwks"),
         )
 
     async def _superior(self, superiors: Sequence[str], subject: str, at: datetime) -> tuple[str, str]:
@@ -103,3 +132,11 @@ def _kids(node: dict[str, Any]) -> frozenset[str]:
     jwks = node.get("envelope_jwks", {})
     entries = jwks.get("keys", []) if isinstance(jwks, dict) else []
     return frozenset(str(entry.get("kid", "")) for entry in entries if isinstance(entry, dict))
+
+
+def _note_keys(node: dict[str, Any], name: str) -> tuple[VerificationKey, ...]:
+    try:
+        keys = keys_from_jwks(node.get(name, {"keys": []})).values()
+    except KeyRejected:
+        return ()
+    return tuple(key for key in keys if key.alg == "EdDSA")

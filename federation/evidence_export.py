@@ -15,7 +15,7 @@ from typing import Final
 
 from federation.errors import OwnNotFound
 from federation.evidence_build import FileBuilder
-from federation.evidence_chains import ChainArchive
+from federation.evidence_chains import ChainArchive, KnownChain
 from federation.evidence_ports import (
     ExchangeFinder,
     ExchangeRef,
@@ -24,7 +24,16 @@ from federation.evidence_ports import (
     RefPage,
     StatementArchive,
 )
-from federation.ports import CheckpointRow, Clock, Codec, LogGeneration, RecordKind, StoredRecord, Tree
+from federation.ports import (
+    CheckpointRow,
+    Clock,
+    Codec,
+    Cosignature,
+    LogGeneration,
+    RecordKind,
+    StoredRecord,
+    Tree,
+)
 from federation.statements import StatementKind
 from trust.entity import time_of
 from trust.envelope import parse
@@ -32,6 +41,7 @@ from trust.evidence import MAX_FILE_BYTES
 from trust.evidence_index import RecordEntry
 from trust.historical import MAX_HISTORICAL_BYTES
 from trust.keys import Signer
+from trust.note import read_note, read_signature_lines
 from trust.tokens import read_token
 
 __all__ = [
@@ -48,6 +58,8 @@ __all__ = [
 
 SPLIT_BYTES: Final = 16 * 1024 * 1024
 SPLIT_EXCHANGES: Final = 5000
+_LEARNT: Final = timedelta(minutes=1)
+"""How much later than it signs with a new key a node is known to have it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAIRS: Final = {
     True: (RecordKind.ASKED_REQUEST, RecordKind.ASKED_ANSWER),
@@ -219,6 +231,7 @@ class Exporter:
             row = await self._checkpoint_for(tree, generation, position)
         if tree is not None and row is not None:
             checkpoint = await self._checkpoint(work, tree, row)
+        if tree is not None and row is not None and checkpoint:
             proof = b"".join(await tree.inclusion(generation, position, row.size))
         entry = RecordEntry(
             checkpoint=checkpoint,
@@ -246,18 +259,32 @@ class Exporter:
         return newest if newest is not None and newest.size > position else None
 
     async def _checkpoint(self, work: _Work, tree: Tree, row: CheckpointRow) -> int:
+        """Its number in the file; 0 for one that is not settled and was signed with a log key of before: it proves
+        nothing any more.
+        """
         known = work.file.find_checkpoint(row.generation, row.size)
         if known:
             return known
-        own = await self._chains.of(self._entity_id, row.settled_at or self._clock.now())
+        signed, at = read_note(row.note.encode()).signatures, row.settled_at or self._clock.now()
+        own = await self._chains.of_signer(
+            self._entity_id, lambda known: known.signed_for_log(signed), at, at, at + _LEARNT
+        )
+        if row.settled_at is None and not own.signed_for_log(signed):
+            return 0
         note, witnesses = row.note, dict[int, None]()
         for one in await tree.cosignatures_of(row.generation, row.size):
-            chain = await self._chains.of(one.witness, one.cosigned_at)
+            chain = await self._chain_of_witness(one)
             witnesses[work.file.chain(chain.statements)] = None  # once, however often it cosigned
             work.signed(one.witness, one.cosigned_at)  # its list says which of its keys ended before that
             note += one.line.rstrip("\n") + "\n"
         return work.file.add_checkpoint(
             row.generation, row.size, note, chain=work.file.chain(own.statements), witnesses=tuple(witnesses)
+        )
+
+    async def _chain_of_witness(self, one: Cosignature) -> KnownChain:
+        lines, at = read_signature_lines(one.line.rstrip("\n").encode() + b"\n"), one.cosigned_at
+        return await self._chains.of_signer(
+            one.witness, lambda known: known.cosigned(lines), at, at, at + _LEARNT
         )
 
     # --- the file ---------------------------------------------------------------------------------------------

@@ -334,6 +334,32 @@ async def test_a_list_under_a_federation_key_that_was_learnt_of_later_comes_with
     assert only(await world.export(exchange), world.anchor_jwks).verdict == "proven"
 
 
+@pytest.mark.parametrize("role", ["log", "witness"])
+async def test_a_checkpoint_comes_with_the_chains_that_name_the_keys_it_was_signed_with(
+    world: World, role: str
+) -> None:
+    """In the minute in which a key took over, chains are known with the key before and with the one after."""
+    exchange, before = Exchange(world), dict(world.statements)
+    if role == "log":
+        world.log_keys[ASKING] = SigningKey.generate("EdDSA")
+    for witness in world.cosigners:
+        if role == "witness":
+            world.witness_keys[witness] = SigningKey.generate("EdDSA")
+    world.publish(NOON)
+    world.before = (NOON + timedelta(milliseconds=1), before)
+    assert only(await world.export(exchange), world.anchor_jwks).verdict == "proven"
+
+
+async def test_an_unsettled_checkpoint_under_a_log_key_of_before_is_left_out(world: World) -> None:
+    world.cosigners.clear()
+    exchange = Exchange(world)
+    exporter = world.exporter(exchange)
+    world.log_keys[ASKING] = SigningKey.generate("EdDSA")
+    world.publish(NOON)
+    report = only(await exporter.export(exchange.request_id), world.anchor_jwks)
+    assert (report.verdict, report.checkpoints) == ("signed", 0)
+
+
 async def test_a_list_by_anyone_else_is_refused(world: World) -> None:
     world.federation_keys[ASKING] = SigningKey.generate()
     assert (await broken(world)).part == LIST_OF_ASKING
