@@ -36,6 +36,8 @@ class KnownChain:
     federation_kids: frozenset[str]
     log_keys: tuple[VerificationKey, ...]
     witness_keys: tuple[VerificationKey, ...]
+    is_whole: bool
+    """Whether the superior gives the node the key that its configuration is signed with."""
 
     def signed_for_log(self, lines: Sequence[NoteSignature]) -> bool:
         """Whether one of a note's lines names one of the log's keys."""
@@ -58,7 +60,8 @@ class ChainArchive:
         self._known: Remembered[tuple[str, datetime], KnownChain] = Remembered(_CHAINS_REMEMBERED)
 
     async def of(self, entity_id: str, at: datetime, *, kid: str = "") -> KnownChain:
-        """The chain as it was known in that minute; as of that very moment when the key `kid` is not in it.
+        """The chain as it was known in that minute; as of that very moment when the key `kid` is not in it, or when a
+        node's word and its superior's had not met yet.
 
         Raises EvidenceBroken when a statement of that day is missing, OwnStoreUnavailable.
         """
@@ -66,7 +69,7 @@ class ChainArchive:
         known = self._known.get((entity_id, minute))
         if known is None:
             known = self._known.put((entity_id, minute), await self._find(entity_id, minute))
-        if kid and kid not in known.kids:
+        if not known.is_whole or (kid and kid not in known.kids):
             return await self._find(entity_id, at)
         return known
 
@@ -106,12 +109,14 @@ class ChainArchive:
             superiors = ()
         chain.append(await self._statement(self._anchor, self._anchor, StatementKind.CONFIGURATION, at))
         node = configuration.claims.get("metadata", {}).get(NODE_TYPE, {})
+        given = read_statement(chain[1], allow_http_on_loopback=True).keys
         return KnownChain(
             tuple(chain),
             _kids(node),
-            frozenset(read_statement(chain[1], allow_http_on_loopback=True).keys),
+            frozenset(given),
             _note_keys(node, "log_jwks"),
             _note_keys(node, "witness_jwks"),
+            is_whole=configuration.token.kid in given,
         )
 
     async def _superior(self, superiors: Sequence[str], subject: str, at: datetime) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from federation.evidence_chains import ChainArchive
 from federation.evidence_checks import checks_of
 from federation.evidence_report import EvidenceReport
 from federation.evidence_text import render_report
@@ -348,6 +349,18 @@ async def test_a_checkpoint_comes_with_the_chains_that_name_the_keys_it_was_sign
     world.publish(NOON)
     world.before = (NOON + timedelta(milliseconds=1), before)
     assert only(await world.export(exchange), world.anchor_jwks).verdict == "proven"
+
+
+async def test_a_node_that_began_again_within_the_minute_has_the_chain_of_the_moment(world: World) -> None:
+    """Its own configuration was there before the anchor's new statement about it."""
+    known = (ANCHOR, ASKING, StatementKind.SUBORDINATE)
+    before = {known: world.statements[known]}
+    world.federation_keys[ASKING] = SigningKey.generate()
+    world.publish_node(ASKING, NOON)
+    world.before = (NOON + timedelta(milliseconds=1), before)
+    chains = ChainArchive(world, ANCHOR)
+    assert not (await chains.of(ASKING, NOON)).is_whole
+    assert (await chains.of(ASKING, NOON + SECOND)).is_whole
 
 
 async def test_an_unsettled_checkpoint_under_a_log_key_of_before_is_left_out(world: World) -> None:
