@@ -216,6 +216,17 @@ def alarming(config: Path) -> set[tuple[str, str]]:
     return {(one["request_id"], one["kind"]) for one in found if FindingKind(one["kind"]).is_alarming}
 
 
+async def is_measured(node: RunningNode, line: str) -> None:
+    """Prometheus is told so, once the look at the peer has come to its end."""
+    for _ in range(200):
+        async with node.http.get(f"http://{node.at.operations}/metrics") as answer:
+            told = await answer.text()
+        if line in told:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(told)
+
+
 async def test_bodies_that_were_changed_are_found_by_comparing_logs(chain: Chain) -> None:
     scratched, rewritten = chain.late[:2]
     async with Insider.at(chain.edited) as insider:
@@ -233,10 +244,7 @@ async def test_bodies_that_were_changed_are_found_by_comparing_logs(chain: Chain
         found = await conflict(chain, SHANGHAI)
         assert (found["kind"], found["entity_id"]) == ("record_altered", chain.entity_id)
         assert alarming(chain.config(SHANGHAI)) == {(scratched, "altered"), (rewritten, "altered")}
-        metrics = f"http://{asking.at.operations}/metrics"
-        async with asking.http.get(metrics) as answer:
-            told = await answer.text()
-        assert f'yrd_reconcile_findings{{kind="altered",province="{ZHEJIANG}"}} 2.0' in told
+        await is_measured(asking, f'yrd_reconcile_findings{{kind="altered",province="{ZHEJIANG}"}} 2.0')
 
 
 async def test_a_changed_body_in_a_tree_that_was_rebuilt_is_found_by_the_witnesses(chain: Chain) -> None:
