@@ -49,7 +49,7 @@ class RequestIds:
 
     def new(self) -> str:
         """36 characters, lower case; greater than all before it, unless the clock was set back."""
-        ms = int(self._clock.now().timestamp() * 1000)
+        ms = (self._clock.now() - _EPOCH) // _MILLISECOND
         if ms > self._ms or ms < self._ms - _MOST_AHEAD_MS:
             self._ms, self._counter = ms, self._random_bits(11)
         else:
