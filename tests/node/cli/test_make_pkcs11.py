@@ -41,6 +41,8 @@ def test_the_envelope_key_is_made_in_the_token(token: TestToken, tmp_path: Path)
         "envelope": "pkcs11",
         "openid": "store",
         "tls": "store",
+        "log": "store",
+        "witness": "store",
     }
     section = read_config(folder / "node.toml", check_files=False).keys.pkcs11
     assert section is not None
