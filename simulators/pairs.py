@@ -136,6 +136,8 @@ async def export_evidence(
             if pair.answering == seat
         }
         wanted = {file: one for file, one in wanted.items() if not file.exists()}
+        if not wanted:
+            return
         try:
             await run_commands(
                 [
