@@ -38,11 +38,14 @@ class Platform:
 
 
 async def readiness(node: RunningNode) -> tuple[int, set[str], set[str]]:
-    """What /readyz says: status, the codes of its reasons, the codes of its warnings."""
+    """What /readyz says: status, the codes of its reasons, the codes of its warnings about trust.
+
+    Of two nodes each has one witness, so a quorum of two is out of reach: left out.
+    """
     async with node.http.get(f"http://{node.at.operations}/readyz") as answer:
         body = await answer.json()
     reasons, warnings = ({entry["code"] for entry in body[name]} for name in ("reasons", "warnings"))
-    return answer.status, reasons, warnings
+    return answer.status, reasons, warnings - {"quorum_out_of_reach"}
 
 
 async def two_nodes(folder: Path) -> list[Path]:
