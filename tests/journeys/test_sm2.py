@@ -57,7 +57,9 @@ async def test_many_at_once_share_signatures(suites: tuple[TwoNodes, str, str]) 
 async def test_a_node_goes_over_to_sm2_while_it_runs(tmp_path: Path) -> None:
     country = await found(tmp_path)
     text = country.answering.read_text("utf-8")
-    country.answering.write_text(text.replace("[keys]\n", f"[keys]\npublish_s = {PUBLISH_S}\npoll_s = 0.4\n"), "utf-8")
+    country.answering.write_text(
+        text.replace("[keys]\n", f"[keys]\npublish_s = {PUBLISH_S}\npoll_s = 0.4\n"), "utf-8"
+    )
     async with country.running() as nodes:
         await nodes.query_until_answered()
         rotate = ("keys", "rotate", "envelope", "--alg", "SM2", "--config", country.answering)
