@@ -52,7 +52,7 @@ __all__ = [
     "WITNESSED",
 ]
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision of `versions/` that this code is written for; a test holds it to the newest one."""
 
 CLAIM_WORKING: Final = 1
@@ -183,8 +183,9 @@ CLIENTS = Table(
     Column("operations", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("disabled_at", BigInteger),
+    Column("login", Text, nullable=False, server_default=""),
 )
-"""The platforms that may call this node."""
+"""The platforms that may call this node. `login` is JSON: what it is as a relying party; empty when it is none."""
 
 IDEMPOTENCY_KEYS = Table(
     "idempotency_keys",

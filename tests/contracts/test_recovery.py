@@ -16,7 +16,8 @@ from federation.errors import OwnStoreUnavailable
 from node.store.database import POOL_SIZE, Database, open_database
 from node.store.journal import StoreJournal
 from node.store.log_postgres import LOG_LOCK
-from node.store.tables import HEAD, METADATA
+from node.store.login_tables import METADATA
+from node.store.tables import HEAD
 from tests.support.clock import FixedClock
 from tests.support.exchanges import ASKING, OPERATION, claim_of, meta_of, next_request_id, request_of
 from tests.support.postgres import PostgresServer
