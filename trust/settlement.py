@@ -3,7 +3,8 @@
  a. each witness's chain holds when it says that it cosigned, and gives it the witness key that did
  b. a witness is another node than the log's; each counts once, and so does each key
  c. a node's former keys (`trust.historical`) and its revocation by the anchor end its word: what it cosigns after that
-    does not count
+    does not count, nor does what no list of its former keys vouches for that was signed then or later, since whoever
+    makes the file could leave out the one that names the key
  d. the quorum is what the anchor's configuration in the log's chain sets, and nothing else
  e. the quorum's time is the evidence time; the log's chain holds then, and one of its log keys, not retired before,
     signed the checkpoint
@@ -103,6 +104,14 @@ class Ended:
             return ""
         why = f" ({former.reason})" if former.reason else ""
         return f"its key {kid} was retired at {ended.isoformat()}{why}"
+
+    def undecided(self, entity_id: str, at: datetime) -> str:
+        """Why nothing here says that a node's key still counted at a time; empty when its own list does."""
+        document = self.former_keys.get(entity_id)
+        if document is not None and document.issued_at >= at:
+            return ""
+        said = "there is none" if document is None else f"the newest is of {document.issued_at.isoformat()}"
+        return f"{entity_id} cosigned at {at.isoformat()}, and no list of its former keys is as new: {said}"
 
 
 def ended_at(expires_at: datetime, revoked_at: datetime | None) -> datetime:
@@ -240,7 +249,7 @@ def _counting(found: Sequence[Cosigned], ended: Ended) -> tuple[dict[str, dateti
     owners: dict[str, str] = {}
     told: list[str] = []
     for one in sorted(found, key=lambda one: (one.at, one.entity_id)):
-        why = ended.of(one.entity_id, one.kid, one.at)
+        why = ended.of(one.entity_id, one.kid, one.at) or ended.undecided(one.entity_id, one.at)
         if not why and owners.setdefault(one.kid, one.entity_id) != one.entity_id:
             why = f"{one.entity_id} cosigned with the key of {owners[one.kid]}"
         if why:

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from federation.evidence_text import render_report
 from federation.statements import StatementKind
 from tests.support.clock import NOON
-from tests.support.evidence import ANCHOR, WITNESSES, Exchange, World, only, resealed
+from tests.support.evidence import ANCHOR, SETTLED_AT, WITNESSES, Exchange, World, only, resealed
 from trust.container import INDEX, MANIFEST, ROLL_OVERS, checkpoint_part, read_container, write_container
 from trust.envelope import parse, seal
 from trust.errors import EvidenceBroken
@@ -131,6 +132,24 @@ async def test_a_witness_key_that_was_retired_before_it_cosigned_does_not_count(
     report = only(await world.export(Exchange(world)), world.anchor_jwks)
     assert report.verdict == "signed"
     assert any("密钥失窃" in said.en for said in report.unproven)
+
+
+async def test_without_a_witness_own_list_what_it_cosigned_does_not_count(world: World) -> None:
+    """Else whoever makes the file left out, or took from before the theft, the list that names the stolen key."""
+    witness = WITNESSES[0]
+    cosigned_at = world.cosigners[witness]
+    for newest in (None, cosigned_at - timedelta(seconds=1)):
+        world.former_keys.pop(witness)
+        if newest is not None:
+            world.former_keys[witness] = (newest, [])
+        report = only(await world.export(Exchange(world)), world.anchor_jwks)
+        assert (report.verdict, report.evidence_at) == ("signed", None)
+        why = "there is none" if newest is None else f"the newest is of {newest.isoformat()}"
+        told = f"{witness} cosigned at {cosigned_at.isoformat()}, and no list of its former keys is as new: {why}"
+        assert told in render_report(report)
+        world.former_keys[witness] = (cosigned_at, [])
+    report = only(await world.export(Exchange(world)), world.anchor_jwks)
+    assert (report.verdict, report.evidence_at) == ("proven", SETTLED_AT)
 
 
 # --- more work than a file is worth ---
