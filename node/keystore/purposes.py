@@ -19,6 +19,8 @@ class Purpose(StrEnum):
     """Signs requests, answers and evidence files."""
     OPENID = "openid"
     """Signs tokens for platforms."""
+    DPOP = "dpop"
+    """Proves possession of the tokens that this node is given as a relying party (RFC 9449)."""
     LOG = "log"
     """Signs the log's checkpoints."""
     WITNESS = "witness"
@@ -36,6 +38,7 @@ ALGORITHMS_FOR: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         Purpose.FEDERATION: ("ES256", "EdDSA"),
         Purpose.ENVELOPE: ("ES256", "EdDSA", "SM2"),
         Purpose.OPENID: ("ES256",),
+        Purpose.DPOP: ("ES256",),
         Purpose.LOG: ("EdDSA",),
         Purpose.WITNESS: ("EdDSA",),
         Purpose.TLS: ("ES256",),
