@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import mapping
+from node.config.login import LoginSection, login_findings
 from node.config.model import (
     AccessSection,
     DialectSection,
@@ -173,6 +174,21 @@ def check_key_file(sections: Sections) -> Iterator[Finding]:
             yield Finding(key, *wrong)
 
 
+def check_login(sections: Sections) -> Iterator[Finding]:
+    """What is said about the province's identity provider fits together."""
+    login = _section(sections, "login", LoginSection)
+    if login is not None:
+        yield from (Finding(*found) for found in login_findings(login))
+
+
+def check_login_secret(sections: Sections) -> Iterator[Finding]:
+    """The secret for the identity provider is there, and nobody else may read it."""
+    login = _section(sections, "login", LoginSection)
+    path = login and login.identity_provider.client_secret_file
+    if path and (wrong := check_secret_file(path)):
+        yield Finding("login.identity_provider.client_secret_file", *wrong)
+
+
 def check_key_times(sections: Sections) -> Iterator[Finding]:
     """Every replica has seen a new key before its time comes."""
     keys = _section(sections, "keys", KeysSection)
@@ -219,5 +235,11 @@ def check_access_file(sections: Sections) -> Iterator[Finding]:
 
 Check = Callable[[Sections], Iterator[Finding]]
 
-SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable, check_key_times)
-FILE_CHECKS: tuple[Check, ...] = (check_key_file, check_trust_files, check_access_file, check_dialect)
+SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable, check_key_times, check_login)
+FILE_CHECKS: tuple[Check, ...] = (
+    check_key_file,
+    check_trust_files,
+    check_access_file,
+    check_dialect,
+    check_login_secret,
+)

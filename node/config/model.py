@@ -11,10 +11,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation, ValidationInfo
+from pydantic import BeforeValidator, Field, SkipValidation, ValidationInfo
 
 from federation.keeping import DEFAULT_DAYS, Retention
 from federation.query import Operation
+from node.config.login import LoginSection
+from node.config.section import FilePath, Section, to_tuple
 from node.connectors.settings import RegistrySettings
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "LimitsSection",
     "ListenSection",
     "LogSection",
+    "LoginSection",
     "NodeSection",
     "Pkcs11Section",
     "PublicSection",
@@ -84,22 +87,11 @@ def _is_host(text: str) -> bool:
     return True
 
 
-def _resolve_path(value: Any, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("须为文件路径 / must be the path of a file")
-    folder: Path = (info.context or {}).get("folder", Path())
-    return (folder / value).absolute()
-
-
 def resolve_sqlite(url: str, folder: Path) -> str:
     """The same URL; a relative SQLite path in it is taken from `folder`."""
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         return f"{_SQLITE}{(folder / url.removeprefix(_SQLITE)).absolute()}"
     return url
-
-
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _resolve_store(value: Any, info: ValidationInfo) -> str:
@@ -111,15 +103,8 @@ def _resolve_store(value: Any, info: ValidationInfo) -> str:
 
 
 ListenAddress = Annotated[Address, BeforeValidator(_read_address)]
-FilePath = Annotated[Path, BeforeValidator(_resolve_path)]
 StoreUrl = Annotated[str, BeforeValidator(_resolve_store)]
 Province = Annotated[str, Field(pattern=r"^[1-9][0-9]0000$")]
-
-
-class Section(BaseModel):
-    """One table of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class NodeSection(Section):
@@ -169,7 +154,9 @@ class Pkcs11Section(Section):
     module: FilePath
     token: Annotated[str, Field(min_length=1, max_length=32)]
     pin_file: FilePath | None = None
-    purposes: list[Literal["federation", "envelope", "openid", "log", "witness"]] = ["envelope"]
+    purposes: list[Literal["federation", "envelope", "openid", "dpop", "log", "witness"]] = Field(
+        default=["envelope"]
+    )
     protect_key_file: bool = False
 
 
@@ -200,7 +187,7 @@ class TrustSection(Section):
     enrolment: FilePath
     refresh_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     status_max_age_s: Annotated[float, Field(ge=10, le=86400)] = 600.0
-    mirrors: Annotated[tuple[str, ...], BeforeValidator(_to_tuple), Field(max_length=16)] = ()
+    mirrors: Annotated[tuple[str, ...], BeforeValidator(to_tuple), Field(max_length=16)] = ()
 
 
 class AccessSection(Section):
@@ -257,7 +244,7 @@ class RetentionSection(Section):
     """[evidence.retention]: for how many days the content of records is kept, and where an operation differs."""
 
     default_days: Days = DEFAULT_DAYS
-    operations: dict[Annotated[Operation, Field(strict=False)], Days] = {}
+    operations: dict[Annotated[Operation, Field(strict=False)], Days] = Field(default_factory=dict)
 
     @property
     def rules(self) -> Retention:
@@ -312,6 +299,7 @@ class Config(Section):
     exchange: ExchangeSection = ExchangeSection()
     evidence: EvidenceSection = EvidenceSection()
     log: LogSection = LogSection()
+    login: LoginSection | None = None
     path: Path = Path("node.toml")
 
     @property

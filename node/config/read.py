@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -67,9 +67,9 @@ class _Reading:
 
     def _sections(self) -> Sections:
         kinds = {
-            name: field.annotation
+            name: kind
             for name, field in Config.model_fields.items()
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+            if (kind := _section_kind(field.annotation)) is not None
         }
         for name in self._table.keys() - kinds.keys() - {"registry"}:
             self._findings.append(Finding(name, *message_of("extra_forbidden", {}, "")))
@@ -77,6 +77,8 @@ class _Reading:
         for name, kind in kinds.items():
             if name not in self._table and Config.model_fields[name].is_required():
                 self._findings.append(Finding(name, f"缺少 [{name}]", f"the table [{name}] is missing"))
+                continue
+            if name not in self._table and Config.model_fields[name].default is None:
                 continue
             try:
                 sections[name] = kind.model_validate(
@@ -109,6 +111,14 @@ class _Reading:
         while key not in self._lines and "." in key:
             key = key.rpartition(".")[0]
         return self._lines.get(key, 0)
+
+
+def _section_kind(annotation: Any) -> type[Section] | None:
+    """The section that a field holds, also where the file may leave it out; None for a field that is none."""
+    for kind in get_args(annotation) or (annotation,):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
 
 
 def _findings_of(section: str, error: ValidationError) -> Iterator[Finding]:
