@@ -6,6 +6,7 @@
    is retired when every replica has used the newest one for a while, and dropped when nothing is under it any more.
 4. A key of holders' hashes cannot be replaced for what is there, since nobody has the numbers any more: it stays for
    searching until its last record was forgotten, and is dropped then.
+5. A key of logins' rows is dropped when the last row under it is gone, since all of them are forgotten in their time.
 
 Every step may be broken off at any point and begun again, by the same or another process.
 """
@@ -29,12 +30,15 @@ from node.keystore.encrypted_bodies import EncryptedBodies
 from node.store.audit import AuditRows
 from node.store.keeping import BATCH_RECORDS, KeepingRows, WrappedKey
 
-__all__ = ["Forgotten", "Keeping", "Progress", "Rewrapped"]
+__all__ = ["LOGIN_ROWS_LIFE", "Forgotten", "Keeping", "Progress", "Rewrapped"]
 
 _log = structlog.get_logger("yrd.keeping")
 
 REWRAP_SPAN: Final = 2_000
 """Log indices that are looked at for one batch of keys."""
+
+LOGIN_ROWS_LIFE: Final = timedelta(days=400)
+"""No row of a login is kept longer: refresh tokens and consents live for 30 days, and consents are shown for a year."""
 
 _SEAL_BODIES: Final = 64
 
@@ -129,6 +133,7 @@ class Keeping:
         await self.seal_clear()
         await self.rewrap()
         await self.drop_holder_keys()
+        await self.drop_login_keys()
 
     # --- forgetting ---
 
@@ -275,6 +280,18 @@ class Keeping:
             if row.key_id < newest.key_id and not await self._rows.has_holders(row.key_id):
                 await self._keys.drop(row.key_id)
                 dropped.append(row.key_id)
+        if dropped:
+            await self._audit.note("node", "evidence.data_keys_dropped", {"key_ids": dropped})
+        return dropped
+
+    async def drop_login_keys(self) -> Sequence[int]:
+        """Drop the older keys for rows of logins, when the last row under them is long forgotten; their numbers."""
+        newest = self._keys.newest(DataPurpose.LOGINS)
+        if self._in_use_everywhere_at(newest) + LOGIN_ROWS_LIFE > self._clock.now():
+            return ()
+        dropped = [row.key_id for row in self._keys.rows_of(DataPurpose.LOGINS) if row.key_id < newest.key_id]
+        for key_id in dropped:
+            await self._keys.drop(key_id)
         if dropped:
             await self._audit.note("node", "evidence.data_keys_dropped", {"key_ids": dropped})
         return dropped

@@ -21,7 +21,7 @@ __all__ = ["rewrap"]
 @click.command()
 @click.option(
     "--new-key",
-    type=click.Choice(["records", "holders"]),
+    type=click.Choice(["records", "holders", "logins"]),
     help="先换一把数据密钥 / First make a new data key of this purpose",
 )
 @config_option
@@ -31,7 +31,7 @@ def rewrap(new_key: str | None, config_path: Path) -> None:
     Wrap the key of every record by the newest data key, and drop older data keys under which nothing is left. Bodies
     are not touched. A running node does the same by itself, every `evidence.keep_every_s`. Hashes of holders cannot be
     made anew, for nobody has the numbers: an older key for them stays, for searching, until its last record is
-    forgotten.
+    forgotten. Rows of logins are not written anew: an older key for them goes when all of them are gone.
     """
     from node.config import read_config
 

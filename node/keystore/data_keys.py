@@ -42,6 +42,8 @@ class DataPurpose(StrEnum):
     """Wraps the keys of single records, and seals archives."""
     HOLDERS = "holders"
     """Makes the keyed hashes by which holders are found."""
+    LOGINS = "logins"
+    """Seals what the rows of logins say about citizens."""
 
 
 HMAC_SHA256: Final = "hmac-sha256"
@@ -79,7 +81,11 @@ class DataKeys:
         self._wrapping = wrapping
         self._clock = clock
         self._publish = timedelta(seconds=publish_s)
-        self._algorithms = {DataPurpose.RECORDS: cipher, DataPurpose.HOLDERS: HMAC_SHA256}
+        self._algorithms = {
+            DataPurpose.RECORDS: cipher,
+            DataPurpose.HOLDERS: HMAC_SHA256,
+            DataPurpose.LOGINS: cipher,
+        }
         self._keys: Mapping[int, DataKey] = {}
         self._faults: Mapping[int, str] = {}
         self._given_up: frozenset[int] = frozenset()

@@ -14,6 +14,7 @@ from node.keystore.aead import CIPHERS, SM4_GCM, CipherKind
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HASH_BYTES, HolderHashes
+from node.keystore.login_seal import LoginSeal
 from node.store.bodies import SALT_BYTES, BodyLost
 from node.store.database import Database
 from node.store.records import RecordReader
@@ -42,10 +43,9 @@ async def test_the_first_start_makes_one_key_for_each_purpose(database: Database
     for purpose in DataPurpose:
         assert len({one.newest(purpose).secret for one in replicas}) == 1
         assert [len(one.live(purpose)) for one in replicas] == [1] * 4
-    records, holders = (replicas[0].newest(purpose) for purpose in DataPurpose)
-    assert records.key_id != holders.key_id
-    assert records.secret != holders.secret
-    assert repr(records.secret)[2:-1] not in repr(records)
+    keys = [replicas[0].newest(purpose) for purpose in DataPurpose]
+    assert len({key.key_id for key in keys}) == len({key.secret for key in keys}) == len(DataPurpose)
+    assert all(repr(key.secret)[2:-1] not in repr(key) for key in keys)
 
 
 async def test_a_cipher_that_this_machine_has_not_stops_the_start(
@@ -83,13 +83,13 @@ async def test_another_key_file_opens_nothing_and_makes_nothing(
     with pytest.raises(KeystoreError, match="key-encryption key is not the one"):
         await DataKeys.open(database, OTHER, clock)
     await keys.reload()
-    assert [len(keys.live(purpose)) for purpose in DataPurpose] == [1, 1]
+    assert [len(keys.live(purpose)) for purpose in DataPurpose] == [1, 1, 1]
 
 
 async def test_a_row_is_not_passed_off_as_another(
     database: Database, keys: DataKeys, clock: FixedClock
 ) -> None:
-    records, holders = (keys.newest(purpose) for purpose in DataPurpose)
+    records, holders = keys.newest(DataPurpose.RECORDS), keys.newest(DataPurpose.HOLDERS)
     async with database.writing() as connection:
         await connection.execute(
             DATA_KEYS.update().where(DATA_KEYS.c.key_id == holders.key_id).values(wrapped=records.row.wrapped)
@@ -218,3 +218,43 @@ async def test_a_holder_is_found_however_the_number_was_typed_and_only_by_its_ke
     clock.advance(seconds=180)
     assert hashes("111", number)[2:] != found[2:]
     assert hashes.to_search("111", number) == (hashes("111", number), found)
+
+
+# --- logins ---
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+async def test_what_is_sealed_for_a_row_opens_there_and_nowhere_else(
+    database: Database, clock: FixedClock, cipher: str
+) -> None:
+    keys = await DataKeys.open(database, WRAPPING, clock, cipher=cipher)
+    seal = LoginSeal(keys)
+    sealed = seal.seal("sessions:1", "王小明".encode())
+    assert seal.open("sessions:1", sealed).decode() == "王小明"
+    assert "王小明".encode() not in sealed
+    assert seal.seal("sessions:1", "王小明".encode()) != sealed
+    records = keys.newest(DataPurpose.RECORDS).key_id.to_bytes(4)
+    for context, altered in (
+        ("sessions:2", sealed),
+        ("grants:1", sealed),
+        ("sessions:1", sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        ("sessions:1", sealed[:4] + bytes([sealed[4] ^ 1]) + sealed[5:]),
+        ("sessions:1", sealed[:20]),
+        ("sessions:1", b""),
+        ("sessions:1", (99).to_bytes(4) + sealed[4:]),
+        ("sessions:1", records + sealed[4:]),
+    ):
+        with pytest.raises(OwnRecordDamaged):
+            seal.open(context, altered)
+
+
+async def test_rows_stay_readable_when_their_key_changes(
+    database: Database, keys: DataKeys, clock: FixedClock
+) -> None:
+    replica = LoginSeal(await DataKeys.open(database, WRAPPING, clock))
+    before = LoginSeal(keys).seal("sessions:1", b"row")
+    made = await keys.rotate(DataPurpose.LOGINS)
+    clock.advance(seconds=180)
+    after = LoginSeal(keys).seal("sessions:1", b"row")
+    assert int.from_bytes(after[:4]) == made.key_id
+    assert [replica.open("sessions:1", one) for one in (before, after)] == [b"row", b"row"]

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from federation.keeping import Retention
 from federation.query import Operation
-from node.keeping import Keeping
+from node.keeping import LOGIN_ROWS_LIFE, Keeping
 from node.keystore import KeyEncryptionKey
 from node.keystore.data_keys import DataKeys, DataPurpose
 from node.keystore.encrypted_bodies import EncryptedBodies
@@ -210,6 +210,18 @@ async def test_a_replica_that_missed_a_rotation_seals_with_no_dropped_key(scene:
     ids = await replica.journal(b"one", b"two")
     assert await scene.column("key_id") == [scene.keys.newest(DataPurpose.RECORDS).key_id] * 2
     assert all(await scene.contents(ids))
+
+
+async def test_a_key_for_logins_goes_when_no_row_can_be_left_under_it(scene: Scene) -> None:
+    old = scene.keys.newest(DataPurpose.LOGINS).key_id
+    await scene.keys.rotate(DataPurpose.LOGINS)
+    for advance in (timedelta(), timedelta(seconds=3 * PUBLISH_S), LOGIN_ROWS_LIFE - timedelta(days=1)):
+        scene.clock.at += advance
+        assert await scene.keeping().drop_login_keys() == ()
+    assert scene.keys.get(old) is not None
+    scene.clock.advance(days=1)
+    assert await scene.keeping().drop_login_keys() == [old]
+    assert await scene.keeping().drop_login_keys() == []
 
 
 async def test_a_record_that_is_forgotten_meanwhile_gets_no_key(scene: Scene) -> None:

@@ -163,7 +163,7 @@ def test_a_new_data_key_waits_until_it_is_known_everywhere(node: Path, ids: Sequ
     assert "run this again" in said.out
     with closing(sqlite3.connect(node.with_name("node.db"))) as store:
         purposes = [row[0] for row in store.execute("SELECT purpose FROM data_keys ORDER BY key_id")]
-    assert purposes == ["records", "holders", "records"]
+    assert purposes == ["records", "holders", "logins", "records"]
     assert "evidence.new_data_key" in yrd("audit", "--config", node).out
 
 
