@@ -1,0 +1,148 @@
+"""What a login does next, and what its pages show. The listener turns a step into an HTTP answer.
+
+The texts of the pages are not here: a view has data, and names that are ready to be read where they are somebody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from federation.login.model import AuthRequest, AuthResponse, Level
+from federation.login.ports import PaperView
+
+__all__ = [
+    "CANCEL",
+    "ChooserView",
+    "ClaimView",
+    "ConsentView",
+    "GoTo",
+    "LoginFlow",
+    "ProvinceView",
+    "Respond",
+    "Show",
+    "Step",
+    "Visitor",
+]
+
+CANCEL = "cancel"
+"""The form field, and the `decision`, by which a citizen ends a login without a result."""
+
+
+class Visitor(Struct, frozen=True, kw_only=True):
+    """The browser that asks, by its cookies: all of it is the browser's word. `browser` is never empty where a page
+    is shown; `province` is the remembered one.
+    """
+
+    browser: str = ""
+    session: str = ""
+    province: str = ""
+
+
+class ProvinceView(Struct, frozen=True):
+    """A home province to choose. `name` is the Chinese one; `is_away` when its node cannot be used now."""
+
+    code: str
+    name: str
+    name_en: str
+    is_away: bool = False
+
+
+class ChooserView(Struct, frozen=True, kw_only=True):
+    """The page that asks for the home province. Its form posts `csrf`, `province` and, when ticked, `remember` = 1
+    to `action`; with `cancel` instead of `province` the login ends.
+    """
+
+    action: str
+    csrf: str
+    number: str
+    platform_name: str
+    provinces: tuple[ProvinceView, ...]
+    remembered: str = ""
+
+
+class ClaimView(Struct, frozen=True, kw_only=True):
+    """One attribute as it is handed over: the shared name of the claim and its value, for `face` row by row in shared
+    words (Chinese names of elements). `is_missing` when it was asked for and this account has none.
+    """
+
+    name: str
+    value: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
+    is_missing: bool = False
+
+
+class ConsentView(Struct, frozen=True, kw_only=True):
+    """The page that asks the citizen to agree. Its form posts `csrf`, `decision` (``allow`` or ``cancel``) and, when
+    ticked, `remember` = 1 to `action`.
+
+    `recipient` is the visited node's entity id, or this node's for an own platform; `recipient_name` is to be read.
+    `identity_level` is how the citizen is logged in. With `papers` nothing is remembered for them: they are asked each
+    time.
+    """
+
+    action: str
+    csrf: str
+    number: str
+    recipient: str
+    recipient_name: str
+    recipient_province: str
+    platform_name: str
+    identity_level: Level
+    claims: tuple[ClaimView, ...] = ()
+    papers: tuple[PaperView, ...] = ()
+
+
+class GoTo(Struct, frozen=True, kw_only=True):
+    """Send the browser to a URL. `session` is the token of a new session for its cookie, `province` the home
+    province to remember; empty: leave these cookies as they are.
+    """
+
+    url: str
+    session: str = ""
+    province: str = ""
+
+
+class Respond(Struct, frozen=True, kw_only=True):
+    """The login is over: answer the client through the browser. `session` as in `GoTo`."""
+
+    response: AuthResponse
+    session: str = ""
+
+
+class Show(Struct, frozen=True, kw_only=True):
+    """Show a page. The page's name is the view's type: `chooser`, `consent`."""
+
+    view: ChooserView | ConsentView
+
+    @property
+    def page(self) -> str:
+        """The page's name."""
+        return "chooser" if isinstance(self.view, ChooserView) else "consent"
+
+
+Step = GoTo | Respond | Show
+
+
+class LoginFlow(Protocol):
+    """From a checked authorization request to its answer. Each method raises PageRefusal (nobody but the citizen can
+    do something about it) and OwnStoreUnavailable; what the client is to be told is a `Respond`.
+    """
+
+    async def begin(self, request: AuthRequest, visitor: Visitor) -> Step:
+        """The first step. Without `visitor.browser` (a cross-site POST brings no cookies) it is always a GoTo."""
+        ...
+
+    async def show(self, interaction_id: str, visitor: Visitor) -> Step:
+        """The step at which a login stands: after a redirect, a reload, or "back"."""
+        ...
+
+    async def act(self, interaction_id: str, form: Mapping[str, str], visitor: Visitor) -> Step:
+        """Take a form of one of its pages. Raises PageRefusal for a wrong `csrf`."""
+        ...
+
+    async def callback(self, parameters: Mapping[str, str], visitor: Visitor) -> Step:
+        """Take the answer of a home node or of the identity provider (RFC 6749 §4.1.2, RFC 9207)."""
+        ...

@@ -1,0 +1,1 @@
+"""The pages and forms of a login, on the public listener."""
