@@ -27,40 +27,41 @@ them at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
+
+from msgspec import Struct
 
 from federation.evidence_exchange import (
+    CheckedExchange,
+    ExchangeReading,
     OpenedExchange,
     OpenFile,
     ReadExchange,
+    check_exchange,
     conclude_exchange,
     open_exchange,
     open_signed,
-    read_exchange,
 )
 from federation.evidence_frame import Frame, Proofs
 from federation.evidence_report import EvidenceReport, NamedNode
+from federation.evidence_steps import Failure, FileReading, each, unforeseen
 from federation.ports import Codec
 from trust.chain_book import ChainBook, Remembered
-from trust.container import CONTAINER, INDEX, MANIFEST, ContainerReader, Tail
+from trust.container import MANIFEST, ContainerReader
 from trust.envelope import Sealed
-from trust.errors import AlgorithmUnavailable, EvidenceBroken
-from trust.evidence import NO_ROLL_OVERS, Manifest, read_manifest
-from trust.evidence_index import read_index
+from trust.errors import EvidenceBroken
+from trust.evidence import NO_ROLL_OVERS, Manifest
 from trust.keys import keys_from_jwks
 
 __all__ = ["EvidenceFile", "EvidenceVerifier", "FileReport", "Result", "unforeseen", "verify_evidence"]
 
 _FRAMES_REMEMBERED: Final = 16
 GROUP: Final = 32
-"""Exchanges of a file that are read, and then opened, together."""
+"""Exchanges of a file that are read, opened and concluded together."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-Failure = EvidenceBroken | AlgorithmUnavailable
 Result = EvidenceReport | Failure
 """What became of an exchange: its report, or why there is none."""
 
@@ -103,36 +104,47 @@ class EvidenceVerifier:
         Raises trust.errors.EvidenceBroken, naming the part that does not hold; AlgorithmUnavailable when the file may
         hold, but this machine lacks what one of its signatures needs.
         """
-        return self._settle(self._read(data))
+        reading = self._contain(FileReading(data)).read_manifest().read_index()
+        return self._settle(self._framed(reading))
 
     def open_all(self, files: Iterable[bytes]) -> list[EvidenceFile | Failure]:
-        """The same for several files, each by itself: what `open` gives, or why it does not.
+        """The same for several files, each by itself: what `open` gives, or why it does not. The first exchanges of
+        each are checked, too, and wait in it.
 
-        All signatures come one after the other, those of the first exchanges of each file too: reading in between
-        would turn everything out of the processor's caches that verifying needs, and the other way round, which costs
-        a third of the time. All files are in memory at once.
+        All files are in memory at once.
         """
-        read = [_attempt(self._read, data) for data in files]
-        opened = [one if not isinstance(one, _ReadFile) else _attempt(self._settle, one) for one in read]
-        for file in opened:
+        contained = each(self._contain, map(FileReading, files))
+        indexed = each(FileReading.read_index, each(FileReading.read_manifest, contained))
+        framed = each(self._framed, indexed)
+        # Read before the first signature is looked at, since verifying needs the caches for itself.
+        ahead = [one.file.first() if isinstance(one, _ReadFile) else () for one in framed]
+        read = iter(_read([exchange for some in ahead for exchange in some]))
+        taken = [[next(read) for _ in some] for some in ahead]
+        settled = each(self._settle, framed)
+        for file, some in zip(settled, taken, strict=True):
             if isinstance(file, EvidenceFile):
-                file.open_ahead()
-        return opened
+                file.open_ahead(some)
+        for file in settled:
+            if isinstance(file, EvidenceFile):
+                file.check_ahead()
+        for file in settled:
+            if isinstance(file, EvidenceFile):
+                file.conclude_ahead()
+        return settled
 
-    def _read(self, data: bytes) -> _ReadFile:
-        """Steps 1 and 2, and the form of what comes after; no signature, but those of chains."""
-        container = self._reader.read(data)  # 1
-        parts, tail = container.parts, container.tail
-        manifest, sealed = read_manifest(parts, tail)  # 2
-        if INDEX not in parts:
-            raise EvidenceBroken(INDEX, "it is missing")
-        index = read_index(parts[INDEX], parts)
+    def _contain(self, reading: FileReading) -> FileReading:
+        return reading.contain(self._reader)
+
+    def _framed(self, reading: FileReading) -> _ReadFile:
+        """The form of what comes after steps 1 and 2; no signature, but those of chains."""
+        parts, tail = reading.container.parts, reading.container.tail
+        manifest, index = reading.manifest, reading.index
         key = (tail, manifest.chain, index.chains, index.checkpoints, index.former_keys)
         frame = self._frames.get(key) if tail.is_remembered else None
         if frame is None or not frame.fits(manifest.exported_at):
             frame = Frame(self._proofs, tail.parts if tail.is_remembered else parts, manifest, index)
-        opened = OpenFile(parts, index, self.codec, frame, manifest.exported_at)
-        return _ReadFile(EvidenceFile(opened, manifest.scope), manifest, sealed, frame, key)
+        file = EvidenceFile(OpenFile(parts, index, self.codec, frame, manifest.exported_at), manifest.scope)
+        return _ReadFile(file, manifest, reading.sealed, frame, key if tail.is_remembered else None)
 
     def _settle(self, read: _ReadFile) -> EvidenceFile:
         """Steps 3 to 5; what another file with the same tail proved already, if it is just so here."""
@@ -143,7 +155,7 @@ class EvidenceVerifier:
             raise EvidenceBroken(MANIFEST, f"it names {manifest.exported_by}, its chain {entity_id}")
         if not frame.is_read:
             frame.read()
-            if read.key[0].is_remembered:
+            if read.key is not None:
                 self._frames.put(read.key, frame)
         return read.file
 
@@ -161,7 +173,7 @@ def verify_evidence(
 
 
 class EvidenceFile:
-    """A file of which steps 1 to 5 hold. Only `EvidenceVerifier.open` makes one."""
+    """A file of which steps 1 to 5 hold. Only `EvidenceVerifier` makes one."""
 
     def __init__(self, file: OpenFile, scope: str) -> None:
         self._file = file
@@ -169,8 +181,9 @@ class EvidenceFile:
         self.exported_by = file.frame.exported_by
         self.scope = scope
         """What the file was asked for (`trust.evidence.SCOPES`)."""
-        self._ahead = self._read(range(1, min(self.exchanges, GROUP) + 1))
-        self._opened: dict[int, OpenedExchange | Failure] = {}
+        self._opened: Sequence[OpenedExchange | Failure] = ()
+        self._checked: Sequence[CheckedExchange | Failure] = ()
+        self._first: Sequence[Result] = ()
 
     @property
     def exported_at(self) -> datetime:
@@ -200,61 +213,56 @@ class EvidenceFile:
 
     def results(self) -> Iterator[Result]:
         """Steps 6 to 11 for all exchanges, one after the other, and of those that do not hold, why."""
-        for start in range(1, self.exchanges + 1, GROUP):
-            yield from self._check(range(start, min(start + GROUP, self.exchanges + 1)))
+        yield from self._first
+        for start in range(1 + len(self._first), self.exchanges + 1, GROUP):
+            yield from self._group(range(start, min(start + GROUP, self.exchanges + 1)))
 
     def verify(self, number: int) -> EvidenceReport:
         """Steps 6 to 11 for one exchange. Raises EvidenceBroken, AlgorithmUnavailable."""
-        (result,) = self._check((number,))
+        (result,) = self._group((number,))
         if not isinstance(result, EvidenceReport):
             raise result
         return result
 
-    def open_ahead(self) -> None:
-        """Verify the signatures of the first exchanges now."""
-        self._opened = self._open(range(1, min(self.exchanges, GROUP) + 1))
+    def first(self) -> Sequence[ExchangeReading]:
+        """The exchanges that `EvidenceVerifier.open_all` checks, unread."""
+        return [ExchangeReading(self._file, number) for number in range(1, min(self.exchanges, GROUP) + 1)]
 
-    def _read(self, numbers: Iterable[int]) -> dict[int, ReadExchange | Failure]:
-        return {number: _attempt(read_exchange, self._file, number) for number in numbers}
+    def open_ahead(self, first: Sequence[ReadExchange | Failure]) -> None:
+        """Verify the signatures of `first`, as they were read."""
+        self._opened = each(open_exchange, first)
 
-    def _open(self, numbers: Iterable[int]) -> dict[int, OpenedExchange | Failure]:
-        ahead = self._ahead if all(number in self._ahead for number in numbers) else self._read(numbers)
-        found: dict[int, OpenedExchange | Failure] = {}
-        for number in numbers:
-            read = ahead[number]
-            found[number] = _attempt(open_exchange, read) if isinstance(read, ReadExchange) else read
-        return found
+    def check_ahead(self) -> None:
+        """Take steps 8 and 9 for them."""
+        self._checked, self._opened = each(self._check, self._opened), ()
 
-    def _check(self, numbers: Sequence[int]) -> list[Result]:
-        """A group: see `EvidenceVerifier.open_all`."""
-        opened = self._opened if all(number in self._opened for number in numbers) else self._open(numbers)
-        return [
-            _attempt(conclude_exchange, self._file, one) if isinstance(one, OpenedExchange) else one
-            for one in map(opened.__getitem__, numbers)
-        ]
+    def conclude_ahead(self) -> None:
+        """Take the last steps for them."""
+        self._first, self._checked = each(self._conclude, self._checked), ()
+
+    def _group(self, numbers: Sequence[int]) -> Sequence[Result]:
+        opened = each(open_exchange, _read([ExchangeReading(self._file, number) for number in numbers]))
+        return each(self._conclude, each(self._check, opened))
+
+    def _check(self, opened: OpenedExchange) -> CheckedExchange:
+        return check_exchange(self._file, opened)
+
+    def _conclude(self, checked: CheckedExchange) -> EvidenceReport:
+        return conclude_exchange(self._file, checked)
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadFile:
+class _ReadFile(Struct, frozen=True):
     """A file of which steps 1 and 2 hold."""
 
     file: EvidenceFile
     manifest: Manifest
     sealed: Sealed
     frame: Frame
-    key: tuple[Tail, object, object, object, object]
-    """What the frame was made of."""
+    key: tuple[object, ...] | None
+    """What the frame was made of, if it may be kept."""
 
 
-def _attempt(step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | Failure:
-    try:
-        return step(*args, **kwargs)
-    except (EvidenceBroken, AlgorithmUnavailable) as error:
-        return error
-    except Exception as error:  # whatever a file is made of, it ends no run over others
-        return unforeseen(error)
-
-
-def unforeseen(error: Exception) -> EvidenceBroken:
-    """What is said of a file that something went wrong with that no check foresees: it is not believed."""
-    return EvidenceBroken(CONTAINER, f"it cannot be checked: {type(error).__name__}")
+def _read(readings: Sequence[ExchangeReading]) -> list[ReadExchange | Failure]:
+    parsed = each(ExchangeReading.parse, readings)
+    decoded = each(ExchangeReading.decode_answer, each(ExchangeReading.decode_request, parsed))
+    return each(ExchangeReading.prove, decoded)

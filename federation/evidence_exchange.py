@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -30,13 +29,15 @@ from trust.merkle import leaf_hash
 from trust.settlement import Settlement
 
 __all__ = [
+    "CheckedExchange",
+    "ExchangeReading",
     "OpenFile",
     "OpenedExchange",
     "ReadExchange",
+    "check_exchange",
     "conclude_exchange",
     "open_exchange",
     "open_signed",
-    "read_exchange",
 ]
 
 _SKEW: Final = timedelta(seconds=60)
@@ -51,8 +52,7 @@ _KINDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(Struct, frozen=True):
     """A file, and the frame that says what its chains, lists and checkpoints prove."""
 
     parts: Mapping[str, bytes]
@@ -103,29 +103,70 @@ class OpenedExchange(Struct, frozen=True):
     answered: _Signed | None
 
 
-def read_exchange(file: OpenFile, number: int) -> ReadExchange:
-    """The form of it, and its chains: the first part of steps 6 and 7. Raises EvidenceBroken, AlgorithmUnavailable."""
-    entry = file.index.exchanges[number - 1]
-    if entry.records[0].is_forgotten:
-        return ReadExchange(number, entry)
-    part = request_part(number)
-    sealed = parse_envelope_part(file.parts, part)
-    request: Request = _decoded(part, file.codec.decode_request, sealed)
-    at = request.header.asked_at
-    asked = _Read(part, sealed, file.frame.prove(entry.asking[0], at), at)
-    if len(entry.records) < len(_KINDS[True]) or entry.records[1].is_forgotten:
-        answering = file.frame.prove(entry.answering[0], at)
-        return ReadExchange(number, entry, request, asked, None, None, answering)
-    part = answer_part(number)
-    sealed = parse_envelope_part(file.parts, part)
-    answer: Answer = _decoded(part, file.codec.decode_answer, sealed)
-    at = answer.header.answered_at
-    answering = file.frame.prove(entry.answering[0], at)
-    return ReadExchange(number, entry, request, asked, answer, _Read(part, sealed, answering, at), answering)
+class CheckedExchange(Struct, frozen=True):
+    """One whose headers agree and whose leaves are in the log."""
+
+    opened: OpenedExchange
+    records: tuple[RecordReport, ...]
+
+
+class ExchangeReading:
+    """An exchange in the first part of steps 6 and 7. Each method is one step, in their order; each raises
+    EvidenceBroken or AlgorithmUnavailable.
+    """
+
+    __slots__ = ("_answer", "_answered", "_asked", "_entry", "_file", "_number", "_request")
+
+    def __init__(self, file: OpenFile, number: int) -> None:
+        self._file = file
+        self._number = number
+        self._entry = file.index.exchanges[number - 1]
+        self._asked: Sealed | None = None
+        self._answered: Sealed | None = None
+        self._request: Request | None = None
+        self._answer: Answer | None = None
+
+    def parse(self) -> ExchangeReading:
+        """The form of the envelopes."""
+        parts, records = self._file.parts, self._entry.records
+        if not records[0].is_forgotten:
+            self._asked = parse_envelope_part(parts, request_part(self._number))
+            if len(records) == len(_KINDS[True]) and not records[1].is_forgotten:
+                self._answered = parse_envelope_part(parts, answer_part(self._number))
+        return self
+
+    def decode_request(self) -> ExchangeReading:
+        """What the request says."""
+        if self._asked is not None:
+            decode = self._file.codec.decode_request
+            self._request = _decoded(request_part(self._number), decode, self._asked)
+        return self
+
+    def decode_answer(self) -> ExchangeReading:
+        """What the answer says."""
+        if self._answered is not None:
+            decode = self._file.codec.decode_answer
+            self._answer = _decoded(answer_part(self._number), decode, self._answered)
+        return self
+
+    def prove(self) -> ReadExchange:
+        """The chains of the two nodes at the times that they say."""
+        number, entry, request, sealed = self._number, self._entry, self._request, self._asked
+        if request is None or sealed is None:
+            return ReadExchange(number, entry)
+        prove, at = self._file.frame.prove, request.header.asked_at
+        asked = _Read(request_part(number), sealed, prove(entry.asking[0], at), at)
+        answer, sealed = self._answer, self._answered
+        if answer is None or sealed is None:
+            return ReadExchange(number, entry, request, asked, None, None, prove(entry.answering[0], at))
+        at = answer.header.answered_at
+        answering = prove(entry.answering[0], at)
+        answered = _Read(answer_part(number), sealed, answering, at)
+        return ReadExchange(number, entry, request, asked, answer, answered, answering)
 
 
 def open_exchange(read: ReadExchange) -> OpenedExchange:
-    """Its signatures: the rest of steps 6 and 7. Raises as `read_exchange`."""
+    """Its signatures: the rest of steps 6 and 7. Raises as `ExchangeReading`."""
     return OpenedExchange(read, _opened(read.asked), _opened(read.answered))
 
 
@@ -135,27 +176,36 @@ def _opened(read: _Read | None) -> _Signed | None:
     return _Signed(read.part, open_signed(read.part, read.sealed, read.signer), read.signer, read.at)
 
 
-def conclude_exchange(file: OpenFile, opened: OpenedExchange) -> EvidenceReport:
-    """Steps 8 to 11. Raises as `read_exchange`."""
+def check_exchange(file: OpenFile, opened: OpenedExchange) -> CheckedExchange:
+    """Steps 8 and 9. Raises as `ExchangeReading`."""
     read, asked, answered = opened.read, opened.asked, opened.answered
     number, entry, request, answering = read.number, read.entry, read.request, read.answering
     if request is None or asked is None or answering is None:
-        return _forgotten(file, number, entry)
+        return CheckedExchange(opened, _check_forgotten(file, number, entry))
     _check_headers(file, entry, request, asked, answering)  # 8
     if read.answer is not None and answered is not None:
         _check_answer_header(request, asked, read.answer, answered)
-    frame = file.frame
-    own = frame.exported_by.entity_id == request.header.asking
-    records = _check_records(file, number, entry, own=own)  # 9
-    unproven = [*_check_times(records, asked, answered)]  # 10
-    unproven += _check_signers(file, entry, records, asked, answered)  # 11
+    own = file.frame.exported_by.entity_id == request.header.asking
+    return CheckedExchange(opened, _check_records(file, number, entry, own=own))  # 9
+
+
+def conclude_exchange(file: OpenFile, checked: CheckedExchange) -> EvidenceReport:
+    """Steps 10 and 11. Raises as `ExchangeReading`."""
+    opened, records, frame = checked.opened, checked.records, file.frame
+    read, asked, answered = opened.read, opened.asked, opened.answered
+    entry, answering = read.entry, read.answering
+    if asked is None or answering is None:
+        unproven = [*_unsettled(records)]
+    else:
+        unproven = [*_check_times(records, asked, answered)]  # 10
+        unproven += _check_signers(file, entry, records, asked, answered)  # 11
     return EvidenceReport(
-        number=number,
+        number=read.number,
         request_id=entry.request_id,
-        request=request,
+        request=read.request,
         answer=read.answer,
-        asking=named_node(asked.signer),
-        answering=named_node(answering),
+        asking=None if asked is None else named_node(asked.signer),
+        answering=None if answering is None else named_node(answering),
         exported_by=frame.exported_by,
         exported_at=file.exported_at,
         anchor=frame.anchor,
@@ -253,30 +303,14 @@ def _check_signer(file: OpenFile, signed: _Signed, chain: int, at: datetime) -> 
         yield 11, membership_unproven(entity_id, issued_at)
 
 
-def _forgotten(file: OpenFile, number: int, entry: ExchangeEntry) -> EvidenceReport:
-    """A record that was forgotten: only that its leaf is in the log can be shown."""
+def _check_forgotten(file: OpenFile, number: int, entry: ExchangeEntry) -> tuple[RecordReport, ...]:
+    """Step 9 for one that was forgotten: only that its leaves are in the log can be shown."""
     if not all(record.is_forgotten for record in entry.records):
         raise EvidenceBroken(answer_part(number), "its request was forgotten, so it proves nothing")
     kinds = next((kinds for kinds in _KINDS.values() if kinds[0] == entry.records[0].kind), None)
     if kinds is None or [record.kind for record in entry.records] != list(kinds[: len(entry.records)]):
         raise EvidenceBroken(INDEX, f"exchange {number} has records that do not belong together")
-    records = _check_records(file, number, entry, own=kinds[0] is RecordKind.ASKED_REQUEST)
-    unproven = [*_unsettled(records)]
-    return EvidenceReport(
-        number=number,
-        request_id=entry.request_id,
-        request=None,
-        answer=None,
-        asking=None,
-        answering=None,
-        exported_by=file.frame.exported_by,
-        exported_at=file.exported_at,
-        anchor=file.frame.anchor,
-        records=records,
-        status_sequence=None if file.frame.status is None else file.frame.status.sequence,
-        checkpoints=len(file.frame.settled),
-        doubts=tuple(unproven),
-    )
+    return _check_records(file, number, entry, own=kinds[0] is RecordKind.ASKED_REQUEST)
 
 
 def open_signed(part: str, sealed: Sealed, signer: ProvenNode) -> Opened:

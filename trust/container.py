@@ -23,6 +23,8 @@ from functools import lru_cache
 from typing import Any, Final
 from zlib import crc32
 
+from msgspec import Struct
+
 from trust.errors import EvidenceBroken
 
 __all__ = [
@@ -234,8 +236,7 @@ class Tail:
     noted: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """What `ContainerReader` reads. `parts` are all of them, those of the tail as well."""
 
     parts: dict[str, bytes]

@@ -25,7 +25,7 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from trust.errors import BadSignature, EnvelopeMalformed, EnvelopeTooLarge, ForeignKey
+from trust.errors import BadSignature, EnvelopeMalformed, EnvelopeTooLarge, ForeignKey, TrustError
 from trust.keys import Signer, VerificationKey
 from trust.merkle import inclusion_paths, leaf_hash, verify_inclusion
 from trust.protowire import Fields, bytes_field, hash_fields, number_field
@@ -37,6 +37,12 @@ _MOST_TYPE_BYTES = 255
 _MOST_KEYID_BYTES = 64
 _MOST_SIGNATURE_BYTES = 128
 _BATCH_ROOTS_REMEMBERED = 4096
+_FRAMES_REMEMBERED = 256
+_PAYLOAD_TAG = 1 << 3 | 2
+_SIGNATURE_BYTES = 64
+_LEAST_BYTES = 2 + _SIGNATURE_BYTES
+_MOST_AFTER = 2 + _MOST_KEYID_BYTES + 1
+"""Nothing longer than a key id comes after a signature that is no batch's."""
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -172,6 +178,53 @@ def parse(envelope: bytes, *, max_bytes: int) -> Sealed:
     """
     if len(envelope) > max_bytes:
         raise EnvelopeTooLarge(f"the envelope has {len(envelope)} bytes; at most {max_bytes} are taken")
+    return _parse_plain(envelope) or _parse(envelope)
+
+
+def _parse_plain(envelope: bytes) -> Sealed | None:
+    """The same for what nearly all envelopes are, a payload of less than 16 KiB under a signature of 64 bytes of its
+    own: around these two there is only what `_frame` has seen before. None for any other, whether it is right or not.
+    """
+    size = len(envelope)
+    if size < _LEAST_BYTES or envelope[0] != _PAYLOAD_TAG:
+        return None
+    begins, length = 2, envelope[1]
+    if length > 0x7F:
+        more = envelope[2]
+        if not 0 < more < 0x80:
+            return None
+        begins, length = 3, length & 0x7F | more << 7
+    ends = begins + length
+    if not length or ends + 2 > size:
+        return None
+    # Type and its length, then tag and length of the two messages around the signature.
+    at = ends + 6 + envelope[ends + 1]
+    after = at + _SIGNATURE_BYTES
+    if not 0 < size - after < _MOST_AFTER:
+        return None
+    frame = _frame(envelope[ends:at], envelope[after:])
+    if frame is None:
+        return None
+    payload, (payload_type, kid) = envelope[begins:ends], frame
+    identity = sha256(pae(payload_type, payload)).digest()
+    return Sealed(envelope, payload_type, payload, identity, kid, envelope[at:after])
+
+
+@lru_cache(maxsize=_FRAMES_REMEMBERED)
+def _frame(before: bytes, after: bytes) -> tuple[str, str] | None:
+    """Payload type and key id of an envelope with these bytes before and after the 64 of its signature: any 64 make
+    the same of it. None when that is no right envelope with such a signature.
+    """
+    try:
+        sealed = _parse(bytes_field(1, b"any") + before + bytes(_SIGNATURE_BYTES) + after)
+    except TrustError:
+        return None
+    if sealed.batch is not None or len(sealed.signature) != _SIGNATURE_BYTES:
+        return None
+    return sealed.payload_type, sealed.kid
+
+
+def _parse(envelope: bytes) -> Sealed:
     fields = Fields(envelope, "envelope")
     payload = fields.optional_bytes(1)
     payload_type = fields.text(2, "payload type", _MOST_TYPE_BYTES)

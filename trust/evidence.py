@@ -23,8 +23,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -52,7 +52,6 @@ __all__ = [
     "open_envelope_part",
     "parse_envelope_part",
     "read_manifest",
-    "record_bytes",
     "seal_parts",
 ]
 
@@ -69,18 +68,13 @@ def canonical_json(value: Any) -> bytes:
 LEAF_VERSION: Final = b"\x01"
 
 
-def record_bytes(kind: int, recorded_at: int, envelope: bytes) -> bytes:
-    """A record as the log's leaf commits to it: kind (1 byte), time (8 bytes, big endian, µs), envelope
-    bytes.
-    """
-    return b"%c%b%b" % (kind, recorded_at.to_bytes(8, "big", signed=True), envelope)
-
-
 def leaf_data(kind: int, recorded_at: int, envelope: bytes, salt: bytes) -> bytes:
-    """Version ‖ SHA-256(salt ‖ record), 33 bytes (design §6): without the salt it says nothing of the
-    record.
+    """Version ‖ SHA-256(salt ‖ record), 33 bytes (design §6): without the salt it says nothing of the record.
+
+    The record is kind (1 byte) ‖ time (8 bytes, big endian, µs) ‖ envelope.
     """
-    digest = hashlib.sha256(salt + record_bytes(kind, recorded_at, envelope)).digest()
+    time = recorded_at.to_bytes(8, "big", signed=True)
+    digest = hashlib.sha256(b"%b%c%b%b" % (salt, kind, time, envelope)).digest()
     return LEAF_VERSION + digest
 
 
@@ -118,8 +112,7 @@ _PARTS_DECODER: Final = msgspec.json.Decoder(tuple[_Part, ...])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What the exporting node says of the file. Nothing in it is believed before its envelope was opened.
 
     `chain` are the numbers of the statements that prove the exporting node; `digests` the SHA-256 of each part, in
@@ -242,6 +235,7 @@ def _is_near(moment: datetime) -> bool:
     return _FIRST_YEAR <= moment.year <= _LAST_YEAR
 
 
+@lru_cache(maxsize=64)
 def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)

@@ -7,7 +7,8 @@ and what it says of a record is compared with the record's leaf.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -42,6 +43,7 @@ SALT_BYTES: Final = 16
 LEAF_BYTES: Final = 33
 _LONGEST_ID: Final = 128
 _MOST_WITNESSES: Final = 32
+_TAILS_REMEMBERED: Final = 16
 _SINGLE: Final = (MANIFEST, INDEX, STATUS, ROLL_OVERS)
 _LARGEST: Final = 2**63 - 1
 _LATEST: Final = LATEST_TIME * 1_000_000
@@ -132,21 +134,39 @@ def read_index(data: bytes, parts: Collection[str]) -> Index:
         raise EvidenceBroken(INDEX, "it is not canonical JSON")
     if not index.exchanges:
         raise EvidenceBroken(INDEX, "it names no exchange")
-    _check_numbers([number for chain in index.chains for number in chain], MAX_NUMBER)
-    _check_numbers(index.former_keys, len(index.chains))
-    for checkpoint in index.checkpoints:
-        _check_numbers((checkpoint.chain, *checkpoint.witnesses), len(index.chains))
+    tail = _tail_parts(index.chains, index.checkpoints, index.former_keys)
+    for number, exchange in enumerate(index.exchanges, start=1):
+        _check_exchange(index, exchange, number)
+    _check_parts(index, tail, parts)
+    return index
+
+
+@lru_cache(maxsize=_TAILS_REMEMBERED)
+def _tail_parts(
+    chains: tuple[tuple[int, ...], ...],
+    checkpoints: tuple[CheckpointEntry, ...],
+    former_keys: tuple[int, ...],
+) -> frozenset[str]:
+    """The parts that files of one export share, by what the index says of them. Raises EvidenceBroken."""
+    statements = {number for chain in chains for number in chain}
+    _check_numbers(statements, MAX_NUMBER)
+    _check_numbers(former_keys, len(chains))
+    for checkpoint in checkpoints:
+        _check_numbers((checkpoint.chain, *checkpoint.witnesses), len(chains))
         if not 0 < checkpoint.generation <= _LARGEST or len(checkpoint.witnesses) > _MOST_WITNESSES:
             raise EvidenceBroken(INDEX, "a checkpoint has a generation and at most 32 witnesses")
         if len(set(checkpoint.witnesses)) != len(checkpoint.witnesses):
             raise EvidenceBroken(INDEX, "a checkpoint names the chain of a witness twice")
-    for number, exchange in enumerate(index.exchanges, start=1):
-        _check_exchange(index, exchange, number)
-    _check_parts(index, parts)
-    return index
+    return frozenset(
+        (
+            *(checkpoint_part(number) for number in range(1, len(checkpoints) + 1)),
+            *(former_keys_part(number) for number in range(1, len(former_keys) + 1)),
+            *map(statement_part, statements),
+        )
+    )
 
 
-def _check_numbers(numbers: Sequence[int], most: int) -> None:
+def _check_numbers(numbers: Collection[int], most: int) -> None:
     if numbers and not 0 < min(numbers) <= max(numbers) <= most:
         raise EvidenceBroken(INDEX, "it refers to a number that is not there")
 
@@ -180,9 +200,10 @@ def _check_record(record: RecordEntry, what: str) -> None:
         raise EvidenceBroken(INDEX, f"a record of {what} has no audit path to a checkpoint")
 
 
-def _check_parts(index: Index, parts: Collection[str]) -> None:
-    named = set(_named(index))
-    if len(parts) - sum(name in parts for name in _SINGLE) == len(named) and named.issubset(parts):
+def _check_parts(index: Index, tail: frozenset[str], parts: Collection[str]) -> None:
+    named = set(_exchange_parts(index))
+    named |= tail
+    if len(parts) - sum([name in parts for name in _SINGLE]) == len(named) and named.issubset(parts):
         return
     for name in parts:
         if name not in named and name not in _SINGLE:
@@ -192,12 +213,10 @@ def _check_parts(index: Index, parts: Collection[str]) -> None:
             raise EvidenceBroken(name, "the index refers to it, but it is not there")
 
 
-def _named(index: Index) -> Iterator[str]:
+def _exchange_parts(index: Index) -> Iterator[str]:
     for number, exchange in enumerate(index.exchanges, start=1):
-        for name, record in zip((request_part, answer_part), exchange.records, strict=False):
-            if not record.is_forgotten:
-                yield name(number)
-    yield from (checkpoint_part(number) for number in range(1, len(index.checkpoints) + 1))
-    yield from (former_keys_part(number) for number in range(1, len(index.former_keys) + 1))
-    for number in {statement for chain in index.chains for statement in chain}:
-        yield statement_part(number)
+        records = exchange.records
+        if not records[0].is_forgotten:
+            yield request_part(number)
+        if len(records) > 1 and not records[1].is_forgotten:
+            yield answer_part(number)

@@ -22,7 +22,7 @@ async def folder_of(tmp_path: Path, world: World, files: int) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("step", ["_read", "_settle"])
+@pytest.mark.parametrize("step", ["_contain", "_framed", "_settle"])
 async def test_what_no_check_foresees_in_one_file_is_told_of_that_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

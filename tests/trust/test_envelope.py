@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from yrd.exchange.v1 import exchange_pb2
 
 from tests.support.replacing import replace
-from trust.envelope import BATCH_TYPE, Opened, Sealed, pae, parse, seal, seal_batch, unseal
+from trust.envelope import BATCH_TYPE, Opened, Sealed, _parse, pae, parse, seal, seal_batch, unseal
 from trust.errors import (
     BadSignature,
     EnvelopeMalformed,
@@ -83,6 +84,34 @@ def test_one_flipped_bit_anywhere_is_refused(sealed: Sealed, data: st.DataObject
     altered[position // 8] ^= 1 << position % 8
     with pytest.raises(TrustError):
         unseal(parse(bytes(altered), max_bytes=LIMIT), keys=KEYS)
+
+
+LONG = seal(TYPE, bytes(300), KEY)
+
+
+@given(
+    st.sampled_from([SEALED, LONG]),
+    st.data(),
+    st.binary(max_size=3),
+    st.integers(min_value=0, max_value=3),
+)
+def test_the_short_way_through_an_envelope_takes_what_the_long_one_takes(
+    sealed: Sealed, data: st.DataObject, put_in: bytes, left_out: int
+) -> None:
+    """Whatever is around payload and signature: `_parse` reads it field by field, `parse` knows it from before."""
+    whole = sealed.envelope
+    at = data.draw(st.one_of(st.integers(0, 4), st.integers(len(whole) - 180, len(whole))))
+    other = whole[:at] + put_in + whole[at + left_out :]
+    parse(whole, max_bytes=LIMIT)
+    for _ in range(2):
+        assert _outcome(lambda: parse(other, max_bytes=LIMIT)) == _outcome(lambda: _parse(other))
+
+
+def _outcome(read: Callable[[], Sealed]) -> Sealed | type[TrustError]:
+    try:
+        return read()
+    except TrustError as error:
+        return type(error)
 
 
 @given(st.sampled_from([SEALED, *BATCH]), st.data())
