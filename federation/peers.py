@@ -16,6 +16,7 @@ from federation.errors import (
     PeerUnknown,
 )
 from trust.keys import VerificationKey
+from trust.openid_profile import OpenIdProfile
 
 __all__ = ["Directory", "Peer", "TrustSnapshot"]
 
@@ -46,6 +47,8 @@ class Peer:
     log_generation: int = 0
     log_reason: str = ""
     """Why the generation before was closed, in that node's words."""
+    openid: OpenIdProfile | None = None
+    """None: it offers no logins."""
 
     def require_standing(self, now: datetime) -> None:
         """Return when this peer may be dealt with now.

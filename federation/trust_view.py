@@ -223,6 +223,7 @@ def _peer(chain: Chain) -> Peer:
         witness_keys=node.witness_keys,
         log_generation=node.log_generation,
         log_reason=node.log_reason,
+        openid=node.openid,
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any
 
+from federation.login.discovery import client_metadata, provider_metadata
 from node.config import Config
 from node.keystore import Keystore, Purpose, RetiredKey
 from node.keystore.life import ROTATED
@@ -55,6 +57,7 @@ def entity_configuration(
             witness_keys=keystore.verification_keys(Purpose.WITNESS).values(),
             log_generation=log_generation(),
             log_reason=log_reason(),
+            **_logins(config, keystore),
         )
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH
         return build_entity_configuration(
@@ -67,6 +70,17 @@ def entity_configuration(
         )
 
     return build
+
+
+def _logins(config: Config, keystore: Keystore) -> dict[str, dict[str, Any]]:
+    """What the configuration says of logins; nothing at a node that offers none."""
+    if config.login is None:
+        return {}
+    issuer, keys = config.node.entity_id, list(keystore.verification_keys(Purpose.OPENID).values())
+    return {
+        "openid_provider": provider_metadata(issuer, keys),
+        "openid_relying_party": client_metadata(issuer, keys),
+    }
 
 
 def historical_keys(config: Config, keystore: Keystore) -> Callable[[datetime], str]:

@@ -30,6 +30,7 @@ from trust.errors import (
 )
 from trust.identity import host_and_port, tls_name
 from trust.keys import VerificationKey, envelope_keys_from_jwks, jwks_of
+from trust.openid_profile import OpenIdProfile, read_openid
 from trust.policy import pin
 
 __all__ = [
@@ -53,6 +54,7 @@ _MOST_REASON = 200
 _NOTE_ALGORITHM = "EdDSA"
 """What signed notes are signed with (C2SP signed-note, type 0x01; tlog-cosignature, type 0x04)."""
 _NO_KEYS: Mapping[str, VerificationKey] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MUST_BE_PINNED = frozenset(
     {(NODE_TYPE, "province"), (NODE_TYPE, "grpc_endpoint"), ("openid_provider", "issuer")}
 )
@@ -106,6 +108,8 @@ class NodeProfile:
     witness_keys: Mapping[str, VerificationKey] = field(default_factory=lambda: _NO_KEYS)
     log_generation: int = 0
     log_reason: str = ""
+    openid: OpenIdProfile | None = None
+    """None: it offers no logins."""
 
 
 def log_origin(entity_id: str, generation: int) -> str:
@@ -134,12 +138,15 @@ def node_metadata(
     witness_keys: Iterable[VerificationKey] = (),
     log_generation: int = 0,
     log_reason: str = "",
+    openid_provider: Mapping[str, Any] = _NOTHING,
+    openid_relying_party: Mapping[str, Any] = _NOTHING,
 ) -> dict[str, dict[str, Any]]:
     """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
 
     Without `log_keys`, or while nobody knows the generation (0), it tells of no log; without `witness_keys` of no
     witness. `log_reason` is why the generation
-    before this one was closed.
+    before this one was closed. `openid_provider` and `openid_relying_party` are what it says of its logins besides:
+    endpoints and keys, all of them or nothing.
     """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
@@ -148,11 +155,13 @@ def node_metadata(
             "issuer": entity_id,
             "client_registration_types_supported": ["automatic"],
             **{parameter: [_LOGIN_ALGORITHM] for parameter in _PROVIDER_ALGORITHMS},
+            **openid_provider,
         },
         "openid_relying_party": {
             "client_name": name,
             "client_registration_types": ["automatic"],
             **dict.fromkeys(_CLIENT_ALGORITHMS, _LOGIN_ALGORITHM),
+            **openid_relying_party,
         },
         NODE_TYPE: {
             "province": province,
@@ -247,7 +256,9 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     envelope_keys, problems = envelope_keys_from_jwks(node.get("envelope_jwks"))
     log_keys, of_log = _note_keys(node, "log_jwks")
     witness_keys, of_witness = _note_keys(node, "witness_jwks")
-    _check_apart(envelope_keys, log_keys, witness_keys)
+    openid, of_openid = read_openid(entity.entity_id, entity.metadata)
+    login_keys = {**openid.provider_keys, **openid.client_keys} if openid else _NO_KEYS
+    _check_apart(envelope_keys, log_keys, witness_keys, login_keys)
     return NodeProfile(
         entity.entity_id,
         str(province),
@@ -256,11 +267,12 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
         tls_name(entity.entity_id),
         envelope_keys,
         entity.expires_at,
-        (*problems, *of_log, *of_witness),
+        (*problems, *of_log, *of_witness, *filter(None, (of_openid,))),
         log_keys,
         witness_keys,
         _generation(entity.entity_id, node),
         _reason(node),
+        openid,
     )
 
 

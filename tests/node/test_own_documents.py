@@ -226,3 +226,31 @@ async def test_without_a_usable_federation_key_nothing_is_signed(
     for build in (entity_configuration(config, keystore), historical_keys(config, keystore)):
         with pytest.raises(OwnKeyUnavailable, match="yrd keys list"):
             build(clock.now())
+
+
+LOGIN = """
+[login]
+[login.identity_provider]
+issuer = "https://id.zj.example"
+client_id = "node"
+acr = { silver = "yrd.l2" }
+"""
+
+
+async def test_logins_are_told_of_where_they_are_offered(
+    tmp_path: Path, config: Config, keystore: Keystore, clock: FixedClock
+) -> None:
+    def told(by: Config) -> dict[str, Any]:
+        metadata: dict[str, Any] = read_token(entity_configuration(by, keystore)(clock.now())).claims[
+            "metadata"
+        ]
+        return metadata
+
+    assert "authorization_endpoint" not in told(config)["openid_provider"]
+    path = tmp_path / "node.toml"
+    path.write_text(path.read_text(encoding="utf-8") + LOGIN, encoding="utf-8")
+    metadata = told(read_config(path))
+    provider, client = metadata["openid_provider"], metadata["openid_relying_party"]
+    assert provider["authorization_endpoint"] == f"{config.node.entity_id}/oidc/authorize"
+    assert provider["jwks"] == client["jwks"] == keystore.jwks("openid")
+    assert client["redirect_uris"] == [f"{config.node.entity_id}/login/callback"]
