@@ -6,17 +6,15 @@ The texts of the pages are not here: a view has data, and names that are ready t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from federation.login.model import AuthRequest, AuthResponse, Level
+from federation.login.model import AuthRequest, AuthResponse, OnBehalf
 from federation.login.ports import PaperView
 
 __all__ = [
-    "CANCEL",
     "ChooserView",
-    "ClaimView",
     "ConsentView",
     "GoTo",
     "LoginFlow",
@@ -26,9 +24,6 @@ __all__ = [
     "Step",
     "Visitor",
 ]
-
-CANCEL = "cancel"
-"""The form field, and the `decision`, by which a citizen ends a login without a result."""
 
 
 class Visitor(Struct, frozen=True, kw_only=True):
@@ -41,57 +36,44 @@ class Visitor(Struct, frozen=True, kw_only=True):
     province: str = ""
 
 
-class ProvinceView(Struct, frozen=True):
-    """A home province to choose. `name` is the Chinese one; `is_away` when its node cannot be used now."""
+class ProvinceView(Struct, frozen=True, kw_only=True):
+    """A home province to choose. `name` is that of its node; `is_away` when that cannot be used now."""
 
     code: str
     name: str
-    name_en: str
     is_away: bool = False
 
 
 class ChooserView(Struct, frozen=True, kw_only=True):
-    """The page that asks for the home province. Its form posts `csrf`, `province` and, when ticked, `remember` = 1
-    to `action`; with `cancel` instead of `province` the login ends.
+    """The page that asks for the home province. Its form posts `csrf` and either `province`, with `remember` = 1 when
+    ticked, or `decision` = cancel.
     """
 
-    action: str
+    interaction_id: str
     csrf: str
     number: str
     platform_name: str
     provinces: tuple[ProvinceView, ...]
-    remembered: str = ""
-
-
-class ClaimView(Struct, frozen=True, kw_only=True):
-    """One attribute as it is handed over: the shared name of the claim and its value, for `face` row by row in shared
-    words (Chinese names of elements). `is_missing` when it was asked for and this account has none.
-    """
-
-    name: str
-    value: str = ""
-    rows: tuple[tuple[str, str], ...] = ()
-    is_missing: bool = False
+    is_remembered: bool = False
 
 
 class ConsentView(Struct, frozen=True, kw_only=True):
-    """The page that asks the citizen to agree. Its form posts `csrf`, `decision` (``allow`` or ``cancel``) and, when
-    ticked, `remember` = 1 to `action`.
+    """The page that asks the citizen to agree. Its form posts `csrf` and `decision` = agree or deny.
 
-    `recipient` is the visited node's entity id, or this node's for an own platform; `recipient_name` is to be read.
-    `identity_level` is how the citizen is logged in. With `papers` nothing is remembered for them: they are asked each
-    time.
+    `recipient` is the visited node's entity id, or this node's for an own platform. `claims` have the shared names and
+    the very values that would be handed over. What was agreed is remembered until it is withdrawn, except for
+    `papers`: they are asked for each time.
     """
 
-    action: str
+    interaction_id: str
     csrf: str
     number: str
     recipient: str
     recipient_name: str
     recipient_province: str
-    platform_name: str
-    identity_level: Level
-    claims: tuple[ClaimView, ...] = ()
+    platform: OnBehalf
+    account_name: str
+    claims: dict[str, Any]
     papers: tuple[PaperView, ...] = ()
 
 
@@ -113,14 +95,9 @@ class Respond(Struct, frozen=True, kw_only=True):
 
 
 class Show(Struct, frozen=True, kw_only=True):
-    """Show a page. The page's name is the view's type: `chooser`, `consent`."""
+    """Show a page."""
 
     view: ChooserView | ConsentView
-
-    @property
-    def page(self) -> str:
-        """The page's name."""
-        return "chooser" if isinstance(self.view, ChooserView) else "consent"
 
 
 Step = GoTo | Respond | Show

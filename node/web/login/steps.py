@@ -23,8 +23,8 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Pages(Protocol):
     """What renders pages (`node.web.pages`), in the language of the request."""
 
-    def show(self, request: web.Request, page: str, view: object, *, status: int = 200) -> web.Response:
-        """A page by name; the template has the view as `view`."""
+    def show(self, request: web.Request, step: Show) -> web.Response:
+        """The page of a step."""
         ...
 
     def form_post(self, request: web.Request, response: AuthResponse) -> web.Response:
@@ -45,7 +45,7 @@ class StepAnswers:
         After a POST a redirect is 303, so that the form is not sent on (RFC 9700 §4.12).
         """
         if isinstance(step, Show):
-            response = self.pages.show(request, step.page, step.view)
+            response = self.pages.show(request, step)
         elif isinstance(step, GoTo):
             response = _see_other(step.url)
         elif step.response.mode == "form_post":
