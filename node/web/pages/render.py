@@ -1,0 +1,144 @@
+"""From a page's content to the answer: Jinja2, everything escaped, an unknown name in a template is an error.
+
+Templates are compiled once in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from node.config import NodeSection
+from node.web.pages.contexts import ErrorPage, FormPostPage, Page
+from node.web.pages.headers import content_policy
+from node.web.pages.language import LONGEST_PATH, choose_language, is_own_path
+from node.web.pages.phrases import BADGES, Lang
+from node.web.pages.problems import problem
+from node.web.pages.showing import filters, province, say
+from node.web.pages.static_files import STATIC_PATH, add_static_files, static_name
+
+__all__ = ["LANGUAGE_PATH", "Pages"]
+
+LANGUAGE_PATH: Final = "/login/language"
+_COOKIE_LIFE_S: Final = 365 * 86400
+_TAGS: Final[dict[Lang, str]] = {"zh": "zh-CN", "en": "en"}
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+class Pages:
+    """Renders the pages of one node."""
+
+    def __init__(self, node: NodeSection, *, has_login: bool = True) -> None:
+        parts = urlsplit(node.entity_id)
+        self._node = node
+        self._path = parts.path
+        self._host = parts.netloc
+        self._has_login = has_login
+        self._is_secure = parts.scheme == "https"
+        prefix = "__Host-" if self._is_secure else ""
+        self.language_cookie = f"{prefix}yrd-{node.province}-lang"
+
+    def render(
+        self,
+        page: Page,
+        request: web.Request,
+        *,
+        ui_locales: Sequence[str] = (),
+        status: int | None = None,
+    ) -> web.Response:
+        """The page as an answer to `request`, never stored by anybody. An error page has its own status by default."""
+        lang = choose_language(
+            request.cookies.get(self.language_cookie, ""),
+            ui_locales,
+            request.headers.get("Accept-Language", ""),
+        )
+        here = request.path_qs if request.method == "GET" else request.path
+        if status is None:
+            status = page.status if isinstance(page, ErrorPage) else 200
+        has_script = isinstance(page, FormPostPage)
+        return web.Response(
+            text=self.html(page, lang, here=here),
+            status=status,
+            content_type="text/html",
+            charset="utf-8",
+            headers={
+                "Content-Security-Policy": content_policy(is_secure=self._is_secure, has_script=has_script),
+                "Content-Language": _TAGS[lang],
+                "Cache-Control": "no-store",
+                "Vary": "Cookie, Accept-Language",
+            },
+        )
+
+    def html(self, page: Page, lang: Lang, *, here: str = "") -> str:
+        """The page's text. `here` is where the language switch leads back to; empty: no switch."""
+        words: dict[str, object] = dict(filters(lang))
+        words["say"] = partial(say, lang)
+        if isinstance(page, ErrorPage):
+            words["problem"] = problem(page.code, page.turn)
+            words["say_in"] = say
+        template = _environment().get_template(page.template)
+        return template.render(
+            words,
+            page=page,
+            lang=lang,
+            tag=_TAGS[lang],
+            other_tag=_TAGS["en" if lang == "zh" else "zh"],
+            switch=self._switch(lang, here),
+            node=self._node,
+            node_name=province(self._node.province, self._node.name, lang),
+            badges=BADGES,
+            base=self._path,
+            host=self._host,
+            has_login=self._has_login,
+            static=self._static,
+        )
+
+    def _static(self, name: str) -> str:
+        return f"{self._path}{STATIC_PATH}/{static_name(name)}"
+
+    def _switch(self, lang: Lang, here: str) -> str:
+        if not is_own_path(here, self._path):
+            return ""
+        query = urlencode({"lang": "en" if lang == "zh" else "zh", "to": here})
+        return f"{self._path}{LANGUAGE_PATH}?{query}"
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve the static files and the language switch."""
+        add_static_files(app, path=self._path)
+        app.router.add_get(f"{self._path}{LANGUAGE_PATH}", self._change_language)
+
+    async def _change_language(self, request: web.Request) -> web.Response:
+        """Keep the language and lead back, to this node's own front page when asked to lead anywhere else."""
+        to = request.query.get("to", "")[: LONGEST_PATH + 1]
+        response = web.Response(status=303)
+        response.headers["Location"] = to if is_own_path(to, self._path) else f"{self._path}/"
+        response.headers["Cache-Control"] = "no-store"
+        lang = request.query.get("lang", "")
+        if lang in _TAGS:
+            response.set_cookie(
+                self.language_cookie,
+                lang,
+                max_age=_COOKIE_LIFE_S,
+                path="/",
+                secure=self._is_secure,
+                httponly=True,
+                samesite="Lax",
+            )
+        return response

@@ -1,0 +1,96 @@
+"""How single values are shown: times, numbers, names of provinces and levels. Templates escape it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from markupsafe import Markup, escape
+
+from node.web.pages.phrases import CLAIMS, LEVEL_WORDS, OPERATIONS, PHRASES, PROVINCES, Lang
+
+__all__ = ["filters", "mask", "moment", "province", "say", "shown"]
+
+_BEIJING: Final = timezone(timedelta(hours=8))
+_NUMBERS: Final = frozenset({"citizen_number", "公民身份号码"})
+_SEXES: Final = {
+    **dict.fromkeys(("1", "male"), ("男", "male")),
+    **dict.fromkeys(("2", "female"), ("女", "female")),
+}
+_LONGEST: Final = 200
+"""Characters of a value that came from elsewhere."""
+
+
+def say(lang: Lang, key: str, **values: object) -> Markup:
+    """A phrase with its values, escaped. Raises KeyError for one that is not in the table."""
+    return escape(PHRASES[key][_place(lang)]).format(**values)
+
+
+def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
+    """What templates call to show a value in a language."""
+    return {
+        "moment": lambda at: moment(at, lang),
+        "machine_time": lambda at: _aware(at).isoformat(),
+        "province": lambda code, name="": province(code, name, lang),
+        "claim": lambda name: _word(CLAIMS, name, lang),
+        "claims_listed": lambda names: [_word(CLAIMS, name, lang) for name in _in_order(names)],
+        "provinces_listed": lambda missing: [province(one.province, one.name, lang) for one in missing],
+        "fill": lambda text, names: escape(text).format(**names),
+        "level": lambda acr: _word(LEVEL_WORDS, acr, lang),
+        "operation": lambda code: _word(OPERATIONS, code, lang),
+        "listed": lambda names: PHRASES["and"][_place(lang)].join(names),
+        "shown": lambda value, name="": shown(name, value, lang),
+    }
+
+
+def _place(lang: Lang) -> int:
+    return 0 if lang == "zh" else 1
+
+
+def _word(words: Mapping[str, tuple[str, str]], key: str, lang: Lang) -> str:
+    """What is not in the table is shown as it is."""
+    return words[key][_place(lang)] if key in words else key
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Claims in the order of the table, what it does not know behind."""
+    known = list(CLAIMS)
+    return sorted(names, key=lambda name: (known.index(name) if name in CLAIMS else len(known), name))
+
+
+def province(code: str, name: str, lang: Lang) -> str:
+    """The name of a province: the one that the pages know, else the one that was given, else the code."""
+    return PROVINCES[code][_place(lang)] if code in PROVINCES else name or code
+
+
+def _aware(at: datetime | int) -> datetime:
+    return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else at
+
+
+def moment(at: datetime | int, lang: Lang) -> str:
+    """A time in Beijing, to the minute."""
+    local = _aware(at).astimezone(_BEIJING)
+    if lang == "zh":
+        return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}"
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
+
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def mask(number: str) -> str:
+    """A number of which the middle is hidden: enough to know it by, not enough to use over somebody's shoulder."""
+    return number if len(number) < 9 else f"{number[:3]}{'*' * (len(number) - 7)}{number[-4:]}"
+
+
+def shown(name: str, value: Any, lang: Lang) -> str:
+    """A claim's value as people read it."""
+    if name in _NUMBERS:
+        return mask(str(value))
+    if name in ("gender", "性别"):
+        return _word(_SEXES, str(value), lang)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return PHRASES["and"][_place(lang)].join(shown("", one, lang) for one in value)
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
