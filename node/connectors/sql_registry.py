@@ -28,6 +28,7 @@ from federation.ports import LocalDocument, RegistryAnswer
 from federation.query import Operation
 from node.connectors.documents import parse_json
 from node.connectors.settings import PARAMETERS, SqlOperation, SqlRegistrySettings, entry_for
+from node.store.database import let_go_async
 
 __all__ = ["SqlRegistry"]
 
@@ -60,7 +61,7 @@ class SqlRegistry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._engine is not None:
-            await self._engine.dispose()
+            await let_go_async(self._engine)
 
     async def look_up(
         self, operation: Operation, parameters: Mapping[str, str], *, timeout_s: float

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from node.store.database import Database, translated
+from node.store.database import Database, let_go, translated
 from node.store.tables import DATA_KEYS
 from node.store.times import from_micros, to_micros
 
@@ -57,7 +57,7 @@ class DataKeyRows:
             with translated(), engine.connect() as connection:
                 return [_row(row) for row in connection.execute(_ALL).mappings()]
         finally:
-            engine.dispose()
+            let_go(engine)
 
     async def change(self, decide: Decide) -> Sequence[DataKeyRow]:
         """Have `decide` look at the rows and write what it changed, with no other replica's change between.

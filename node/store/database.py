@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from federation.errors import OwnStoreUnavailable
 from node.store.migrate import upgrade
@@ -33,6 +33,8 @@ __all__ = [
     "Database",
     "check_postgres",
     "check_sqlite",
+    "let_go",
+    "let_go_async",
     "open_database",
     "translated",
 ]
@@ -97,8 +99,8 @@ class Database:
     def beside(self) -> Engine:
         """An engine with one connection, for work that one thread does beside the event loop.
 
-        Whoever gets it disposes of it, and uses it inside `translated`. A transaction that writes begins on a
-        connection with ``execution_options(writes=True)``.
+        Whoever gets it uses it inside `translated`, and gives it to `let_go` in the end. A transaction that writes
+        begins on a connection with ``execution_options(writes=True)``.
         """
         url = self.engine.url
         sqlite = self.dialect == "sqlite"
@@ -115,8 +117,8 @@ class Database:
         return engine
 
     async def close(self) -> None:
-        """Give back all connections."""
-        await self.engine.dispose()
+        """Close all connections; one that is in use, as soon as it is given back."""
+        await let_go_async(self.engine)
 
     def __repr__(self) -> str:
         return f"Database({self.dialect})"
@@ -131,6 +133,28 @@ def translated() -> Iterator[None]:
         if isinstance(error, DBAPIError) and not _is_unavailable(error):
             raise
         raise OwnStoreUnavailable("the store cannot be reached or written now; try again") from error
+
+
+def let_go(engine: Engine) -> None:
+    """Close an engine's connections; one that a thread has in use, as soon as it is given back."""
+    _close_what_comes_back(engine)
+    engine.dispose()
+
+
+async def let_go_async(engine: AsyncEngine) -> None:
+    """The same for an engine of the event loop's."""
+    _close_what_comes_back(engine.sync_engine)
+    await engine.dispose()
+
+
+def _close_what_comes_back(engine: Engine) -> None:
+    # `dispose` forgets the connections that are in use: a thread's that works on, or one that is rolled back after a
+    # cancellation. They would return to a pool that nobody has any more.
+    event.listen(engine, "checkin", _close_entry)
+
+
+def _close_entry(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.close()
 
 
 def _is_unavailable(error: DBAPIError) -> bool:

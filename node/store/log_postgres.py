@@ -65,6 +65,13 @@ class PostgresLog:
             connect_timeout=CONNECT_TIMEOUT_S,
             tcp_user_timeout=_UNACKNOWLEDGED_MS,
         )
+        try:
+            self._set_up(busy_timeout_s)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self, busy_timeout_s: float) -> None:
         self._cursor = self._connection.cursor()
         # Whatever the server's default is: what was read before the lock was had would not be the newest.
         self._cursor.execute("SET default_transaction_isolation = 'read committed'")

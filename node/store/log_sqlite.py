@@ -40,12 +40,19 @@ class SqliteLog:
 
     def __init__(self, path: str, busy_timeout_s: float) -> None:
         self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+        try:
+            self._set_up()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._full = True
+        self._switches = 0
+
+    def _set_up(self) -> None:
         self._cursor = self._connection.cursor()
         for pragma in SQLITE_PRAGMAS:
             self._cursor.execute(pragma)
         check_sqlite(self._scalar)
-        self._full = True
-        self._switches = 0
 
     def _scalar(self, sql: str) -> Any:
         return self._cursor.execute(sql).fetchone()[0]

@@ -119,10 +119,12 @@ class Outbox:
 
     def _run(self) -> None:
         self._store.open()
-        while batch := self._gather():
-            self._store.store(batch)
-            self._hand_back(batch)
-        self._store.close()
+        try:
+            while batch := self._gather():
+                self._store.store(batch)
+                self._hand_back(batch)
+        finally:
+            self._store.close()
 
     def _gather(self) -> list[Job]:
         """The next batch; empty only when the outbox is closed and drained."""

@@ -24,8 +24,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
+from federation.errors import OwnStoreUnavailable
 from federation.ports import CheckpointRow, LogGeneration
-from node.store.database import Database, translated
+from node.store.database import Database, let_go, translated
 from node.store.generations import (
     LogBrokenError,
     halt,
@@ -140,10 +141,12 @@ class TreeGrowth:
         self._postgres = database.dialect == "postgresql"
         self._engine = database.beside()
         self._leaves_per_turn = leaves_per_turn
+        self._closed = False
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._engine.dispose()
+        """Let go of the connection. A transaction that another thread is in ends; the next is refused."""
+        self._closed = True
+        let_go(self._engine)
 
     def advance(self, now: datetime) -> Grown | None:
         """One turn: take what is new into the tree, and commit to its size. The row is not signed yet.
@@ -222,6 +225,10 @@ class TreeGrowth:
 
     @contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+        if self._closed:  # a turn that was cancelled goes on in its thread
+            raise OwnStoreUnavailable(
+                "the node stops: what is not in the tree yet will be after the next start"
+            )
         with translated(), self._engine.connect() as connection:
             connection.execution_options(writes=writes, preserve_rowcount=True)
             with connection.begin():
