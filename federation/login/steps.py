@@ -55,6 +55,8 @@ class ChooserView(Struct, frozen=True, kw_only=True):
     platform_name: str
     provinces: tuple[ProvinceView, ...]
     is_remembered: bool = False
+    ui_locales: tuple[str, ...] = ()
+    """The languages that the platform asked for."""
 
 
 class ConsentView(Struct, frozen=True, kw_only=True):
@@ -75,6 +77,8 @@ class ConsentView(Struct, frozen=True, kw_only=True):
     account_name: str
     claims: dict[str, Any]
     papers: tuple[PaperView, ...] = ()
+    ui_locales: tuple[str, ...] = ()
+    """The languages that the platform asked for."""
 
 
 class GoTo(Struct, frozen=True, kw_only=True):

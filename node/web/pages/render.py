@@ -14,8 +14,20 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from federation.login.model import AuthResponse
+from federation.login.refusals import PageRefusal
+from federation.login.steps import ChooserView, Show
 from node.config import NodeSection
-from node.web.pages.contexts import ErrorPage, FormPostPage, Page
+from node.web.login.cookies import LANGUAGES, LoginCookies
+from node.web.pages.contexts import (
+    ChooserPage,
+    ConsentPage,
+    ErrorPage,
+    Form,
+    FormPostPage,
+    Page,
+    ProvinceChoice,
+)
 from node.web.pages.headers import content_policy
 from node.web.pages.language import LONGEST_PATH, choose_language, is_own_path
 from node.web.pages.phrases import BADGES, Lang
@@ -26,7 +38,6 @@ from node.web.pages.static_files import STATIC_PATH, add_static_files, static_na
 __all__ = ["LANGUAGE_PATH", "Pages"]
 
 LANGUAGE_PATH: Final = "/login/language"
-_COOKIE_LIFE_S: Final = 365 * 86400
 _TAGS: Final[dict[Lang, str]] = {"zh": "zh-CN", "en": "en"}
 
 
@@ -52,8 +63,7 @@ class Pages:
         self._host = parts.netloc
         self._has_login = has_login
         self._is_secure = parts.scheme == "https"
-        prefix = "__Host-" if self._is_secure else ""
-        self.language_cookie = f"{prefix}yrd-{node.province}-lang"
+        self._cookies = LoginCookies(node.province, node.entity_id, remember_province_s=0)
 
     def render(
         self,
@@ -65,9 +75,7 @@ class Pages:
     ) -> web.Response:
         """The page as an answer to `request`, never stored by anybody. An error page has its own status by default."""
         lang = choose_language(
-            request.cookies.get(self.language_cookie, ""),
-            ui_locales,
-            request.headers.get("Accept-Language", ""),
+            self._cookies.language(request), ui_locales, request.headers.get("Accept-Language", "")
         )
         here = request.path_qs if request.method == "GET" else request.path
         if status is None:
@@ -85,6 +93,44 @@ class Pages:
                 "Vary": "Cookie, Accept-Language",
             },
         )
+
+    def show(self, request: web.Request, step: Show) -> web.Response:
+        """The page of a step of a login."""
+        view = step.view
+        form = Form(f"{self._path}/login/i/{view.interaction_id}", view.csrf)
+        page: Page
+        if isinstance(view, ChooserView):
+            page = ChooserPage(
+                form=form,
+                platform_name=view.platform_name,
+                provinces=[
+                    ProvinceChoice(code=one.code, name=one.name, is_away=one.is_away)
+                    for one in view.provinces
+                ],
+                is_remembered=view.is_remembered,
+            )
+        else:
+            page = ConsentPage(
+                form=form,
+                platform=view.platform,
+                recipient_province=view.recipient_province,
+                recipient_name=view.recipient_name,
+                claims=view.claims,
+                papers=view.papers,
+                account_name=view.account_name,
+            )
+        return self.render(page, request, ui_locales=view.ui_locales)
+
+    def form_post(self, request: web.Request, response: AuthResponse) -> web.Response:
+        """An authorization response that the browser sends on as a form (OAuth 2.0 Form Post Response Mode §2)."""
+        page = FormPostPage(redirect_uri=response.redirect_uri, parameters=response.parameters)
+        return self.render(page, request)
+
+    def refuse(
+        self, request: web.Request, refusal: PageRefusal, number: str, *, platform_name: str = ""
+    ) -> web.Response:
+        """The page of a refusal; `number` is what the citizen quotes and the log line has."""
+        return self.render(ErrorPage.of(refusal, number, platform_name=platform_name), request)
 
     def html(self, page: Page, lang: Lang, *, here: str = "") -> str:
         """The page's text. `here` is where the language switch leads back to; empty: no switch."""
@@ -131,14 +177,6 @@ class Pages:
         response.headers["Location"] = to if is_own_path(to, self._path) else f"{self._path}/"
         response.headers["Cache-Control"] = "no-store"
         lang = request.query.get("lang", "")
-        if lang in _TAGS:
-            response.set_cookie(
-                self.language_cookie,
-                lang,
-                max_age=_COOKIE_LIFE_S,
-                path="/",
-                secure=self._is_secure,
-                httponly=True,
-                samesite="Lax",
-            )
+        if lang in LANGUAGES:
+            self._cookies.keep_language(response, lang)
         return response
