@@ -101,6 +101,10 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
     on_behalf: OnBehalf | None = None
     id_token_hint_sub: str = ""
     """The subject that the client expects (from a verified `id_token_hint` or the claims parameter), or empty."""
+    own_page: str = ""
+    """The URL of this node's own page that asks, at the home node. Then there is no client: nothing is handed over, so
+    nothing is agreed to, and the login ends by going there with the session. No request from outside has it.
+    """
 
 
 class AuthResponse(Struct, frozen=True):

@@ -148,8 +148,8 @@ class Sessions(Protocol):
     async def begin(
         self, identity: Identity, *, id_token: str = "", replaces: str = ""
     ) -> tuple[str, Session]:
-        """A new session and its cookie's token, always a new one; the session of the cookie `replaces` ends when it is
-        somebody else's, and its relying parties are told.
+        """A session and its cookie's token, always a new one. The session of the cookie `replaces` goes on under it,
+        with those who take part, when it is the same person's, and ends when it is somebody else's: they are told.
         """
         ...
 
@@ -157,8 +157,8 @@ class Sessions(Protocol):
         """The session of a cookie, unless it ended or expired."""
         ...
 
-    async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> None:
-        """Remember who has to be told when it ends."""
+    async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> bool:
+        """Remember who has to be told when it ends. False when it has ended meanwhile: then nothing may be granted."""
         ...
 
     async def sid_for(self, session_id: str, client_id: str) -> str:
