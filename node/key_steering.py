@@ -216,6 +216,7 @@ _WHO: Mapping[str, tuple[str, str]] = {
     Purpose.ENVELOPE: ("对端节点", "peers"),
     Purpose.OPENID: ("各副本", "all replicas"),
     Purpose.DPOP: ("各副本", "all replicas"),
+    Purpose.CONSENT: ("对端节点", "peers"),
     Purpose.LOG: ("各副本", "all replicas"),
     Purpose.WITNESS: ("各副本", "all replicas"),
 }

@@ -21,7 +21,7 @@ from node.control import CommandRefused, call_control
 
 __all__ = ["keys"]
 
-_PURPOSES = ("federation", "envelope", "openid", "dpop", "log", "witness", "tls")
+_PURPOSES = ("federation", "envelope", "openid", "dpop", "consent", "log", "witness", "tls")
 _STATES = {"published": "已公布", "active": "使用中", "passive": "仅验证", "retired": "已停用"}
 _WAITS = {
     "anchor": ("等待锚在声明中列入", "waits until the anchor's statement lists it"),

@@ -121,6 +121,19 @@ class Keystore:
             raise KeystoreError(held.fault or f"key {kid} is no TLS key of this node that can be used")
         return held.signer
 
+    def consent_key(self, kid: str) -> SigningKey:
+        """A key in memory that decrypts consents; they are always in the store. Also one that made way for the next:
+        consents live longer than it. Raises KeystoreError: there is none, it is for something else, it was retired by
+        hand.
+        """
+        held = self._held(kid)
+        row = next(row for row in self.describe() if row.kid == kid)  # as of now
+        if row.purpose == Purpose.CONSENT and row.retired_reason in ("", life.ROTATED):
+            signer = held.signer or self._opener.opened_again(held.row)
+            if isinstance(signer, SigningKey):
+                return signer
+        raise KeystoreError(held.fault or f"key {kid} is no consent key of this node that can be used")
+
     def verification_keys(self, purpose: str) -> Mapping[str, VerificationKey]:
         """The public keys that others should take now, by key id: the active one first, then those to come, then
         those before it. A key that was never opened here is none of them: whoever writes the store may have put it

@@ -7,7 +7,7 @@ from node.keystore.purposes import ALGORITHMS_FOR, Purpose
 
 __all__ = ["make_missing"]
 
-_LATER = (Purpose.LOG, Purpose.WITNESS, Purpose.DPOP)
+_LATER = (Purpose.LOG, Purpose.WITNESS, Purpose.DPOP, Purpose.CONSENT)
 
 
 async def make_missing(keystore: Keystore) -> list[str]:

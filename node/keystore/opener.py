@@ -80,6 +80,12 @@ class KeyOpener:
                 _log.warning("keys.left_out_of_history", kid=kid, fault=fault)
         return ring
 
+    def opened_again(self, row: KeyRow) -> Signer:
+        """A retired key of the store. Raises KeystoreError: it cannot be opened, or is elsewhere."""
+        if row.backend != STORE:
+            raise KeystoreError(f"key {row.kid} ({row.purpose}) is in {row.backend}, not in the store")
+        return self._store.signer(row.wrapped, row.public_jwk, purpose=row.purpose)
+
     async def _hold(self, row: KeyRow, known: Held | None) -> Held:
         """A retired key is opened once, to prove that it was this node's, and signs nothing.
 

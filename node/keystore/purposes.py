@@ -21,6 +21,8 @@ class Purpose(StrEnum):
     """Signs tokens for platforms."""
     DPOP = "dpop"
     """Proves possession of the tokens that this node is given as a relying party (RFC 9449)."""
+    CONSENT = "consent"
+    """Decrypts whose consents this node is shown (ECDH-ES on P-256). It signs nothing."""
     LOG = "log"
     """Signs the log's checkpoints."""
     WITNESS = "witness"
@@ -39,6 +41,7 @@ ALGORITHMS_FOR: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         Purpose.ENVELOPE: ("ES256", "EdDSA", "SM2"),
         Purpose.OPENID: ("ES256",),
         Purpose.DPOP: ("ES256",),
+        Purpose.CONSENT: ("ES256",),
         Purpose.LOG: ("EdDSA",),
         Purpose.WITNESS: ("EdDSA",),
         Purpose.TLS: ("ES256",),
@@ -46,6 +49,6 @@ ALGORITHMS_FOR: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 """The purposes whose keys a node rotates, and the algorithms of each, the default first.
 
-ES256 is what every OpenID and TLS library reads; tokens are never signed with SM2; a checkpoint is a signed note,
-which is Ed25519 (C2SP signed-note).
+ES256 is what every OpenID and TLS library reads, and of a key that decrypts it says only the curve; tokens are never
+signed with SM2; a checkpoint is a signed note, which is Ed25519 (C2SP signed-note).
 """

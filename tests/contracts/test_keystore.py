@@ -453,6 +453,26 @@ async def test_only_tls_keys_are_given_away_whole(database: Database, clock: Fix
         keystore.tls_key("unknown")
 
 
+async def test_a_consent_key_decrypts_on_after_it_made_way_unless_it_was_retired_by_hand(
+    database: Database, clock: FixedClock
+) -> None:
+    keystore = await opened(database, clock)
+    first = await keystore.generate("consent")
+    second = await keystore.generate("consent")
+    clock.advance(hours=2)
+    await keystore.advance()
+    assert first.kid not in keystore.verification_keys("consent")
+    for replica in (keystore, await opened(database, clock)):
+        assert replica.consent_key(first.kid).kid == first.kid
+        assert replica.consent_key(second.kid).kid == second.kid
+    other = await keystore.generate("openid")
+    await keystore.generate("consent")
+    await keystore.retire(second.kid, "lost")
+    for kid in (other.kid, second.kid, "unknown"):
+        with pytest.raises(KeystoreError):
+            keystore.consent_key(kid)
+
+
 @pytest.mark.parametrize(("purpose", "alg"), [("openid", "EdDSA"), ("log", "ES256"), ("tls", "EdDSA")])
 async def test_an_algorithm_that_a_purpose_cannot_have(
     database: Database, clock: FixedClock, purpose: str, alg: str

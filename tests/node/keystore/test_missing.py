@@ -24,7 +24,7 @@ async def test_the_keys_of_later_purposes_are_made_once(keystore: Keystore) -> N
     made = await make_missing(keystore)
     assert {purpose: keystore.signing_key(purpose).alg for purpose in made} == {
         **dict.fromkeys(("log", "witness"), "EdDSA"),
-        "dpop": "ES256",
+        **dict.fromkeys(("dpop", "consent"), "ES256"),
     }
     kids = [keystore.signing_key(purpose).kid for purpose in made]
     assert await make_missing(keystore) == []
