@@ -282,7 +282,13 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
         revision=keystore.revision,
         renew_after_s=FORMER_KEYS_LIFE_S,
     )
-    app = make_public_app(config.node, config.trust.anchor, configuration, mirrored=trust_sync.mirrored)
+    app = make_public_app(
+        config.node,
+        config.trust.anchor,
+        configuration,
+        mirrored=trust_sync.mirrored,
+        has_login=config.login is not None,
+    )
     path = urlsplit(config.node.entity_id).path
     add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
     add_witness(app, witness(ground, trust_sync), path=path)
