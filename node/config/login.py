@@ -44,7 +44,7 @@ class IdentityProviderSection(Section):
     acr_when_absent: _Level | None = None
     claims: dict[_Word, _Word] = Field(default_factory=dict, max_length=64)
     other_audiences: Annotated[tuple[_Word, ...], BeforeValidator(to_tuple), Field(max_length=16)] = ()
-    id_token_alg: Literal["ES256", "RS256", "PS256", "EdDSA"] = "ES256"  # noqa: S105  no password
+    id_token_alg: Literal["ES256", "RS256", "PS256"] = "ES256"  # noqa: S105  no password
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     allow_http_on_loopback: bool = False
 
