@@ -7,7 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
 
 from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR
@@ -169,14 +181,14 @@ def asked_as(request_ids: Collection[str]) -> Select[Any]:
 
 
 def _rows() -> Select[Any]:
-    # One whose key is still there was not forgotten, also when its body is gone: it is damaged.
-    has_body = or_(BODIES.c.log_index.is_not(None), _R.key_id != IN_CLEAR, _R.wrapped != b"").label(
-        "has_body"
-    )
+    # One whose key is still there was not forgotten, also when its body is gone: it is damaged. Bodies are far away on
+    # the disk, and only looked for where there is no key.
+    body = exists().where(BODIES.c.log_index == _R.log_index)
+    has_key = or_(_R.key_id != IN_CLEAR, _R.wrapped != b"")
+    has_body = case((has_key, true()), else_=body).label("has_body")
     own = (_R.log_index, _R.generation, _R.kind, _R.request_id, _R.case_number, _R.recorded_at, has_body)
     shared = (_L.asking, _L.answering, _L.operation, _L.outcome, _L.client)
-    joined = RECORDS.join(LABELS, _L.label == _R.label).outerjoin(BODIES, BODIES.c.log_index == _R.log_index)
-    return select(*own, *shared).select_from(joined)
+    return select(*own, *shared).select_from(RECORDS.join(LABELS, _L.label == _R.label))
 
 
 def _label_fits(wanted: Wanted, outcome: str) -> Iterable[ColumnElement[bool]]:

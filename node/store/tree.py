@@ -6,11 +6,12 @@ size of the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, tuple_
+from sqlalchemy import Select, and_, bindparam, false, func, or_, select
 
 from federation.errors import OwnNotFound, OwnRecordDamaged
 from federation.ports import CheckpointRow, Cosignature, LogGeneration
@@ -37,11 +38,18 @@ _SIGNED = (
     .order_by(_C.size.desc())
     .limit(1)
 )
-_SOME_TILES = select(_T.level, _T.position, _T.hashes).where(
-    _T.generation == bindparam("g"),
-    tuple_(_T.level, _T.position).in_(bindparam("tiles", expanding=True)),
-)
 _OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
+
+
+@lru_cache(maxsize=64)
+def _some_tiles(count: int) -> Select[Any]:
+    """So many tiles of one generation, each by the whole of its key: SQLite takes no index for a list of pairs."""
+    each = (
+        and_(_T.level == bindparam(f"l{one}"), _T.position == bindparam(f"p{one}")) for one in range(count)
+    )
+    return select(_T.level, _T.position, _T.hashes).where(
+        _T.generation == bindparam("g"), or_(false(), *each)
+    )
 
 
 class TreeStore:
@@ -118,14 +126,18 @@ class TreeStore:
                 raise OwnNotFound(
                     f"generation {generation} of the log has no checkpoint of {size} records yet"
                 )
-            places = [(tile.level, tile.position) for tile in tiles]
-            rows = (await connection.execute(_SOME_TILES, {"g": generation, "tiles": places})).all()
+            rows = (await connection.execute(_some_tiles(len(tiles)), _places(generation, tiles))).all()
         found = {(level, position): bytes(hashes) for level, position, hashes in rows}
 
         def reader(level: int, position: int, width: int) -> bytes:
             return found.get((level, position), b"")
 
         return reader
+
+
+def _places(generation: int, tiles: Sequence[Tile]) -> Mapping[str, int]:
+    levels = {f"l{number}": tile.level for number, tile in enumerate(tiles)}
+    return {"g": generation, **levels, **{f"p{number}": tile.position for number, tile in enumerate(tiles)}}
 
 
 @contextmanager
