@@ -17,6 +17,7 @@ from federation.errors import (
 )
 from trust.keys import VerificationKey
 from trust.openid_profile import OpenIdProfile
+from trust.recipient_keys import RecipientKey
 
 __all__ = ["Directory", "Peer", "TrustSnapshot"]
 
@@ -49,6 +50,8 @@ class Peer:
     """Why the generation before was closed, in that node's words."""
     openid: OpenIdProfile | None = None
     """None: it offers no logins."""
+    consent_keys: Mapping[str, RecipientKey] = field(default_factory=lambda: MappingProxyType({}))
+    """Consents for it are encrypted to the first of these; none: it takes no consents."""
 
     def require_standing(self, now: datetime) -> None:
         """Return when this peer may be dealt with now.

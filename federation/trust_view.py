@@ -224,6 +224,7 @@ def _peer(chain: Chain) -> Peer:
         log_generation=node.log_generation,
         log_reason=node.log_reason,
         openid=node.openid,
+        consent_keys=node.consent_keys,
     )
 
 

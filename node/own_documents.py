@@ -57,6 +57,7 @@ def entity_configuration(
             witness_keys=keystore.verification_keys(Purpose.WITNESS).values(),
             log_generation=log_generation(),
             log_reason=log_reason(),
+            consent_keys=keystore.verification_keys(Purpose.CONSENT).values(),
             **_logins(config, keystore),
         )
         metadata[NODE_TYPE]["historical_keys_uri"] = config.node.entity_id + HISTORICAL_KEYS_PATH

@@ -32,6 +32,7 @@ from trust.identity import host_and_port, tls_name
 from trust.keys import VerificationKey, envelope_keys_from_jwks, jwks_of
 from trust.openid_profile import OpenIdProfile, read_openid
 from trust.policy import pin
+from trust.recipient_keys import RecipientKey, recipient_jwks, recipient_keys_from_jwks
 
 __all__ = [
     "NODE_TYPE",
@@ -110,6 +111,8 @@ class NodeProfile:
     log_reason: str = ""
     openid: OpenIdProfile | None = None
     """None: it offers no logins."""
+    consent_keys: Mapping[str, RecipientKey] = field(default_factory=lambda: MappingProxyType({}))
+    """What tells this node whose a consent is is encrypted to the first of these; none: it takes no consents."""
 
 
 def log_origin(entity_id: str, generation: int) -> str:
@@ -140,13 +143,14 @@ def node_metadata(
     log_reason: str = "",
     openid_provider: Mapping[str, Any] = _NOTHING,
     openid_relying_party: Mapping[str, Any] = _NOTHING,
+    consent_keys: Iterable[VerificationKey] = (),
 ) -> dict[str, dict[str, Any]]:
     """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
 
     Without `log_keys`, or while nobody knows the generation (0), it tells of no log; without `witness_keys` of no
     witness. `log_reason` is why the generation
     before this one was closed. `openid_provider` and `openid_relying_party` are what it says of its logins besides:
-    endpoints and keys, all of them or nothing.
+    endpoints and keys, all of them or nothing. Without `consent_keys` it takes no consents.
     """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
@@ -170,6 +174,7 @@ def node_metadata(
             "envelope_jwks": jwks_of(envelope_keys),
             "protocol_versions": list(protocol_versions),
             **_told(log_keys, witness_keys, log_generation, log_reason),
+            **_consents(consent_keys),
         },
     }
 
@@ -186,6 +191,11 @@ def _told(
     if of_log and log_reason:
         of_log["log_reason"] = log_reason[:_MOST_REASON]
     return {**of_log, "witness_jwks": witness} if witness["keys"] else of_log
+
+
+def _consents(consent_keys: Iterable[VerificationKey]) -> dict[str, Any]:
+    keys = recipient_jwks(consent_keys)
+    return {"consent_jwks": keys} if keys["keys"] else {}
 
 
 def node_pins(
@@ -258,7 +268,8 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     witness_keys, of_witness = _note_keys(node, "witness_jwks")
     openid, of_openid = read_openid(entity.entity_id, entity.metadata)
     login_keys = {**openid.provider_keys, **openid.client_keys} if openid else _NO_KEYS
-    _check_apart(envelope_keys, log_keys, witness_keys, login_keys)
+    consent_keys, of_consent = _consent_keys(node)
+    _check_apart(envelope_keys, log_keys, witness_keys, login_keys, consent_keys)
     return NodeProfile(
         entity.entity_id,
         str(province),
@@ -267,13 +278,24 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
         tls_name(entity.entity_id),
         envelope_keys,
         entity.expires_at,
-        (*problems, *of_log, *of_witness, *filter(None, (of_openid,))),
+        (*problems, *of_log, *of_witness, *filter(None, (of_openid, of_consent))),
         log_keys,
         witness_keys,
         _generation(entity.entity_id, node),
         _reason(node),
         openid,
+        consent_keys,
     )
+
+
+def _consent_keys(node: Mapping[str, Any]) -> tuple[Mapping[str, RecipientKey], str]:
+    """What consents are encrypted to, and what is wrong with it: that takes nothing from the exchange."""
+    if "consent_jwks" not in node:
+        return MappingProxyType({}), ""
+    try:
+        return recipient_keys_from_jwks(node["consent_jwks"]), ""
+    except KeyRejected as error:
+        return MappingProxyType({}), f"no consents for it: {error.detail}"
 
 
 def _note_keys(
@@ -300,7 +322,7 @@ def _reason(node: Mapping[str, Any]) -> str:
     return reason[:_MOST_REASON] if isinstance(reason, str) and reason.isprintable() else ""
 
 
-def _check_apart(*purposes: Mapping[str, VerificationKey]) -> None:
+def _check_apart(*purposes: Mapping[str, VerificationKey | RecipientKey]) -> None:
     """A key signs for one purpose: what is signed for one must never pass for another."""
     kids = [kid for keys in purposes for kid in keys]
     twice = sorted(kid for kid in kids if kids.count(kid) > 1)
