@@ -67,11 +67,14 @@ class LoggedIn:
 
     def satisfies(self, asked: Asked, now: int) -> bool:
         """Whether nothing more has to be asked of the citizen."""
-        fresh = asked.max_age_s is None or now - self.auth_time <= asked.max_age_s
         best = 2 if self.account.is_verified else 0
-        return (
-            fresh and self.level >= min(asked.level, best) and not asked.prompt & {"login", "select_account"}
-        )
+        return self.may_stay(asked, now) and self.level >= min(asked.level, best)
+
+    def may_stay(self, asked: Asked, now: int) -> bool:
+        """Whether the password need not be given again. A `max_age` of 0 always asks for it."""
+        age_s = now - self.auth_time
+        fresh = asked.max_age_s is None or (asked.max_age_s > 0 and age_s <= asked.max_age_s)
+        return fresh and not asked.prompt & {"login", "select_account"}
 
     def with_code(self, now: int) -> LoggedIn:
         """The same after a second factor."""
