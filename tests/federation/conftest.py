@@ -6,6 +6,7 @@ import pytest
 
 from tests.federation.trust_doubles import Country, Own
 from tests.support.clock import FixedClock
+from tests.support.evidence import World
 
 
 @pytest.fixture
@@ -21,3 +22,8 @@ def country(tmp_path: Path, clock: FixedClock) -> Country:
 @pytest.fixture
 def own(country: Country) -> Own:
     return Own(country)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()

@@ -33,11 +33,6 @@ def roll_over(number: int, old: SigningKey, new: SigningKey, *, days_ago: int) -
     )
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 # --- roll-overs ---
 
 

@@ -40,11 +40,6 @@ class Book:
         return [record for one in self.exchanges.values() for record in one.records]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 async def exported(
     world: World, book: Book, *, split_exchanges: int = 100, split_bytes: int = 1 << 24
 ) -> list[ExportedFile]:

@@ -55,11 +55,6 @@ LIST_OF_ASKING = former_keys_part(3)
 LogOf = Callable[[World, Exchange], Log]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 async def report_of(world: World, log_of: LogOf | None = None, **exchange: Any) -> EvidenceReport:
     made = Exchange(world, **exchange)
     if log_of is None:

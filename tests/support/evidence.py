@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from federation.evidence import verify_evidence
 from federation.evidence_export import Exporter
 from federation.evidence_ports import Records
@@ -48,6 +50,7 @@ from trust.container import MANIFEST, read_container
 from trust.cosignature import cosign, quorum_time
 from trust.entity import build_entity_configuration, build_subordinate_statement
 from trust.envelope import Sealed, seal
+from trust.errors import EvidenceBroken
 from trust.evidence import leaf_data, read_manifest, seal_parts
 from trust.historical import HistoricalKey, build_historical_keys
 from trust.keys import SigningKey, jwks_of
@@ -69,6 +72,7 @@ __all__ = [
     "Exchange",
     "Log",
     "World",
+    "broken",
     "exporter_of",
     "only",
     "resealed",
@@ -102,6 +106,13 @@ PAPERS = CertificatesAnswer(
 def only(data: bytes, jwks: Mapping[str, Any], **more: Any) -> EvidenceReport:
     """What a file of one exchange proves."""
     return verify_evidence(data, jwks, CODEC, **more).only
+
+
+def broken(world: World, data: bytes, anchor: Mapping[str, Any] | None = None) -> EvidenceBroken:
+    """Why a file proves nothing."""
+    with pytest.raises(EvidenceBroken) as caught:
+        only(data, anchor or world.anchor_jwks)
+    return caught.value
 
 
 def resealed(

@@ -41,6 +41,7 @@ from trust.envelope import Sealed, seal
 from trust.keys import SigningKey
 
 __all__ = [
+    "CARD_ID",
     "DUTY",
     "HOLDER",
     "ID_CARD",
@@ -59,6 +60,7 @@ __all__ = [
 
 ID_CARD, MARRIAGE = "11100000000013127D001", "111000000000131433001"
 AUTHORITY = make_uscc("1", "1", "330106", "00248210")
+CARD_ID = make_certificate_id(ID_CARD, AUTHORITY, "A1")
 HOLDER = make_citizen_number("330106", NOON.date().replace(year=1990), 27)
 DUTY = Basis(BasisKind.OFFICIAL_DUTY, service_item_name="出生一件事", case_number="C-1", purpose="核验")
 OPEN_RULES = """\
@@ -382,7 +384,7 @@ def id_card_elements(**changes: str) -> tuple[Element, ...]:
         "证照名称": "居民身份证",
         "证照类型代码": ID_CARD,
         "证照编号": HOLDER,
-        "证照标识": make_certificate_id(ID_CARD, AUTHORITY, "A1"),
+        "证照标识": CARD_ID,
         "颁发机构": "杭州市公安局西湖分局",
         "颁发机构代码": AUTHORITY,
         "颁发日期": "2015-06-01",

@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import UpdateBase, insert, select
 
 from node.sequencer import Sequencer
 from node.store.database import Database
 from node.store.log_gate import StoreLogGate
 from node.store.log_mark import FileMark
-from node.store.tables import ARCHIVES, RECORDS
+from node.store.tables import ARCHIVES, CHECKPOINTS, RECORDS
 from node.store.tree_growth import LEAVES_PER_TURN, TreeGrowth
 from tests.support.clock import FixedClock
 from trust.keys import SigningKey
+from trust.merkle import leaf_hash, root
 
-__all__ = ["ENTITY", "LOG_KEY", "Log", "add_archive", "add_records", "leaf_of"]
+__all__ = [
+    "ENTITY",
+    "LOG_KEY",
+    "Log",
+    "add_archive",
+    "add_records",
+    "change",
+    "leaf_of",
+    "root_over",
+    "sizes",
+]
 
 ENTITY = "http://127.0.0.1:7011"
 LOG_KEY = SigningKey.generate("EdDSA")
@@ -26,6 +37,24 @@ LOG_KEY = SigningKey.generate("EdDSA")
 def leaf_of(index: int) -> bytes:
     """The leaf data of a record."""
     return b"\x01" + sha256(f"record {index}".encode()).digest()
+
+
+def root_over(leaves: Sequence[bytes]) -> bytes:
+    """The root of the tree over that leaf data."""
+    return root([leaf_hash(leaf) for leaf in leaves])
+
+
+async def sizes(database: Database, generation: int = 1) -> Sequence[int]:
+    """Of the checkpoints of a generation, in their order."""
+    query = select(CHECKPOINTS.c.size).where(CHECKPOINTS.c.generation == generation)
+    async with database.reading() as connection:
+        return list((await connection.execute(query.order_by(CHECKPOINTS.c.size))).scalars())
+
+
+async def change(database: Database, statement: UpdateBase) -> None:
+    """Write to the store behind the node's back."""
+    async with database.writing() as connection:
+        await connection.execute(statement)
 
 
 async def add_records(database: Database, first: int, count: int, *, generation: int = 1) -> Sequence[bytes]:
