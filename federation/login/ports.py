@@ -117,8 +117,12 @@ class Grants(Protocol):
         """A refresh token of this grant."""
         ...
 
-    async def redeem_refresh(self, token: str, client_id: str) -> Grant | None:
-        """The grant of a refresh token, as `redeem`."""
+    async def redeem_refresh(self, token: str, client_id: str, *, rotates: bool) -> Grant | None:
+        """The grant of a refresh token. One that `rotates` is good once, as a code in `redeem`."""
+        ...
+
+    async def find_refresh(self, token: str, client_id: str) -> Grant | None:
+        """The grant of a refresh token that would be redeemed; nothing changes."""
         ...
 
     async def revoke(self, grant_id: str) -> bool:
