@@ -33,14 +33,13 @@ from federation.trust_sync import TrustSync
 from node.api.access_tokens import OpenIdKeys
 from node.api.app import platform_app
 from node.api.deps import PlatformDeps, PlatformSettings
-from node.background import Background, follow_readiness, follow_trust, repeat
+from node.background import Background, Loop, follow_readiness, follow_trust, repeat
 from node.comparison import Comparison, open_comparison
 from node.config import Config
 from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
 from node.control import Caller, Handler
-from node.evidence_view import EvidenceLook
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
 from node.keeping_parts import keeping_loop
@@ -108,6 +107,23 @@ class Node:
         await self.audit_rows.note(f"uid:{caller.uid}", command, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The parts that what listens and what runs beside are made of; each is there once."""
+
+    ground: Ground
+    own_log: OwnLog
+    parts: ExchangeParts
+    trust_sync: TrustSync
+    asker: Asker
+    comparison: Comparison
+    peer_server: PeerServer
+    settling: Settler
+    tls: TlsSteering
+    idempotency: IdempotencyRows
+    replays: ReplayRows
+
+
 @asynccontextmanager
 async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
     """A node made of a configuration; inside the context it can be started.
@@ -116,54 +132,67 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
     what the configuration names cannot be used.
     """
     async with AsyncExitStack() as stack:
-        ground = await lay_ground(stack, config, clock)
-        own_log = await open_own_log(stack, ground)
-        parts = await _exchange_parts(stack, ground)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        trust_sync = trust_list(ground, session)
-        stack.push_async_callback(trust_sync.close)
-        await trust_sync.load()
-        await ground.tls.refresh()
-        transport = GrpcPeerTransport(
-            ground.tls.material(), rpc_limits(config), unary=not config.exchange.frames
-        )
-        stack.push_async_callback(transport.close)
-        ground.tls.on_change(transport.replace_credentials)
-        registry = await _open_registry(stack, config.registry)
-        asker = Asker(parts, transport, refresh_trust=trust_sync.follow_key)
-        comparison = open_comparison(ground, parts, transport)
-        answerer = _answerer(parts, registry, trust_sync, comparison)
-        peer_server = _peer_server(ground, answerer)
-        steering = _steering(ground, parts, trust_sync, own_log)
-        settling = settler(ground, session)
-        keys = key_steering(config, ground.database, ground.keystore, clock)
-        lease_s = LEASE_S + config.limits.deadline_s
-        rows = IdempotencyRows(ground.database, clock, lease_s=lease_s), ReplayRows(ground.database, clock)
-        tls = TlsSteering(keys, ground.tls, tls_renewal(ground, session, rows[1]))
+        made = await _make(stack, config, clock)
         yield Node(
             config=config,
-            health=ground.health,
-            metrics=ground.metrics,
-            peer_server=peer_server,
-            platform=_platform(ground, parts, asker, trust_sync, *rows),
-            public=_public(ground, trust_sync, own_log),
-            operations=_operations(ground, parts, trust_sync, comparison.evidence_look(ground, own_log.tree)),
-            asker=asker,
-            trust_sync=trust_sync,
-            holders=comparison.holders,
-            background=_background(
-                ground, trust_sync, peer_server, tls, own_log, settling, comparison, *rows
-            ),
-            look_back=settling.look_back,
-            handlers={
-                **steering.handlers(),
-                **keys.handlers(),
-                **tls.handlers(),
-                **replace(own_log.steering, seen_elsewhere=settling.newest_generation).handlers(),
-                **comparison.steering.handlers(),
-            },
-            audit_rows=AuditRows(ground.database, clock),
+            health=made.ground.health,
+            metrics=made.ground.metrics,
+            peer_server=made.peer_server,
+            platform=_platform(made),
+            public=_public(made.ground, made.trust_sync, made.own_log),
+            operations=_operations(made),
+            asker=made.asker,
+            trust_sync=made.trust_sync,
+            holders=made.comparison.holders,
+            background=_background(made),
+            look_back=made.settling.look_back,
+            handlers=_handlers(made),
+            audit_rows=AuditRows(made.ground.database, clock),
         )
+
+
+async def _make(stack: AsyncExitStack, config: Config, clock: Clock) -> _Made:
+    ground = await lay_ground(stack, config, clock)
+    own_log = await open_own_log(stack, ground)
+    parts = await _exchange_parts(stack, ground)
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    trust_sync = await _trust_sync(stack, ground, session)
+    transport = _transport(stack, ground)
+    registry = await _open_registry(stack, config.registry)
+    comparison = open_comparison(ground, parts, transport)
+    replays = ReplayRows(ground.database, clock)
+    keys = key_steering(config, ground.database, ground.keystore, clock)
+    return _Made(
+        ground=ground,
+        own_log=own_log,
+        parts=parts,
+        trust_sync=trust_sync,
+        asker=Asker(parts, transport, refresh_trust=trust_sync.follow_key),
+        comparison=comparison,
+        peer_server=_peer_server(ground, _answerer(parts, registry, trust_sync, comparison)),
+        settling=settler(ground, session),
+        tls=TlsSteering(keys, ground.tls, tls_renewal(ground, session, replays)),
+        idempotency=IdempotencyRows(ground.database, clock, lease_s=LEASE_S + config.limits.deadline_s),
+        replays=replays,
+    )
+
+
+async def _trust_sync(stack: AsyncExitStack, ground: Ground, session: aiohttp.ClientSession) -> TrustSync:
+    """The trust list as it was stored, and the TLS certificates of the peers in it."""
+    trust_sync = trust_list(ground, session)
+    stack.push_async_callback(trust_sync.close)
+    await trust_sync.load()
+    await ground.tls.refresh()
+    return trust_sync
+
+
+def _transport(stack: AsyncExitStack, ground: Ground) -> GrpcPeerTransport:
+    transport = GrpcPeerTransport(
+        ground.tls.material(), rpc_limits(ground.config), unary=not ground.config.exchange.frames
+    )
+    stack.push_async_callback(transport.close)
+    ground.tls.on_change(transport.replace_credentials)
+    return transport
 
 
 async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangeParts:
@@ -198,15 +227,28 @@ async def _exchange_parts(stack: AsyncExitStack, ground: Ground) -> ExchangePart
     )
 
 
-def _operations(
-    ground: Ground, parts: ExchangeParts, trust_sync: TrustSync, evidence: EvidenceLook
-) -> web.Application:
+def _operations(made: _Made) -> web.Application:
+    ground, parts = made.ground, made.parts
+
     def translations() -> TranslationView:
         return translation_view(parts.dialect, parts.translations, ground.clock.now())
 
+    evidence = made.comparison.evidence_look(ground, made.own_log.tree)
     return make_operations_app(
-        ground.health, ground.metrics.render, trust_sync.picture, translations, evidence.view
+        ground.health, ground.metrics.render, made.trust_sync.picture, translations, evidence.view
     )
+
+
+def _handlers(made: _Made) -> Mapping[str, Handler]:
+    """The commands of the control socket."""
+    log = replace(made.own_log.steering, seen_elsewhere=made.settling.newest_generation)
+    return {
+        **_steering(made.ground, made.parts, made.trust_sync, made.own_log).handlers(),
+        **made.tls.keys.handlers(),
+        **made.tls.handlers(),
+        **log.handlers(),
+        **made.comparison.steering.handlers(),
+    }
 
 
 def _steering(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync, own_log: OwnLog) -> Steering:
@@ -296,14 +338,8 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
     return app
 
 
-def _platform(
-    ground: Ground,
-    parts: ExchangeParts,
-    asker: Asker,
-    trust_sync: TrustSync,
-    idempotency: IdempotencyRows,
-    replays: ReplayRows,
-) -> web.Application:
+def _platform(made: _Made) -> web.Application:
+    ground, parts = made.ground, made.parts
     config, keystore = ground.config, ground.keystore
     settings = PlatformSettings(
         issuer=config.platform_url,
@@ -314,13 +350,13 @@ def _platform(
     )
     deps = PlatformDeps(
         settings=settings,
-        asker=asker,
+        asker=made.asker,
         records=parts.journal,
-        evidence=_exporter(ground, parts, trust_sync),
+        evidence=_exporter(ground, parts, made.trust_sync),
         dialect=parts.dialect,
         clients=ClientRows(ground.database, ground.clock),
-        idempotency=idempotency,
-        replays=replays,
+        idempotency=made.idempotency,
+        replays=made.replays,
         keys=OpenIdKeys(
             signer=releasing_signer(keystore, "openid"),
             verifiers=lambda: keystore.verification_keys("openid"),
@@ -344,17 +380,8 @@ def _exporter(ground: Ground, parts: ExchangeParts, trust_sync: TrustSync) -> Ex
     )
 
 
-def _background(
-    ground: Ground,
-    trust_sync: TrustSync,
-    peer_server: PeerServer,
-    tls: TlsSteering,
-    own_log: OwnLog,
-    settling: Settler,
-    comparison: Comparison,
-    idempotency: IdempotencyRows,
-    replays: ReplayRows,
-) -> Background:
+def _background(made: _Made) -> Background:
+    ground, tls, trust_sync = made.ground, made.tls, made.trust_sync
     health, refresh_s, poll_s = ground.health, ground.config.trust.refresh_s, ground.config.keys.poll_s
     checkpoint_s = ground.config.evidence.checkpoint_s
 
@@ -363,23 +390,20 @@ def _background(
         await ground.data_keys.reload()
         await tls.ring.refresh()
 
+    def repeated(name: str, work: Callable[[], Awaitable[object]], every_s: float) -> tuple[str, Loop]:
+        return name, lambda: repeat(work, every_s=every_s, name=name)
+
     return Background(
         [
             ("trust", lambda: follow_trust(trust_sync, refresh_s)),
-            ("readiness", lambda: follow_readiness(lambda: health.is_ready, peer_server.set_serving)),
-            ("keys", lambda: repeat(follow_keys, every_s=poll_s, name="keys")),
-            ("tls", lambda: repeat(tls.renewal.renew_once, every_s=poll_s, name="tls")),
-            (
-                "idempotency",
-                lambda: repeat(idempotency.forget_expired, every_s=EXPIRED_EVERY_S, name="idempotency"),
-            ),
-            ("replays", lambda: repeat(replays.forget_expired, every_s=EXPIRED_EVERY_S, name="replays")),
-            ("log", lambda: own_log.sequencer.run(checkpoint_s)),
-            *log_loops(ground, settling),
+            ("readiness", lambda: follow_readiness(lambda: health.is_ready, made.peer_server.set_serving)),
+            repeated("keys", follow_keys, poll_s),
+            repeated("tls", tls.renewal.renew_once, poll_s),
+            repeated("idempotency", made.idempotency.forget_expired, EXPIRED_EVERY_S),
+            repeated("replays", made.replays.forget_expired, EXPIRED_EVERY_S),
+            ("log", lambda: made.own_log.sequencer.run(checkpoint_s)),
+            *log_loops(ground, made.settling),
             keeping_loop(ground, trust_sync),
-            (
-                "reconcile",
-                lambda: repeat(comparison.schedule.tick_once, every_s=checkpoint_s, name="reconcile"),
-            ),
+            repeated("reconcile", made.comparison.schedule.tick_once, checkpoint_s),
         ]
     )
