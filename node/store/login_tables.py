@@ -176,6 +176,7 @@ LOGOUTS = Table(
     Column("outcome", Text, nullable=False),
     Index("logouts_next_try_at", "next_try_at"),
     Index("logouts_session_id", "session_id"),
+    Index("logouts_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
 """Back-channel logouts to be told, until they are taken or given up."""

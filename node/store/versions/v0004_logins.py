@@ -147,6 +147,7 @@ def _people() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_index("logouts_expires_at", "logouts", ["expires_at"])
     op.create_index("logouts_next_try_at", "logouts", ["next_try_at"])
     op.create_index("logouts_session_id", "logouts", ["session_id"])
 
