@@ -22,6 +22,7 @@ from trust.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
     consistency_ranges,
+    hash_pairs,
     inclusion_ranges,
     leaf_hash,
     node_hash,
@@ -195,10 +196,9 @@ def _hash_of(reader: TileReader, low: int, high: int, size: int) -> bytes:
 
 def _top(hashes: bytes) -> bytes:
     """The root over a power of two of hashes."""
-    level = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-    while len(level) > 1:
-        level = [node_hash(level[at], level[at + 1]) for at in range(0, len(level), 2)]
-    return level[0]
+    while len(hashes) > HASH_BYTES:
+        hashes = hash_pairs(hashes)
+    return hashes
 
 
 def tiles_for_root(size: int) -> list[Tile]:

@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Select, and_, bindparam, false, func, or_, select
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    SmallInteger,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from federation.errors import OwnNotFound, OwnRecordDamaged
 from federation.ports import CheckpointRow, Cosignature, LogGeneration
@@ -32,24 +44,28 @@ from trust.tiles import (
 __all__ = ["TreeStore"]
 
 _C, _T, _S = CHECKPOINTS.c, TILES.c, COSIGNATURES.c
-_SIGNED = (
-    select(_C.size)
-    .where(_C.generation == bindparam("g"), _C.note.is_not(None))
-    .order_by(_C.size.desc())
-    .limit(1)
-)
+_SIGNED: Final = -9
+"""In place of a tile's level: the row that says that the tree is signed. Tiles have levels from -1 on."""
 _OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
 
 
 @lru_cache(maxsize=64)
-def _some_tiles(count: int) -> Select[Any]:
-    """So many tiles of one generation, each by the whole of its key: SQLite takes no index for a list of pairs."""
-    each = (
+def _some_tiles(count: int) -> CompoundSelect[Any]:
+    """So many tiles of one generation, each by the whole of its key, since SQLite takes no index for a list of pairs;
+    and a row of level `_SIGNED` when there is a signed checkpoint of that size or a larger one.
+    """
+    each = [
         and_(_T.level == bindparam(f"l{one}"), _T.position == bindparam(f"p{one}")) for one in range(count)
+    ]
+    signed = (
+        select(literal(_SIGNED, SmallInteger).label("level"), _C.size, _C.root)
+        .where(_C.generation == bindparam("g"), _C.size >= bindparam("size"), _C.note.is_not(None))
+        .order_by(_C.size)
+        .limit(1)
+        .subquery()
     )
-    return select(_T.level, _T.position, _T.hashes).where(
-        _T.generation == bindparam("g"), or_(false(), *each)
-    )
+    tiles = select(_T.level, _T.position, _T.hashes)
+    return union_all(select(signed), tiles.where(_T.generation == bindparam("g"), or_(false(), *each)))
 
 
 class TreeStore:
@@ -120,13 +136,11 @@ class TreeStore:
 
     async def _tiles(self, generation: int, size: int, tiles: Sequence[Tile]) -> TileReader:
         """Tiles of a tree that is signed, in one query. Raises OwnNotFound when that size is not."""
+        places = {"size": size, **_places(generation, tiles)}
         async with self._database.reading() as connection:
-            signed = (await connection.execute(_SIGNED, {"g": generation})).scalar()
-            if size > (signed or 0):
-                raise OwnNotFound(
-                    f"generation {generation} of the log has no checkpoint of {size} records yet"
-                )
-            rows = (await connection.execute(_some_tiles(len(tiles)), _places(generation, tiles))).all()
+            rows = (await connection.execute(_some_tiles(len(tiles)), places)).all()
+        if not any(level == _SIGNED for level, _, _ in rows):
+            raise OwnNotFound(f"generation {generation} of the log has no checkpoint of {size} records yet")
         found = {(level, position): bytes(hashes) for level, position, hashes in rows}
 
         def reader(level: int, position: int, width: int) -> bytes:
