@@ -184,6 +184,8 @@ class Interaction(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int
     province: str = ""
+    was_asked: bool = False
+    """Whether the citizen was asked for the province, and may choose another one."""
     upstream: Upstream | None = None
     identity: Identity | None = None
     session_id: str = ""

@@ -38,8 +38,12 @@ class Turn(StrEnum):
 class PageRefusal(Exception):
     """A refusal that the citizen reads. `code` chooses the texts (`login.…` in snake_case); `detail` is for the log
     and, where it helps the platform's people, shown small; `retry` is where "try again" leads, empty where
-    it cannot help.
+    it cannot help. `number` is the login's own, to be quoted; `platform_name` and `peer_name` are who it is about.
     """
+
+    number = ""
+    platform_name = ""
+    peer_name = ""
 
     def __init__(
         self, code: str, *, turn: Turn, detail: str = "", status: int = 400, retry: str = ""

@@ -1,0 +1,101 @@
+"""One step of one login: the state that it begins in, the browser that takes it, and how it is kept or refused.
+
+Whatever is found on the way is in the interaction, so that the next step may be another replica's. Each `keep` is one
+conditional write: when the login went on elsewhere meanwhile (another tab, a double click), nothing is changed and the
+citizen is told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from msgspec.structs import replace
+
+from federation.login.model import AuthRequest, Interaction
+from federation.login.ports import Answers, Interactions
+from federation.login.refusals import OAuthRefusal, PageRefusal, Turn
+from federation.login.steps import Respond, Visitor
+
+__all__ = ["Attempt", "new_number"]
+
+_log = structlog.get_logger("yrd.login")
+_DIGITS: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Those that nobody mistakes for each other when a number is read out."""
+
+
+def new_number() -> str:
+    """What a citizen quotes: eight characters that say nothing."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(8))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """`page` is the path at which the login goes on; `session` the token of a session that began in this step."""
+
+    rows: Interactions
+    answers: Answers
+    interaction: Interaction
+    visitor: Visitor
+    page: str
+    is_stored: bool
+    session: str = ""
+
+    @property
+    def request(self) -> AuthRequest:
+        """What was asked for."""
+        return self.interaction.request
+
+    async def keep(self, **changes: Any) -> None:
+        """Keep the next state. Raises PageRefusal when this login went on elsewhere, OwnStoreUnavailable."""
+        if not self.is_stored:
+            self.interaction = replace(self.interaction, **changes)
+            await self.rows.create(self.interaction, self.visitor.browser)
+            self.is_stored = True
+            return
+        following = replace(self.interaction, version=self.interaction.version + 1, **changes)
+        if not await self.rows.replace(following):
+            raise self.page_refusal("login.outdated", Turn.CITIZEN, status=409, can_retry=True)
+        self.interaction = following
+
+    async def finish(self, outcome: str, **facts: str) -> None:
+        """The login is over; nothing of the citizen's stays in its row. Raises as `keep`."""
+        if self.is_stored:
+            await self.keep(step="done", identity=None, upstream=None)
+        _log.info("login.finished", outcome=outcome, **self.facts(), **facts)
+
+    async def refuse(self, refusal: OAuthRefusal) -> Respond:
+        """End it by an error that goes to the client. Raises as `keep`, and PageRefusal where there is none: this node's
+        own page asked.
+        """
+        await self.finish(refusal.error, detail=refusal.description)
+        if self.request.own_page:
+            raise self.page_refusal(f"login.{refusal.error}", Turn.CITIZEN, detail=refusal.description)
+        response = self.answers.refuse(self.request, refusal.error, refusal.description)
+        return Respond(response=response, session=self.session)
+
+    def page_refusal(
+        self, code: str, turn: Turn, *, detail: str = "", status: int = 400, can_retry: bool = False
+    ) -> PageRefusal:
+        """A refusal that the citizen reads, with the number of this login."""
+        retry = self.page if can_retry and self.is_stored else ""
+        refusal = PageRefusal(code, turn=turn, detail=detail, status=status, retry=retry)
+        refusal.number = self.interaction.number
+        refusal.platform_name = self.platform_name
+        return refusal
+
+    @property
+    def platform_name(self) -> str:
+        """The platform that the citizen came from, by name."""
+        on_behalf = self.request.on_behalf
+        return on_behalf.name if on_behalf else self.request.client_name
+
+    def facts(self) -> dict[str, str]:
+        """What a log line says of this login; nothing of it is the citizen's."""
+        return {
+            "number": self.interaction.number,
+            "client_id": self.request.client_id,
+            "province": self.interaction.province,
+        }
