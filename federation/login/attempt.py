@@ -67,8 +67,8 @@ class Attempt:
         _log.info("login.finished", outcome=outcome, **self.facts(), **facts)
 
     async def refuse(self, refusal: OAuthRefusal) -> Respond:
-        """End it by an error that goes to the client. Raises as `keep`, and PageRefusal where there is none: this node's
-        own page asked.
+        """End it by an error that goes to the client. Raises as `keep`; PageRefusal where none is, since
+        this node's own page asked.
         """
         await self.finish(refusal.error, detail=refusal.description)
         if self.request.own_page:
