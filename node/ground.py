@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from federation.ports import Clock
 from federation.rpc.limits import RpcLimits
 from node.config import Config
 from node.enrolled import EnrolmentFile
-from node.health import Health, KeyWatch, StoreWatch, keys_probe, keys_warner, trust_probe
+from node.health import Health, KeyWatch, Probe, StoreWatch, keys_probe, keys_warner, trust_probe
 from node.keystore import Keystore
 from node.keystore.configured import opened_keystore
 from node.keystore.data_keys import DataKeys
@@ -70,29 +71,35 @@ async def lay_ground(stack: AsyncExitStack, config: Config, clock: Clock) -> Gro
     tls = await TlsRing.open(keystore, TlsRows(database), enrolment, directory, clock)
     watch, key_watch = StoreWatch(clock), KeyWatch(clock)
     gate, log_watch = StoreLogGate(), LogWatch(database, directory, clock)
-    health = Health(
-        [
-            trust_probe(directory, clock),
-            tls_probe(tls, clock),
-            keys_probe(keystore.silent),
-            watch,
-            key_watch,
-            gate_probe(gate),
-        ],
-        [
-            trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
-            tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
-            untrusted_warner(tls),
-            keys_warner(lambda: keystore.faults),
-            log_watch.warnings,
-        ],
-    )
+    watches = (watch, key_watch, gate_probe(gate))
+    health = _health(config, clock, directory, keystore, tls, log_watch, watches)
     metrics = Metrics(watch, key_watch)
     metrics.watch(directory, health, clock, tls.not_after)
     metrics.registry.register(log_watch)
     return Ground(
         config, clock, database, keystore, data_keys, tls, directory, metrics, health, gate, log_watch
     )
+
+
+def _health(
+    config: Config,
+    clock: Clock,
+    directory: Directory,
+    keystore: Keystore,
+    tls: TlsRing,
+    log_watch: LogWatch,
+    watches: Sequence[Probe],
+) -> Health:
+    """What makes this node unready, and what warns; `watches` are told by others how the store and the log are."""
+    probes = [trust_probe(directory, clock), tls_probe(tls, clock), keys_probe(keystore.silent), *watches]
+    warners = [
+        trust_warner(directory, clock, status_max_age_s=config.trust.status_max_age_s),
+        tls_warner(lambda: (tls.shown.row.not_before, tls.shown.row.not_after), clock),
+        untrusted_warner(tls),
+        keys_warner(lambda: keystore.faults),
+        log_watch.warnings,
+    ]
+    return Health(probes, warners)
 
 
 _LEASE_BEYOND_DEADLINE_S = 10.0

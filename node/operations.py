@@ -10,6 +10,7 @@ it compares with the peers', and `/` leads to all of them. Nothing here holds pe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
@@ -43,51 +44,63 @@ def make_operations_app(
     evidence: Callable[[], Awaitable[EvidenceView]],
 ) -> web.Application:
     """The application of the operations listener."""
+    operations = _Operations(health, render_metrics, picture, translations, evidence)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/", operations.index),
+            web.get("/livez", operations.livez),
+            web.get("/readyz", operations.readyz),
+            web.get("/metrics", operations.metrics),
+            web.get("/trust", operations.trust),
+            web.get("/translations", operations.translated),
+            web.get("/evidence", operations.kept),
+        ]
+    )
+    return app
 
-    async def index(_request: web.Request) -> web.Response:
+
+@dataclass(frozen=True, slots=True)
+class _Operations:
+    """What answers on each path, from what is given to ask."""
+
+    health: Health
+    render_metrics: Callable[[], bytes]
+    picture: Callable[[], TrustPicture]
+    translations: Callable[[], TranslationView]
+    evidence: Callable[[], Awaitable[EvidenceView]]
+
+    async def index(self, _request: web.Request) -> web.Response:
         return _page(INDEX_PAGE)
 
-    async def livez(_request: web.Request) -> web.Response:
+    async def livez(self, _request: web.Request) -> web.Response:
         return _json({"alive": True})
 
-    async def readyz(_request: web.Request) -> web.Response:
-        reasons = health.reasons()
+    async def readyz(self, _request: web.Request) -> web.Response:
+        reasons = self.health.reasons()
         body = {
             "ready": not reasons,
-            "stage": health.stage.value,
+            "stage": self.health.stage.value,
             "reasons": _told(reasons),
-            "warnings": _told(health.warnings()),
+            "warnings": _told(self.health.warnings()),
         }
         return _json(body, status=503 if reasons else 200)
 
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=render_metrics(), headers={"Content-Type": METRICS_TYPE})
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self.render_metrics(), headers={"Content-Type": METRICS_TYPE})
 
-    async def trust(_request: web.Request) -> web.Response:
-        return _page(trust_page(picture()))
+    async def trust(self, _request: web.Request) -> web.Response:
+        return _page(trust_page(self.picture()))
 
-    async def translated(_request: web.Request) -> web.Response:
-        return _page(translations_page(translations()))
+    async def translated(self, _request: web.Request) -> web.Response:
+        return _page(translations_page(self.translations()))
 
-    async def kept(_request: web.Request) -> web.Response:
+    async def kept(self, _request: web.Request) -> web.Response:
         try:
-            view = await evidence()
+            view = await self.evidence()
         except OwnStoreUnavailable as error:
             return _json({"code": error.code, "en": error.detail}, status=503)
         return _page(evidence_page(view))
-
-    app = web.Application()
-    pages = {
-        "/": index,
-        "/livez": livez,
-        "/readyz": readyz,
-        "/metrics": metrics,
-        "/trust": trust,
-        "/translations": translated,
-        "/evidence": kept,
-    }
-    app.add_routes([web.get(path, page) for path, page in pages.items()])
-    return app
 
 
 def _page(body: bytes) -> web.Response:
