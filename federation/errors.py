@@ -70,7 +70,15 @@ from trust.errors import TrustError
 
 __all__ = [
     "TABLE",
+    "AccessConsentExpired",
+    "AccessConsentMismatch",
+    "AccessConsentMissing",
+    "AccessConsentRejected",
+    "AccessConsentSelfIssued",
+    "AccessConsentStatusOld",
     "AccessConsentUnsupported",
+    "AccessConsentUsedUp",
+    "AccessConsentWithdrawn",
     "AccessDenied",
     "EvidenceBroken",
     "FederationError",
@@ -151,9 +159,57 @@ class AccessDenied(FederationError):
 
 
 class AccessConsentUnsupported(FederationError):
-    """Consent as a basis is not supported yet."""
+    """A consent is no basis for this operation."""
 
     code = "access.consent_unsupported"
+
+
+class AccessConsentMissing(FederationError):
+    """The basis is a consent, and there is none."""
+
+    code = "access.consent_missing"
+
+
+class AccessConsentRejected(FederationError):
+    """The consent has not its form, or is not signed by a home node of the federation."""
+
+    code = "access.consent_rejected"
+
+
+class AccessConsentMismatch(FederationError):
+    """The consent is for something else."""
+
+    code = "access.consent_mismatch"
+
+
+class AccessConsentSelfIssued(FederationError):
+    """The asking node issued the consent to itself, and no rule allows that."""
+
+    code = "access.consent_self_issued"
+
+
+class AccessConsentExpired(FederationError):
+    """The consent has ended."""
+
+    code = "access.consent_expired"
+
+
+class AccessConsentWithdrawn(FederationError):
+    """The holder withdrew the consent."""
+
+    code = "access.consent_withdrawn"
+
+
+class AccessConsentUsedUp(FederationError):
+    """The consent was used as often as it may be."""
+
+    code = "access.consent_used_up"
+
+
+class AccessConsentStatusOld(FederationError):
+    """Nobody knows whether the consent was withdrawn: the home node's status list is missing or too old."""
+
+    code = "access.consent_status_old"
 
 
 class RegistryTimeout(FederationError):

@@ -11,6 +11,9 @@ __all__ = [
     "BadSignature",
     "ChainBroken",
     "ChainExpired",
+    "ConsentExpired",
+    "ConsentMismatch",
+    "ConsentRejected",
     "EntityIdRejected",
     "EnvelopeMalformed",
     "EnvelopeTooLarge",
@@ -130,6 +133,24 @@ class AuthenticationRejected(TrustError):
     """A node's word that a holder is logged in there is not of this holder, node or request, or not fresh."""
 
     code = "trust.authentication_rejected"
+
+
+class ConsentRejected(TrustError):
+    """A consent has not its form, is not signed by a home node of the federation, or breaks a rule of its time."""
+
+    code = "access.consent_rejected"
+
+
+class ConsentMismatch(TrustError):
+    """A consent is for something else than what it was shown for; `detail` names what."""
+
+    code = "access.consent_mismatch"
+
+
+class ConsentExpired(TrustError):
+    """A consent has ended."""
+
+    code = "access.consent_expired"
 
 
 class TlsIdentityRejected(TrustError):
