@@ -1,4 +1,4 @@
-"""`yrd simulate`: one registry by itself, its faults, the people in it, and the hostile peer's attacks."""
+"""`yrd simulate`: a registry, identity provider or portal by itself, faults, people, and the hostile peer's attacks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from simulators.layout import DEFAULT_BASE_PORT, HOST
 from simulators.population import DEFAULT_RESIDENTS, DEFAULT_SEED, Population
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from simulators.attacks import Attack
     from simulators.lies import Lie
 
@@ -40,9 +42,9 @@ _seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True
 
 @click.group()
 def simulate() -> None:
-    """模拟器：证照库、故障、人口、敌对节点。
+    """模拟器：证照库、身份认证、门户、故障、人口、敌对节点。
 
-    One simulator by itself: a registry, its faults, its people, a hostile peer.
+    One simulator by itself: a registry, an identity provider, a portal, faults, people, a hostile peer.
     """
 
 
@@ -53,14 +55,78 @@ def simulate() -> None:
 @_seed
 def registry(province: str, port: int | None, residents: int, seed: int) -> None:
     """一省的证照库，直到停止 / A province's registry, until told to stop."""
-    from aiohttp import web
-
     from simulators.registry import make_registry
 
-    at = DEFAULT_BASE_PORT - 300 + 10 * int(province[:2]) + 4 if port is None else port
+    at = _usual_port(province, 4) if port is None else port
     app = make_registry(province, Population(seed, residents))
-    click.echo(f"{province_name(province)}证照库（模拟） / registry simulator: http://{HOST}:{at}/_about")
-    web.run_app(app, host=HOST, port=at, print=None, access_log=None, shutdown_timeout=1)
+    _serve(
+        app, at, f"{province_name(province)}证照库（模拟） / registry simulator: http://{HOST}:{at}/_about"
+    )
+
+
+_port = click.option("--port", type=click.IntRange(0, 65535), help="端口 / Port; default as in yrd demo")
+_node = click.option("--node", help="节点的实体标识 / The node's entity id; default as in yrd demo")
+_existing = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@simulate.command()
+@_province
+@_port
+@_node
+@click.option(
+    "--client",
+    type=_existing,
+    help="节点在此的登记（JSON：entity_id、client_id、client_secret） / The node as client: a JSON file",
+)
+@_residents
+@_seed
+def idp(
+    province: str, port: int | None, node: str | None, client: Path | None, residents: int, seed: int
+) -> None:
+    """一省的身份认证，直到停止 / A province's identity provider, until told to stop."""
+    from simulators.identity.client import ProviderClient
+    from simulators.identity_provider import make_identity_provider
+
+    at = _usual_port(province, 5) if port is None else port
+    issuer = f"http://{HOST}:{at}"
+    entity_id = node or f"http://{HOST}:{_usual_port(province, 0)}"
+    known = ProviderClient.read(client) if client else ProviderClient.of_node(entity_id)
+    app = make_identity_provider(province, Population(seed, residents), issuer, known)
+    _serve(
+        app, at, f"{province_name(province)}身份认证（模拟） / identity provider simulator: {issuer}/_people"
+    )
+
+
+@simulate.command()
+@_province
+@_port
+@_node
+@click.option("--platform", help="节点的平台接口 / The node's platform API; default as in yrd demo")
+@click.option(
+    "--client", type=_existing, required=True, help="平台的 client.json / The platform's client.json"
+)
+def portal(province: str, port: int | None, node: str | None, platform: str | None, client: Path) -> None:
+    """一省的门户，直到停止 / A province's portal, until told to stop."""
+    from simulators.portal import PortalSettings, make_portal
+
+    at = _usual_port(province, 6) if port is None else port
+    origin = f"http://{HOST}:{at}"
+    issuer = node or f"http://{HOST}:{_usual_port(province, 0)}"
+    platform_url = platform or f"http://{HOST}:{_usual_port(province, 1)}"
+    app = make_portal(PortalSettings.read(province, origin, issuer, platform_url, client))
+    _serve(app, at, f"{province_name(province)}门户（模拟） / portal simulator: {origin}/")
+
+
+def _usual_port(province: str, offset: int) -> int:
+    """The port that it has in a demonstration."""
+    return DEFAULT_BASE_PORT + 10 * (PROVINCES.index(province) + 1) + offset
+
+
+def _serve(app: web.Application, port: int, said: str) -> None:
+    from aiohttp import web
+
+    click.echo(said)
+    web.run_app(app, host=HOST, port=port, print=None, access_log=None, shutdown_timeout=1)
 
 
 @simulate.command()
@@ -73,7 +139,7 @@ def fault(mode: str, province: str | None, url: str | None, delay_s: float, coun
     """使证照库出故障；none 恢复 / Make a registry misbehave; none takes it back."""
     if not url and not province:
         raise click.UsageError("须有 --url 或 --province / give --url or --province")
-    at = url or f"http://{HOST}:{DEFAULT_BASE_PORT - 300 + 10 * int(str(province)[:2]) + 4}"
+    at = url or f"http://{HOST}:{_usual_port(str(province), 4)}"
     said = _post(f"{at.rstrip('/')}/_faults", Fault(FaultMode(mode), delay_s, count).as_json())
     click.echo(json.dumps(said, ensure_ascii=False))
 

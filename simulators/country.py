@@ -20,6 +20,7 @@ import aiohttp
 import click
 
 from simulators.founding import enrol_hostile, found_country
+from simulators.identity.accounts import Accounts
 from simulators.layout import DEFAULT_BASE_PORT, SUITES, Layout, Seat, first_port_in_use
 from simulators.pairs import PairOutcome, ask_pairs, proven_evidence
 from simulators.people import Resident
@@ -35,7 +36,7 @@ __all__ = ["demo"]
 
 _MARK = ".yrd-demo"
 _READY_S = 60.0
-_SETTLED_S = 30.0
+_SETTLED_S = 90.0
 
 
 class DemoFailedError(click.ClickException):
@@ -197,27 +198,45 @@ class Country:
         return held
 
     def _start(self) -> None:
-        """The anchor first, then the registries, then the nodes."""
+        """The anchor first, then registries and identity providers, then the nodes and the portals."""
         layout, household = self._layout, self._household
         _require_free_ports(layout)
         household.start("anchor", yrd("anchor", "serve", "--dir", str(layout.anchor_folder)))
         for seat in layout.seats:
+            people = ("--residents", str(self._population.residents), "--seed", str(self._population.seed))
             household.start(
                 f"registry-{seat.province}",
                 yrd(
-                    "simulate", "registry", "--province", seat.province, "--port", str(seat.base_port + 4),
-                    "--residents", str(self._population.residents), "--seed", str(self._population.seed),
+                    *("simulate", "registry", "--province", seat.province),
+                    *("--port", str(seat.base_port + 4), *people),
                 ),
-            )  # fmt: skip
+            )
+            household.start(
+                f"idp-{seat.province}",
+                yrd(
+                    *("simulate", "idp", "--province", seat.province, "--port", str(seat.base_port + 5)),
+                    *("--client", str(seat.identity_client_file), *people),
+                ),
+            )
         for seat in layout.seats:
             household.start(
                 f"node-{seat.province}", yrd("serve", "--config", str(seat.config)), seat.environment
+            )
+            household.start(
+                f"portal-{seat.province}",
+                yrd(
+                    *("simulate", "portal", "--province", seat.province, "--port", str(seat.base_port + 6)),
+                    *("--node", seat.public_url, "--platform", seat.platform_url),
+                    *("--client", str(seat.client_file)),
+                ),
             )
         _tell("锚、四个证照库、四个节点正在启动", "starting the anchor, four registries, four nodes")
 
     async def _await_ready(self, session: aiohttp.ClientSession) -> None:
         urls = [f"{seat.registry_url}/_about" for seat in self._layout.seats]
         urls += [f"{seat.operations_url}/readyz" for seat in self._layout.seats]
+        urls += [f"{seat.identity_provider_url}/_about" for seat in self._layout.seats]
+        urls += [f"{seat.portal_url}/_sessions" for seat in self._layout.seats]
         deadline = time.monotonic() + _READY_S
         for url in urls:
             while not await _is_there(session, url):
@@ -314,7 +333,9 @@ class Country:
                 f"    {seat.name} {seat.province}  {seat.folder}\n"
                 f"        平台 platform {seat.platform_url}/docs  公开 public {seat.public_url}\n"
                 f"        运行 operations {seat.operations_url}/metrics  gRPC {seat.grpc_port}\n"
-                f"        证照库 registry {seat.registry_url}/_about"
+                f"        证照库 registry {seat.registry_url}/_about\n"
+                f"        身份认证 identity provider {seat.identity_provider_url}/_people\n"
+                f"        门户 portal {seat.portal_url}/"
             )
         asking, answering = seats[0], seats[2]
         for name, value in answering.environment.items():
@@ -323,6 +344,11 @@ class Country:
                 "what opens a province's token itself needs this in its environment",
             )
         who = self._population.resident(answering.province, 0)
+        home, visited = seats[1], seats[3]
+        account = Accounts(home.province, self._population).account(0)
+        click.echo("")
+        _tell(f"跨省登录：打开 {visited.portal_url}/ ，选{home.name}", "log in across provinces in a browser")
+        click.echo(f"    账号 account {account.user_name}  密码 password {account.password}")
         click.echo("")
         _tell(
             "自己试一次（客户端口令在各省目录的 client.json）",

@@ -1,7 +1,8 @@
 """Sets the country up as its operators would: the same commands, the same files, nothing else.
 
-Each province's registry gets its `[registry]` section, each node an access.toml with one line per pair, and each
-platform its client id and secret in ``client.json`` (0600).
+Each province's registry gets its `[registry]` section, each node an access.toml with one line per pair and a `[login]`
+section for its province's identity provider, and each platform its client id and secret in ``client.json`` (0600). The
+nodes of two provinces prove themselves to their identity providers by a secret, the other two by their key.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from simulators.identity_provider import login_toml
 from simulators.layout import HOST, PLATFORM, Layout, Seat
 from simulators.processes import run_command
 from simulators.registry import SHAPES
 from simulators.softhsm import SoftHsm, SoftToken
 
-__all__ = ["access_toml", "enrol_hostile", "found_country"]
+__all__ = ["IDENTITY_CLIENT", "access_toml", "enrol_hostile", "found_country", "register_node"]
 
+IDENTITY_CLIENT = "yrd-node"
+"""The node's client id at its identity provider."""
+
+_WITH_SECRET = ("310000", "330000")
 _SHORT = {"310000": "sh", "320000": "js", "330000": "zj", "340000": "ah"}
 _EVERYTHING = (
     'operations = ["*"], certificate_types = ["*"], fields = ["*"], '
@@ -101,6 +108,25 @@ async def _make_node(layout: Layout, seat: Seat, token: SoftToken | None = None)
     else:
         arguments += ["--name", "敌对节点（模拟）", "--dialect", "310000"]
     await run_command(*arguments, environment=seat.environment)
+    if seat.province in SHAPES:
+        register_node(seat.province, seat.config, seat.public_url, seat.identity_provider_url)
+
+
+def register_node(province: str, config: Path, entity_id: str, identity_provider: str) -> Path:
+    """Make a node the client of its province's identity provider: `[login]` at the end of its node.toml, and beside it
+    the file for ``yrd simulate idp --client``, which is returned.
+    """
+    client = {"entity_id": entity_id, "client_id": IDENTITY_CLIENT}
+    secret_file = ""
+    if province in _WITH_SECRET:
+        secret_file, client["client_secret"] = "identity-provider.secret", secrets.token_urlsafe(32)
+        _write_secret(config.with_name(secret_file), client["client_secret"] + "\n")
+    known = config.with_name("identity-client.json")
+    _write_secret(known, json.dumps(client, indent=2) + "\n")
+    text = config.read_text(encoding="utf-8")
+    section = login_toml(province, identity_provider, IDENTITY_CLIENT, secret_file)
+    config.write_text(f"{text.rstrip()}\n\n{section}", encoding="utf-8")
+    return known
 
 
 def access_toml(province: str) -> str:
@@ -138,7 +164,7 @@ async def _make_client(seat: Seat) -> None:
         "client", "add", PLATFORM, "--title", f"{seat.name}演示平台", "--json", "--config", str(seat.config),
         environment=seat.environment,
     )  # fmt: skip
-    _write_secret(seat.folder / "client.json", json.dumps(json.loads(said), indent=2) + "\n")
+    _write_secret(seat.client_file, json.dumps(json.loads(said), indent=2) + "\n")
 
 
 def _write_secret(path: Path, text: str) -> None:

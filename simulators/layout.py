@@ -29,6 +29,8 @@ PLATFORM = "demo-portal"
 """The client id of each province's platform at its own node."""
 HOSTILE_SLOT = 5
 """The hostile peer's ports are the tens after the four provinces': 8350 and on."""
+_PORTS = 7
+"""Of each province."""
 
 SUITES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"es256": {}, "sm2": {"330000": "SM2", "340000": "SM2"}, "pkcs11": {}}
@@ -41,9 +43,8 @@ With ``pkcs11`` each node's key is in a token of its own.
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One node's folder and ports: +0 public, +1 platform, +2 operations, +3 gRPC, +4 registry.
-
-    +5 and +6 are kept for the identity provider and the portal, which come with the login.
+    """One node's folder and ports: +0 public, +1 platform, +2 operations, +3 gRPC, +4 registry, +5 identity provider,
+    +6 portal.
     """
 
     province: str
@@ -95,6 +96,26 @@ class Seat:
         """The registry simulator."""
         return f"http://{HOST}:{self.base_port + 4}"
 
+    @property
+    def identity_provider_url(self) -> str:
+        """The identity provider simulator, its issuer."""
+        return f"http://{HOST}:{self.base_port + 5}"
+
+    @property
+    def portal_url(self) -> str:
+        """The portal simulator."""
+        return f"http://{HOST}:{self.base_port + 6}"
+
+    @property
+    def client_file(self) -> Path:
+        """The client id and secret that the platform, and its portal, have at the node."""
+        return self.folder / "client.json"
+
+    @property
+    def identity_client_file(self) -> Path:
+        """What the identity provider knows of the node as its client."""
+        return self.folder / "identity-client.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -141,7 +162,7 @@ class Layout:
 
     def ports(self) -> tuple[int, ...]:
         """Every port that is listened on."""
-        return (self.base_port, *(seat.base_port + offset for seat in self.seats for offset in range(5)))
+        return (self.base_port, *(seat.base_port + offset for seat in self.seats for offset in range(_PORTS)))
 
 
 def first_port_in_use(ports: tuple[int, ...]) -> int | None:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _AT_ONCE = 3
-_SETTLED_S = 30.0
+_SETTLED_S = 90.0
 """How long to wait for witnesses at most."""
 _PAUSE_S = 1.0
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""The parts of a simulated portal; `simulators.portal` puts them together."""
