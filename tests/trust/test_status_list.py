@@ -27,7 +27,7 @@ KEY = SigningKey.generate()
 HOME = "https://node.js.example"
 URI = f"{HOME}/oidc/status-list"
 
-# draft-ietf-oauth-status-list-21 §4.1, §4.2 and Appendix C.1, C.2
+# draft-ietf-oauth-status-list-21 §4.1, §4.2 and Appendix C.1
 SHORT = ({"bits": 1, "lst": "eNrbuRgAAhcBXQ"}, [1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1])
 SHORT_TWO = ({"bits": 2, "lst": "eNo76fITAAPfAgc"}, [1, 2, 0, 3, 0, 1, 0, 1, 1, 2, 3, 3])
 PLACES = (0, 1993, 25460, 159495, 495669, 554353, 645645, 723232, 854545, 934534, 1000345)
@@ -39,17 +39,6 @@ LONG = {
     "A7KpLAAAAAAAAAAAAAAAAAAAAAJsLCQAAAAAAAAAAADjelAAAAAAAAAAAKjDMAQAAA"
     "ACAZC8L2AEb",
 }
-LONG_TWO = {
-    "bits": 2,
-    "lst": "eNrt2zENACEQAEEuoaBABP5VIO01fCjIHTMStt9ovGV"
-    "IAAAAAABAbiEBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEB5WwIAAAAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAID0ugQAAAAAAAAAAAAAAAAAQG12SgAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAOCSIQEAAAAAAAAAAAAAAAAAAAAAAAD8ExIAAAAAAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAwJEuAQAAAAAAAAAAAAAAAAAAAAAAAMB9S"
-    "wIAAAAAAAAAAAAAAAAAAACoYUoAAAAAAAAAAAAAAEBqH81gAQw",
-}
-TWO = (1, 2, 1, 3, 1, 1, 2, 1, 1, 2, 3)
 
 
 def _list(*places: int, now: Any = NOON, **changes: Any) -> str:
@@ -70,14 +59,10 @@ def test_the_drafts_short_lists_are_read_and_written_alike(claim: Any, expected:
     assert read.packed() == claim
 
 
-@pytest.mark.parametrize(
-    ("claim", "numbers"), [(LONG, [1] * len(PLACES)), (LONG_TWO, TWO)], ids=["1 bit", "2 bits"]
-)
-def test_the_drafts_long_lists_are_read(claim: Any, numbers: list[int]) -> None:
-    read = Statuses.unpack(claim)
+def test_the_drafts_long_list_is_read() -> None:
+    read = Statuses.unpack(LONG)
     assert len(read) == 2**20
-    assert [read[place] for place in PLACES] == list(numbers)
-    assert sum(read[place] != 0 for place in range(len(read))) == len(PLACES)
+    assert {place for place in range(len(read)) if read[place]} == set(PLACES)
 
 
 def test_what_is_written_for_the_drafts_long_list_is_the_same_bytes() -> None:
