@@ -6,30 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from federation.login.model import AuthResponse
 from federation.login.steps import GoTo, Respond, Show, Step, Visitor
 from node.web.login.cookies import LoginCookies
+from node.web.pages import Pages
 
-__all__ = ["Pages", "StepAnswers", "with_parameters"]
+__all__ = ["StepAnswers", "with_parameters"]
 
 _NO_STORE = {"Cache-Control": "no-store"}
-
-
-class Pages(Protocol):
-    """What renders pages (`node.web.pages`), in the language of the request."""
-
-    def show(self, request: web.Request, step: Show) -> web.Response:
-        """The page of a step."""
-        ...
-
-    def form_post(self, request: web.Request, response: AuthResponse) -> web.Response:
-        """OAuth 2.0 Form Post Response Mode: a form that the browser sends on, without JavaScript by a button."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
