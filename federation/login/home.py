@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from federation.login.attempt import Attempt
 from federation.login.claims import (
     VERIFIED_CLAIMS,
@@ -268,7 +270,7 @@ class HomeFlow:
         if request.authorization_details:
             details = await self._issue(request, identity)
         agreed = Agreed(
-            identity=identity,
+            identity=replace(identity, claims={}),  # no more than what goes to the client is kept for it
             session_id=session_id,
             claims=claims if request.is_peer else self._in_own_words(claims),
             authorization_details=details,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from federation.errors import FederationError
 from federation.login.attempt import Attempt
@@ -169,7 +170,7 @@ class VisitedFlow:
         )
         await attempt.finish("granted", acr=identity.acr)
         agreed = Agreed(
-            identity=identity,
+            identity=replace(identity, claims={}),  # what goes to the platform is beside it
             session_id=session.session_id,
             claims=identity.claims,
             authorization_details=found.authorization_details,
