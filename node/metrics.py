@@ -112,6 +112,67 @@ class _ChainEnds(Collector):
         yield ends
 
 
+class _JournalFigures:
+    """What the journal's writer reports."""
+
+    def __init__(self) -> None:
+        self.commits = _Counts("yrd_store_commits", "Transactions of the journal.")
+        self.failures = _Counts("yrd_store_failures", "What the journal could not store.")
+        self.unsigned = _Counts(
+            "yrd_key_failures", "Messages that could not be signed, so were not released."
+        )
+        self.items = _Spread("yrd_store_batch_items", "Records and claims in one transaction.", [], _ITEMS)
+        self.seconds = _Spread(
+            "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
+        )
+
+    def families(self) -> Iterator[Metric]:
+        for figure in (self.commits, self.failures, self.unsigned, self.items, self.seconds):
+            yield figure.family()
+
+
+class _ExchangeFigures:
+    """What exchanges report, and calls that became none."""
+
+    def __init__(self) -> None:
+        self.in_flight: dict[str, int] = {side.value: 0 for side in Side}
+        self.exchanges = _Counts(
+            "yrd_exchanges",
+            "Exchanges that are over, by side (ask, answer), operation, peer's province and outcome.",
+            ["side", "operation", "province", "outcome"],
+        )
+        self.turned_away = _Counts(
+            "yrd_turned_away",
+            "Messages refused without a signed answer and answers not believed, by side, province and code.",
+            ["side", "province", "code"],
+        )
+        self.refused_calls = _Counts(
+            "yrd_refused_calls",
+            "gRPC calls refused as a whole, by the caller's province and code.",
+            ["province", "code"],
+        )
+        self.durations = _Spread(
+            "yrd_exchange_seconds", "How long a whole exchange took.", ["side", "operation"], _SECONDS
+        )
+        self.stages = _Spread(
+            "yrd_stage_seconds", "How long each stage of an exchange took.", ["side", "stage"], _SECONDS
+        )
+
+    def families(self) -> Iterator[Metric]:
+        in_flight = GaugeMetricFamily("yrd_in_flight", "Exchanges at work now.", labels=["side"])
+        for side, count in self.in_flight.items():
+            in_flight.add_metric([side], count)
+        yield in_flight
+        for figure in (
+            self.exchanges,
+            self.turned_away,
+            self.refused_calls,
+            self.durations,
+            self.stages,
+        ):
+            yield figure.family()
+
+
 class Metrics(Collector):
     """All figures. Implements `federation.observe.ExchangeObserver` and the journal's hooks."""
 
@@ -122,39 +183,10 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         self._store = store
         self._key = key
-        self._in_flight: dict[str, int] = {side.value: 0 for side in Side}
-        self._exchanges = _Counts(
-            "yrd_exchanges",
-            "Exchanges that are over, by side (ask, answer), operation, peer's province and outcome.",
-            ["side", "operation", "province", "outcome"],
-        )
-        self._turned_away = _Counts(
-            "yrd_turned_away",
-            "Messages refused without a signed answer and answers not believed, by side, province and code.",
-            ["side", "province", "code"],
-        )
-        self._refused_calls = _Counts(
-            "yrd_refused_calls",
-            "gRPC calls refused as a whole, by the caller's province and code.",
-            ["province", "code"],
-        )
-        self._durations = _Spread(
-            "yrd_exchange_seconds", "How long a whole exchange took.", ["side", "operation"], _SECONDS
-        )
-        self._stages = _Spread(
-            "yrd_stage_seconds", "How long each stage of an exchange took.", ["side", "stage"], _SECONDS
-        )
-        self._commits = _Counts("yrd_store_commits", "Transactions of the journal.")
-        self._failures = _Counts("yrd_store_failures", "What the journal could not store.")
-        self._unsigned = _Counts(
-            "yrd_key_failures", "Messages that could not be signed, so were not released."
-        )
+        self._exchange = _ExchangeFigures()
+        self._journal = _JournalFigures()
         self._renewals = _Counts(
             "yrd_tls_renewals", "Attempts to renew the TLS certificate, by outcome.", ["outcome"]
-        )
-        self._batch = _Spread("yrd_store_batch_items", "Records and claims in one transaction.", [], _ITEMS)
-        self._commit_seconds = _Spread(
-            "yrd_store_commit_seconds", "How long one transaction took, the sync included.", [], _SECONDS
         )
         self.registry.register(self)
         build = Gauge("yrd_build_info", "What runs.", ["version"], registry=self.registry)
@@ -165,25 +197,25 @@ class Metrics(Collector):
 
     def began(self, side: Side) -> None:
         """One more exchange in flight."""
-        self._in_flight[side] += 1
+        self._exchange.in_flight[side] += 1
 
     def stage(self, side: Side, stage: str, seconds: float) -> None:
         """A stage is over."""
-        self._stages.observe((side, stage), seconds)
+        self._exchange.stages.observe((side, stage), seconds)
 
     def finished(self, side: Side, operation: Operation, province: str, outcome: str, seconds: float) -> None:
         """An exchange is over."""
-        self._in_flight[side] -= 1
-        self._exchanges.counts[side, operation, province, _known(outcome)] += 1
-        self._durations.observe((side, operation), seconds)
+        self._exchange.in_flight[side] -= 1
+        self._exchange.exchanges.counts[side, operation, province, _known(outcome)] += 1
+        self._exchange.durations.observe((side, operation), seconds)
 
     def turned_away(self, side: Side, province: str, code: str) -> None:
         """A message was refused without a signed answer, or an answer was not believed."""
-        self._turned_away.counts[side, province, _known(code)] += 1
+        self._exchange.turned_away.counts[side, province, _known(code)] += 1
 
     def call_refused(self, province: str, code: str) -> None:
         """A gRPC call was refused as a whole."""
-        self._refused_calls.counts[province, _known(code)] += 1
+        self._exchange.refused_calls.counts[province, _known(code)] += 1
 
     def tls_renewal(self, outcome: str) -> None:
         """The TLS certificate was ``renewed``, or the attempt ``failed``."""
@@ -193,21 +225,21 @@ class Metrics(Collector):
 
     def committed(self, *, records: int, claims: int, seconds: float) -> None:
         """The journal's writer committed that many records and claims. Called in the writer's thread."""
-        self._commits.counts[()] += 1
-        self._batch.observe((), records + claims)
-        self._commit_seconds.observe((), seconds)
+        self._journal.commits.counts[()] += 1
+        self._journal.items.observe((), records + claims)
+        self._journal.seconds.observe((), seconds)
         if self._store is not None:
             self._store.succeeded()
 
     def failed(self, *, jobs: int) -> None:
         """The store did not take that many of the journal's jobs. Called in the writer's thread."""
-        self._failures.counts[()] += jobs
+        self._journal.failures.counts[()] += jobs
         if self._store is not None:
             self._store.failed()
 
     def unsigned(self, *, jobs: int) -> None:
         """That many of the journal's jobs could not be signed. Called in the writer's thread."""
-        self._unsigned.counts[()] += jobs
+        self._journal.unsigned.counts[()] += jobs
         if self._key is not None:
             self._key.failed()
 
@@ -216,12 +248,12 @@ class Metrics(Collector):
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Exchanges at work now, by side."""
-        return self._in_flight
+        return self._exchange.in_flight
 
     def exchanges_by_outcome(self) -> dict[str, int]:
         """How many exchanges ended how, both sides together, since the start."""
         totals: defaultdict[str, int] = defaultdict(int)
-        for (_, _, _, outcome), count in self._exchanges.counts.items():
+        for (_, _, _, outcome), count in self._exchange.exchanges.counts.items():
             totals[outcome] += count
         return dict(totals)
 
@@ -258,22 +290,9 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What the exchange and the journal reported, as Prometheus' objects."""
-        in_flight = GaugeMetricFamily("yrd_in_flight", "Exchanges at work now.", labels=["side"])
-        for side, count in self._in_flight.items():
-            in_flight.add_metric([side], count)
-        yield in_flight
-        for counts in (
-            self._exchanges,
-            self._turned_away,
-            self._refused_calls,
-            self._commits,
-            self._failures,
-            self._renewals,
-            self._unsigned,
-        ):
-            yield counts.family()
-        for spread in (self._durations, self._stages, self._batch, self._commit_seconds):
-            yield spread.family()
+        yield from self._exchange.families()
+        yield from self._journal.families()
+        yield self._renewals.family()
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format."""
