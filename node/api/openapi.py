@@ -12,41 +12,14 @@ import orjson
 
 from federation.errors import TABLE
 from node.api import models
+from node.api.endpoints import ENDPOINTS, FORM, IDEMPOTENCY_KEY, JSON, Endpoint
 from node.api.examples import Examples
 from node.api.problems import PROBLEM_TYPE, problem_type
-from node.api.reads import EVIDENCE_TYPE
 from node.api.rights import RIGHTS
 
-__all__ = ["Document", "Endpoint", "openapi_document"]
+__all__ = ["Document", "openapi_document"]
 
 _REF = "#/components/schemas/{name}"
-_JSON = "application/json"
-_FORM = "application/x-www-form-urlencoded"
-
-_ALWAYS = (405, 500, 503)
-_GUARDED = (400, 401, 403, 429, *_ALWAYS)
-_ASKING = (*_GUARDED, 501, 502, 504)
-_POSTED = (*_ASKING, 409, 413, 415, 422)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One operation as the document tells it. `right` empty and `open` False: any client."""
-
-    method: str
-    path: str
-    name: str
-    zh: str
-    en: str
-    gives: Any
-    refuses: tuple[int, ...]
-    takes: Any = None
-    carrier: str = _JSON
-    example: Mapping[str, Any] | None = None
-    right: str = ""
-    open: bool = False
-    parameters: tuple[Mapping[str, Any], ...] = ()
-    also: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +33,21 @@ class Document:
 
 def openapi_document(issuer: str, version: str, examples: Examples) -> Document:
     """The document of a node that platforms reach at `issuer`."""
-    endpoints = _endpoints(examples)
     data = {
         "openapi": "3.1.0",
         "info": _info(version),
         "servers": [{"url": issuer}],
         "security": [{"oauth2": []}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
-        "paths": _paths(endpoints),
+        "paths": _paths(ENDPOINTS, examples),
         "components": {
-            "schemas": _schemas(endpoints),
+            "schemas": _schemas(ENDPOINTS),
             "responses": _problem_responses(),
             "headers": _HEADERS,
             "securitySchemes": _security(issuer),
         },
     }
-    return Document(data, orjson.dumps(data), endpoints)
+    return Document(data, orjson.dumps(data), ENDPOINTS)
 
 
 _TAGS = {
@@ -128,165 +100,12 @@ def _security(issuer: str) -> dict[str, Any]:
     }
 
 
-_PROVINCE = {
-    "name": "province",
-    "in": "path",
-    "required": True,
-    "description": "省级行政区划代码 / province asked",
-    "schema": {"type": "string", "pattern": "^[0-9]{6}$"},
-}
-_ITEM_CODE = {
-    "name": "item_code",
-    "in": "path",
-    "required": True,
-    "description": "实施编码 / item code",
-    "schema": {"type": "string", "pattern": "^[0-9A-Za-z]{1,64}$"},
-}
-_OFFICER = {
-    "name": "officer",
-    "in": "query",
-    "description": "经办人 / the officer, where there is one",
-    "schema": {"type": "string", "maxLength": 128},
-}
-_REQUEST_ID = {
-    "name": "request_id",
-    "in": "path",
-    "required": True,
-    "description": "请求编号 / request id",
-    "schema": {"type": "string", "format": "uuid"},
-}
-_FORMAT = {
-    "name": "format",
-    "in": "query",
-    "description": "file：存证文件 / the evidence file",
-    "schema": {"type": "string", "enum": ["json", "file"], "default": "json"},
-}
-_IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "同一键的同一请求得同一答复 / the same request under the same key gets the same answer",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
-}
-_TRACEPARENT = {
-    "name": "traceparent",
-    "in": "header",
-    "description": "W3C Trace Context",
-    "schema": {"type": "string"},
-}
-
-
-def _endpoints(examples: Examples) -> tuple[Endpoint, ...]:
-    posted = (_IDEMPOTENCY_KEY, _TRACEPARENT)
-    province = {**_PROVINCE, "example": examples.province}
-    return (
-        Endpoint(
-            "post",
-            "/v1/certificates/query",
-            "certificates.query",
-            "查询持证主体的证照（全部或一类）",
-            "Certificates of a holder: all, or those of one type.",
-            models.CertificatesQueryResult,
-            _POSTED,
-            takes=models.CertificatesQuery,
-            example=examples.query,
-            right="certificates.query",
-            parameters=posted,
-        ),
-        Endpoint(
-            "post",
-            "/v1/certificates/get",
-            "certificates.get",
-            "按电子证照标识取一件证照",
-            "One certificate by its id.",
-            models.CertificatesGetResult,
-            _POSTED,
-            takes=models.CertificatesGet,
-            example=examples.get,
-            right="certificates.get",
-            parameters=posted,
-        ),
-        Endpoint(
-            "post",
-            "/v1/certificates/verify",
-            "certificates.verify",
-            "核验出示的证照：有效、失效、被改动、查无",
-            "Verify a certificate that someone presents, by the digest of its face or by the face itself.",
-            models.CertificatesVerifyResult,
-            _POSTED,
-            takes=models.CertificatesVerify,
-            example=examples.verify,
-            right="certificates.verify",
-            parameters=posted,
-        ),
-        Endpoint(
-            "get",
-            "/v1/certificates/types/{province}",
-            "certificates.types",
-            "该省提供的证照类型",
-            "The certificate types that a province offers.",
-            models.CertificateTypesResult,
-            (*_ASKING, 404),
-            right="certificates.types",
-            parameters=(province, _OFFICER, _TRACEPARENT),
-        ),
-        Endpoint(
-            "post",
-            "/v1/services/query",
-            "services.search",
-            "查询服务事项（词、代码、区划，分页）",
-            "Service items by words, code or division, in pages.",
-            models.ServicesQueryResult,
-            _POSTED,
-            takes=models.ServicesQuery,
-            example=examples.search,
-            right="services.search",
-            parameters=posted,
-        ),
-        Endpoint(
-            "get",
-            "/v1/services/{province}/{item_code}",
-            "services.get",
-            "一个服务事项及其办事指南",
-            "One service item with its guide.",
-            models.ServicesGetResult,
-            (*_ASKING, 404),
-            right="services.get",
-            parameters=(province, {**_ITEM_CODE, "example": examples.item_code}, _OFFICER, _TRACEPARENT),
-        ),
-        Endpoint(
-            "get",
-            "/v1/peers",
-            "peers.list",
-            "联邦中的节点",
-            "This node and its peers.",
-            models.PeersResult,
-            _GUARDED,
-        ),
-        Endpoint(
-            "get",
-            "/v1/evidence/{request_id}",
-            "evidence.get",
-            "本客户端一次请求的存证；超时的请求在此取回答复",
-            "Evidence of a request of this client. A request that timed out is fetched here.",
-            models.EvidenceResult,
-            (*_GUARDED, 404),
-            parameters=(_REQUEST_ID, _FORMAT),
-            also={EVIDENCE_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-        ),
-        Endpoint(
-            "post",
-            "/oauth/token",
-            "oauth.token",
-            "取访问令牌",
-            "An access token, by client credentials (RFC 6749 §4.4, RFC 7523).",
-            models.Token,
-            (413, 429, *_ALWAYS),
-            takes=models.TokenRequest,
-            carrier=_FORM,
-            example={"grant_type": "client_credentials"},
-            open=True,
-        ),
-    )
+def _with_examples(parameters: tuple[Mapping[str, Any], ...], examples: Examples) -> list[dict[str, Any]]:
+    """The parameters, those in the path with a value that a reader can try."""
+    values = {"province": examples.province, "item_code": examples.item_code}
+    return [
+        {**one, "example": values[one["name"]]} if one["name"] in values else dict(one) for one in parameters
+    ]
 
 
 def _schemas(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
@@ -297,14 +116,14 @@ def _schemas(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
     return dict(components)
 
 
-def _paths(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
+def _paths(endpoints: tuple[Endpoint, ...], examples: Examples) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint)
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, examples)
     return paths
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, examples: Examples) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "tags": [endpoint.path.split("/")[2] if endpoint.path.startswith("/v1/") else "oauth"],
@@ -319,23 +138,23 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.open:
         operation["security"] = [{"client": []}]
     if endpoint.parameters:
-        operation["parameters"] = [dict(one) for one in endpoint.parameters]
+        operation["parameters"] = _with_examples(endpoint.parameters, examples)
     if endpoint.takes is not None:
         content: dict[str, Any] = {"schema": _ref(endpoint.takes)}
         if endpoint.example is not None:
-            content["example"] = endpoint.example
+            content["example"] = endpoint.example(examples)
         operation["requestBody"] = {"required": True, "content": {endpoint.carrier: content}}
     return operation
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}}
-    if _IDEMPOTENCY_KEY in endpoint.parameters:
+    if IDEMPOTENCY_KEY in endpoint.parameters:
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/IdempotentReplayed"}
-    content = {_JSON: {"schema": _ref(endpoint.gives)}, **(endpoint.also or {})}
+    content = {JSON: {"schema": _ref(endpoint.gives)}, **(endpoint.also or {})}
     responses: dict[str, Any] = {"200": {"description": endpoint.en, "headers": headers, "content": content}}
-    if endpoint.carrier == _FORM:
-        refusal = {_JSON: {"schema": _ref(models.OAuthError)}}
+    if endpoint.carrier == FORM:
+        refusal = {JSON: {"schema": _ref(models.OAuthError)}}
         for status in (400, 401):
             responses[str(status)] = {"description": "RFC 6749 §5.2", "content": refusal}
     for status in sorted(endpoint.refuses):
