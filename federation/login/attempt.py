@@ -84,6 +84,7 @@ class Attempt:
         refusal = PageRefusal(code, turn=turn, detail=detail, status=status, retry=retry)
         refusal.number = self.interaction.number
         refusal.platform_name = self.platform_name
+        refusal.browser = self.visitor.browser
         return refusal
 
     @property

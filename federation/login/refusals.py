@@ -39,9 +39,11 @@ class PageRefusal(Exception):
     """A refusal that the citizen reads. `code` chooses the texts (`login.…` in snake_case); `detail` is for the log
     and, where it helps the platform's people, shown small; `retry` is where "try again" leads, empty where
     it cannot help. `number` is the login's own, to be quoted; `platform_name` and `peer_name` are who it is about.
+    `browser` is what the login is bound to by now: the browser is told, so that "try again" finds it.
     """
 
     number = ""
+    browser = ""
     platform_name = ""
     peer_name = ""
 

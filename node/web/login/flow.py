@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from federation.errors import FederationError, code_of
 from federation.login.attempt import new_number
 from federation.login.refusals import PageRefusal, Turn
-from federation.login.steps import LoginFlow, Step, Visitor
+from federation.login.steps import LoginFlow, Visitor
 from node.web.login.cookies import LoginCookies, new_secret
 from node.web.login.steps import StepAnswers
 from node.web.pages import Pages
@@ -43,6 +43,7 @@ class LoginBorder:
     """Where whatever goes wrong on the way becomes a page, and a line in the log."""
 
     pages: Pages
+    cookies: LoginCookies
 
     def guarded(self, handle: _Handle) -> _Handle:
         """The same handler; what it raises is shown and never leaves the node otherwise."""
@@ -67,7 +68,10 @@ class LoginBorder:
             _log.error("login.failed", exc_info=error, **facts)
         else:
             _log.warning("login.refused", **facts)
-        return self.pages.refuse(request, refusal, number=number)
+        response = self.pages.refuse(request, refusal, number=number)
+        if refusal.browser and self.cookies.visitor(request).browser != refusal.browser:
+            self.cookies.keep_browser(response, refusal.browser)
+        return response
 
 
 def _as_refusal(error: Exception) -> PageRefusal:
@@ -90,37 +94,25 @@ class LoginPages:
     async def show(self, request: web.Request) -> web.Response:
         """GET /login/i/<id>. A login that was begun without cookies is bound to the browser that comes first."""
         visitor = self._visitor(request)
-        return await self._answer(
-            request, visitor, self.flow.show(request.match_info["interaction"], visitor)
-        )
+        step = await self.flow.show(request.match_info["interaction"], visitor)
+        return self.answers.answer(request, step, visitor)
 
     async def act(self, request: web.Request) -> web.Response:
         """POST /login/i/<id>."""
         form = await read_form(request)
         visitor = self._visitor(request)
-        return await self._answer(
-            request, visitor, self.flow.act(request.match_info["interaction"], form, visitor)
-        )
+        step = await self.flow.act(request.match_info["interaction"], form, visitor)
+        return self.answers.answer(request, step, visitor)
 
     async def callback(self, request: web.Request) -> web.Response:
         """GET /login/callback."""
         parameters = read_pairs(request.query_string)
         visitor = self.cookies.visitor(request)
-        return await self._answer(request, visitor, self.flow.callback(parameters, visitor))
+        return self.answers.answer(request, await self.flow.callback(parameters, visitor), visitor)
 
     def _visitor(self, request: web.Request) -> Visitor:
         visitor = self.cookies.visitor(request)
         return visitor if visitor.browser else replace(visitor, browser=new_secret())
-
-    async def _answer(self, request: web.Request, visitor: Visitor, step: Awaitable[Step]) -> web.Response:
-        try:
-            return self.answers.answer(request, await step, visitor)
-        except Exception as error:
-            response = self.border.refused(request, error)
-            # Bound to this browser by now: "try again" must find it.
-            if visitor.browser != self.cookies.visitor(request).browser:
-                self.cookies.keep_browser(response, visitor.browser)
-            return response
 
 
 async def read_form(request: web.Request) -> Mapping[str, str]:
