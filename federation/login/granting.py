@@ -9,6 +9,7 @@ Security Profile §5.3.2.1: no rotation); the others get a new one each time.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
@@ -193,7 +194,7 @@ class Tokens:
         except OAuthRefusal:
             await self.grants.revoke(grant.grant_id)
             raise
-        answer = self._answer(grant, grant.request.scopes, jkt, with_nonce=True)
+        answer = await asyncio.to_thread(self._answer, grant, grant.request.scopes, jkt, True)
         if "offline_access" in grant.request.scopes:
             life_s = grant.expires_at - int(self.clock.now().timestamp())
             answer["refresh_token"] = await self.grants.issue_refresh(grant, life_s=life_s)
@@ -213,13 +214,14 @@ class Tokens:
         scopes = frozenset(form["scope"].split()) if "scope" in form else found.request.scopes
         if not scopes <= found.request.scopes:
             raise OAuthRefusal("invalid_scope", "more is asked for than was granted")
-        answer = self._answer(found, scopes, jkt, with_nonce=False)
+        answer = await asyncio.to_thread(self._answer, found, scopes, jkt, False)
         if rotates:
             life_s = found.expires_at - int(self.clock.now().timestamp())
             answer["refresh_token"] = await self.grants.issue_refresh(found, life_s=life_s)
         return answer
 
-    def _answer(self, grant: Grant, scopes: frozenset[str], jkt: str, *, with_nonce: bool) -> dict[str, Any]:
+    def _answer(self, grant: Grant, scopes: frozenset[str], jkt: str, is_first: bool) -> dict[str, Any]:
+        """Beside the loop: the key may be in a token that takes its time."""
         token = self.access.issue(grant, scopes, jkt=jkt)
         answer = {
             "access_token": token,
@@ -228,8 +230,8 @@ class Tokens:
             "scope": list_to_scope(sorted(scopes)),
         }
         if "openid" in scopes:
-            answer["id_token"] = self.id_tokens.issue(grant, access_token=token, with_nonce=with_nonce)
-        if grant.agreed.authorization_details and with_nonce:
+            answer["id_token"] = self.id_tokens.issue(grant, access_token=token, with_nonce=is_first)
+        if grant.agreed.authorization_details and is_first:
             answer["authorization_details"] = list(grant.agreed.authorization_details)
         return answer
 

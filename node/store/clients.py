@@ -1,4 +1,4 @@
-"""The platforms that may call this node (OAuth clients)."""
+"""The platforms that may call this node (OAuth clients), and which of them may log people in (relying parties)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
+from msgspec import Struct
 from sqlalchemy import delete, select, update
 
 from federation.errors import OwnBadValue
@@ -19,7 +21,7 @@ from node.store.tables import CLIENTS
 from node.store.times import from_micros, to_micros
 from node.store.upsert import insert_into
 
-__all__ = ["AuthMethod", "ClientRow", "ClientRows"]
+__all__ = ["AuthMethod", "ClientRow", "ClientRows", "LoginTerms"]
 
 
 class AuthMethod(StrEnum):
@@ -29,9 +31,21 @@ class AuthMethod(StrEnum):
     PRIVATE_KEY_JWT = "private_key_jwt"
 
 
+class LoginTerms(Struct, frozen=True, kw_only=True):
+    """What a client is as a relying party: see `federation.login.model.RelyingParty`. Without `sector` its own."""
+
+    redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    backchannel_logout_uri: str = ""
+    profile: Literal["basic", "fapi2"] = "basic"
+    scopes: frozenset[str] = frozenset({"openid"})
+    claims: frozenset[str] = frozenset()
+    sector: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRow:
-    """One client. `operations` are what it may ask for; ``*`` stands for all."""
+    """One client. `operations` are what it may ask for; ``*`` stands for all. Without `login` it logs nobody in."""
 
     client_id: str
     name: str
@@ -41,6 +55,7 @@ class ClientRow:
     created_at: datetime
     disabled_at: datetime | None
     secret_hash: str = field(repr=False)
+    login: LoginTerms | None = None
 
     def accepts_secret(self, secret: str) -> bool:
         """Whether this is its secret; False without one, or when it is disabled. Slow on purpose: never on
@@ -70,21 +85,50 @@ class ClientRows:
             row = rows.mappings().one_or_none()
         return None if row is None else _client(row)
 
-    async def add_with_secret(self, client_id: str, name: str, operations: Iterable[str]) -> str:
+    async def add_with_secret(
+        self, client_id: str, name: str, operations: Iterable[str], login: LoginTerms | None = None
+    ) -> str:
         """Add a client that authenticates with a secret, and return the secret: it is not kept.
 
         Raises OwnBadValue when the id is taken.
         """
         secret = new_secret()
         method = AuthMethod.CLIENT_SECRET_BASIC
-        await self._add(client_id, name, method, operations, secret_hash=hash_secret(secret), jwks=None)
+        credentials = {"auth_method": method.value, "secret_hash": hash_secret(secret), "jwks": ""}
+        await self._add(client_id, name, operations, login, credentials)
         return secret
 
     async def add_with_keys(
-        self, client_id: str, name: str, operations: Iterable[str], jwks: Mapping[str, Any]
+        self,
+        client_id: str,
+        name: str,
+        operations: Iterable[str],
+        jwks: Mapping[str, Any],
+        login: LoginTerms | None = None,
     ) -> None:
         """Add a client that authenticates with private_key_jwt. Raises OwnBadValue when the id is taken."""
-        await self._add(client_id, name, AuthMethod.PRIVATE_KEY_JWT, operations, secret_hash="", jwks=jwks)
+        credentials = {
+            "auth_method": AuthMethod.PRIVATE_KEY_JWT.value,
+            "secret_hash": "",
+            "jwks": json.dumps(dict(jwks)),
+        }
+        await self._add(client_id, name, operations, login, credentials)
+
+    async def rotate_secret(self, client_id: str) -> str:
+        """A new secret for an active client that has one, and return it: from now on the old one is refused.
+
+        Raises OwnBadValue when there is no such client.
+        """
+        secret = new_secret()
+        await self._rotate(client_id, AuthMethod.CLIENT_SECRET_BASIC, secret_hash=hash_secret(secret))
+        return secret
+
+    async def rotate_keys(self, client_id: str, jwks: Mapping[str, Any]) -> None:
+        """Other keys for an active client that has keys: from now on those that are not among them are refused.
+
+        Raises OwnBadValue when there is no such client.
+        """
+        await self._rotate(client_id, AuthMethod.PRIVATE_KEY_JWT, jwks=json.dumps(dict(jwks)))
 
     async def disable(self, client_id: str) -> bool:
         """From now on it may not call; what it asked stays its own. False when there is no such active
@@ -104,24 +148,39 @@ class ClientRows:
             result = await connection.execute(delete(CLIENTS).where(CLIENTS.c.client_id == client_id))
             return result.rowcount == 1
 
+    async def _rotate(self, client_id: str, method: AuthMethod, **credentials: str) -> None:
+        change = (
+            update(CLIENTS)
+            .where(
+                CLIENTS.c.client_id == client_id,
+                CLIENTS.c.auth_method == method.value,
+                CLIENTS.c.disabled_at.is_(None),
+            )
+            .values(**credentials)
+        )
+        async with self._database.writing() as connection:
+            changed = await connection.execute(change)
+        if changed.rowcount != 1:
+            raise OwnBadValue(
+                f"there is no active client {client_id} that authenticates by {method.value}",
+                field="client_id",
+            )
+
     async def _add(
         self,
         client_id: str,
         name: str,
-        method: AuthMethod,
         operations: Iterable[str],
-        *,
-        secret_hash: str,
-        jwks: Mapping[str, Any] | None,
+        login: LoginTerms | None,
+        credentials: Mapping[str, str],
     ) -> None:
         row = insert_into(self._database, CLIENTS).values(
             client_id=client_id,
             name=name,
-            auth_method=method.value,
-            secret_hash=secret_hash,
-            jwks="" if jwks is None else json.dumps(dict(jwks)),
             operations=json.dumps(sorted(set(operations))),
             created_at=to_micros(self._clock.now()),
+            login="" if login is None else msgspec.json.encode(login, order="sorted").decode(),
+            **credentials,
         )
         async with self._database.writing() as connection:
             added = await connection.execute(row.on_conflict_do_nothing())
@@ -139,4 +198,5 @@ def _client(row: Mapping[Any, Any]) -> ClientRow:
         created_at=from_micros(row["created_at"]),
         disabled_at=None if row["disabled_at"] is None else from_micros(row["disabled_at"]),
         secret_hash=row["secret_hash"],
+        login=msgspec.json.decode(row["login"], type=LoginTerms) if row["login"] else None,
     )

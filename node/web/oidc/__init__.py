@@ -1,0 +1,1 @@
+"""The protocol endpoints of the OpenID provider, on the public listener: towards peers and own platforms alike."""

@@ -1,0 +1,74 @@
+"""Where logins begin: the authorization endpoint, and pushed requests (OpenID Connect Core §3.1.2, RFC 9126)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from federation.login.refusals import OAuthRefusal
+from federation.login.requests import RefusedToClient
+from federation.login.steps import Respond, Step, Visitor
+from node.web.login.cookies import new_secret
+from node.web.oidc.border import as_json
+from node.web.oidc.deps import ProviderDeps
+from node.web.oidc.reading import read_form, read_pairs, read_query
+
+__all__ = ["Authorization"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The handlers. What they raise, the border turns into an answer."""
+
+    deps: ProviderDeps
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """GET /oidc/authorize. A browser that has no name yet is given one, which the login is bound to."""
+        visitor = self.deps.answers.cookies.visitor(request)
+        if not visitor.browser:
+            visitor = Visitor(browser=new_secret(), session=visitor.session, province=visitor.province)
+        return await self._begin(request, read_query(request), visitor)
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """POST /oidc/authorize. A form from another site brings no cookies: the next step reads them."""
+        return await self._begin(request, await read_pairs(request), Visitor())
+
+    async def push(self, request: web.Request) -> web.StreamResponse:
+        """POST /oidc/par."""
+        form = await read_form(request)
+        party = await self.deps.client(request, form, "par")
+        wait_s = self.deps.pushes.take(party.client_id)
+        if wait_s:
+            response = as_json(
+                {"error": "temporarily_unavailable", "error_description": "too many requests at once"},
+                status=429,
+            )
+            response.headers["Retry-After"] = str(max(1, round(wait_s)))
+            return response
+        jkt = await self.deps.proven(request, "par")
+        life_s = self.deps.pushed_s
+        request_uri = await self.deps.requests.push(form.items(), party, jkt=jkt, life_s=life_s)
+        return as_json({"request_uri": request_uri, "expires_in": life_s}, status=201)
+
+    async def _begin(
+        self, request: web.Request, pairs: list[tuple[str, str]], visitor: Visitor
+    ) -> web.StreamResponse:
+        step: Step
+        try:
+            asked = await self.deps.requests.read(pairs)
+        except RefusedToClient as refused:
+            self._note(refused.refusal, pairs)
+            step = Respond(response=refused.response)
+        else:
+            step = await self.deps.flow.begin(asked, visitor)
+        return self.deps.answers.answer(request, step, visitor)
+
+    def _note(self, refusal: OAuthRefusal, pairs: list[tuple[str, str]]) -> None:
+        client = next((value for name, value in pairs if name == "client_id"), "")
+        _log.info(
+            "login.request_refused", client=client, error=refusal.error, description=refusal.description
+        )
