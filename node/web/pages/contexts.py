@@ -96,7 +96,7 @@ class ErrorPage:
     """What happened, whose turn it is, and a number to quote, in both languages: nothing can be switched here.
 
     `code` chooses the texts (`problems`); one that they do not know gets those of its `turn`. `peer_name` is the home
-    province's node where it is that one's turn.
+    province, by name or code, where it is that one's turn.
     """
 
     template: ClassVar[str] = "error.html"
@@ -110,15 +110,16 @@ class ErrorPage:
     status: int = 400
 
     @classmethod
-    def of(cls, refusal: PageRefusal, number: str, *, platform_name: str = "") -> ErrorPage:
-        """The page of a refusal. `number` is in the log line too."""
+    def of(cls, refusal: PageRefusal, *, number: str = "") -> ErrorPage:
+        """The page of a refusal. `number` is in the log line too; a refusal of a login at work has that one's own."""
         return cls(
             code=refusal.code,
             turn=refusal.turn,
-            number=number,
+            number=refusal.number or number,
             detail=refusal.detail,
             retry=refusal.retry,
-            platform_name=platform_name,
+            platform_name=refusal.platform_name,
+            peer_name=refusal.peer_name,
             status=refusal.status,
         )
 

@@ -1,9 +1,9 @@
 """What a browser is told with every answer of the public listener.
 
-Nothing is loaded from elsewhere, nothing inline runs, and no page stands in another one's frame. A page may send its
-form on by redirects: to a home node, an identity provider, a platform, whose addresses a node does not know beforehand,
-and Chromium holds each hop to ``form-action``. So that names schemes rather than hosts: `https:`, and on a node that is
-itself on plain HTTP, on loopback only, that as well.
+Nothing is loaded from elsewhere, nothing inline runs, and no page stands in another one's frame. A form of a page leads
+on by redirects: to a home node, an identity provider, a platform, whose addresses this node does not know beforehand,
+and Chromium holds each hop to ``form-action`` of the page that the form was on. So that names schemes rather than
+hosts: https, and plain HTTP on the citizen's own machine, for native platforms (RFC 8252 §7.3) and demonstrations.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["content_policy", "security_headers", "with_headers"]
 
 _HSTS: Final = "max-age=63072000"
 """Two years: what the browsers' own preload list asks for."""
-_LOOPBACK: Final = "http://127.0.0.1:* http://localhost:*"
+_FORMS: Final = "'self' https: http://127.0.0.1:* http://localhost:*"
 
 
-def content_policy(*, is_secure: bool, has_script: bool = False) -> str:
+def content_policy(*, has_script: bool = False) -> str:
     """The Content-Security-Policy of a page."""
     directives = [
         "default-src 'none'",
         "style-src 'self'",
         "img-src 'self'",
-        "form-action 'self' https:" + ("" if is_secure else f" {_LOOPBACK}"),
+        f"form-action {_FORMS}",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     ]

@@ -163,7 +163,6 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "me.session.parties": ("已登录到", "Logged in to"),
         "me.session.until": ("最晚至", "At the latest until"),
         "me.session.end": ("结束此登录", "End this login"),
-        "me.session.end.which": ("结束 {at} 的登录", "End the login of {at}"),
         "me.agreements": ("登录授权", "Information shared at login"),
         "me.agreements.none": (
             "您尚未同意向任何平台提供信息。",
@@ -173,7 +172,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "me.agreement.claims.none": ("仅登录", "login only"),
         "me.agreement.given": ("同意于", "Agreed"),
         "me.withdraw": ("撤回", "Withdraw"),
-        "me.withdraw.from": ("撤回给{name}的授权", "Withdraw the consent given to {name}"),
+        "me.withdraw.from": ("给{name}使用{what}的授权", "the consent given to {name} for {what}"),
+        "me.withdraw.login": ("给{name}的登录授权", "what is shared with {name}"),
         "me.papers": ("用证授权", "Consents to use certificates"),
         "me.papers.none": (
             "您没有授权任何平台使用证照。",

@@ -32,7 +32,7 @@ from node.web.pages.headers import content_policy
 from node.web.pages.language import LONGEST_PATH, choose_language, is_own_path
 from node.web.pages.phrases import BADGES, Lang
 from node.web.pages.problems import problem
-from node.web.pages.showing import filters, province, say
+from node.web.pages.showing import filters, place, province, say
 from node.web.pages.static_files import STATIC_PATH, add_static_files, static_name
 
 __all__ = ["LANGUAGE_PATH", "Pages"]
@@ -62,7 +62,6 @@ class Pages:
         self._path = parts.path
         self._host = parts.netloc
         self._has_login = has_login
-        self._is_secure = parts.scheme == "https"
         self._cookies = LoginCookies(node.province, node.entity_id, remember_province_s=0)
 
     def render(
@@ -87,7 +86,7 @@ class Pages:
             content_type="text/html",
             charset="utf-8",
             headers={
-                "Content-Security-Policy": content_policy(is_secure=self._is_secure, has_script=has_script),
+                "Content-Security-Policy": content_policy(has_script=has_script),
                 "Content-Language": _TAGS[lang],
                 "Cache-Control": "no-store",
                 "Vary": "Cookie, Accept-Language",
@@ -126,11 +125,11 @@ class Pages:
         page = FormPostPage(redirect_uri=response.redirect_uri, parameters=response.parameters)
         return self.render(page, request)
 
-    def refuse(
-        self, request: web.Request, refusal: PageRefusal, number: str, *, platform_name: str = ""
-    ) -> web.Response:
-        """The page of a refusal; `number` is what the citizen quotes and the log line has."""
-        return self.render(ErrorPage.of(refusal, number, platform_name=platform_name), request)
+    def refuse(self, request: web.Request, refusal: PageRefusal, *, number: str = "") -> web.Response:
+        """The page of a refusal; `number` is what the citizen quotes and the log line has, where the refusal has none
+        of its own.
+        """
+        return self.render(ErrorPage.of(refusal, number=number), request)
 
     def html(self, page: Page, lang: Lang, *, here: str = "") -> str:
         """The page's text. `here` is where the language switch leads back to; empty: no switch."""
@@ -139,6 +138,7 @@ class Pages:
         if isinstance(page, ErrorPage):
             words["problem"] = problem(page.code, page.turn)
             words["say_in"] = say
+            words["place_in"] = lambda which, name: place(name, which)
         template = _environment().get_template(page.template)
         return template.render(
             words,

@@ -13,6 +13,7 @@ from node.web.pages.phrases import CLAIMS, LEVEL_WORDS, OPERATIONS, PHRASES, PRO
 __all__ = ["filters", "mask", "moment", "province", "say", "shown"]
 
 _BEIJING: Final = timezone(timedelta(hours=8))
+_CODES: Final = {names[0]: code for code, names in PROVINCES.items()}
 _NUMBERS: Final = frozenset({"citizen_number", "公民身份号码"})
 _SEXES: Final = {
     **dict.fromkeys(("1", "male"), ("男", "male")),
@@ -33,6 +34,8 @@ def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
         "moment": lambda at: moment(at, lang),
         "machine_time": lambda at: _aware(at).isoformat(),
         "province": lambda code, name="": province(code, name, lang),
+        "place": lambda name: place(name, lang),
+        "strong": lambda text: Markup("<strong>{}</strong>").format(text),
         "claim": lambda name: _word(CLAIMS, name, lang),
         "claims_listed": lambda names: [_word(CLAIMS, name, lang) for name in _in_order(names)],
         "provinces_listed": lambda missing: [province(one.province, one.name, lang) for one in missing],
@@ -40,6 +43,7 @@ def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
         "level": lambda acr: _word(LEVEL_WORDS, acr, lang),
         "operation": lambda code: _word(OPERATIONS, code, lang),
         "listed": lambda names: PHRASES["and"][_place(lang)].join(names),
+        "places": lambda names: PHRASES["and"][_place(lang)].join(place(name, lang) for name in names),
         "shown": lambda value, name="": shown(name, value, lang),
     }
 
@@ -62,6 +66,11 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def province(code: str, name: str, lang: Lang) -> str:
     """The name of a province: the one that the pages know, else the one that was given, else the code."""
     return PROVINCES[code][_place(lang)] if code in PROVINCES else name or code
+
+
+def place(name: str, lang: Lang) -> str:
+    """A province that is told by its code or its Chinese name; any other name as it is."""
+    return province(_CODES.get(name, name), name, lang)
 
 
 def _aware(at: datetime | int) -> datetime:
