@@ -48,6 +48,7 @@ from node.keystore.encrypted_bodies import EncryptedBodies
 from node.keystore.holder_hashes import HolderHashes
 from node.keystore.releasing import releasing_signer
 from node.log_parts import log_loops, settler, witness
+from node.login_parts import LoginParts, open_logins
 from node.metrics import Metrics, node_version
 from node.operations import make_operations_app
 from node.own_documents import (
@@ -122,6 +123,8 @@ class _Made:
     tls: TlsSteering
     idempotency: IdempotencyRows
     replays: ReplayRows
+    login: LoginParts | None
+    """None where the configuration has no ``[login]``."""
 
 
 @asynccontextmanager
@@ -139,7 +142,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             metrics=made.ground.metrics,
             peer_server=made.peer_server,
             platform=_platform(made),
-            public=_public(made.ground, made.trust_sync, made.own_log),
+            public=_public(made),
             operations=_operations(made),
             asker=made.asker,
             trust_sync=made.trust_sync,
@@ -174,6 +177,7 @@ async def _make(stack: AsyncExitStack, config: Config, clock: Clock) -> _Made:
         tls=TlsSteering(keys, ground.tls, tls_renewal(ground, session, replays)),
         idempotency=IdempotencyRows(ground.database, clock, lease_s=LEASE_S + config.limits.deadline_s),
         replays=replays,
+        login=await open_logins(stack, ground, parts, replays),
     )
 
 
@@ -304,10 +308,11 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
     )
 
 
-def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Application:
+def _public(made: _Made) -> web.Application:
     """The public listener. What this node signs about itself is signed anew as soon as a key changes, or the
     generation of its log.
     """
+    ground, own_log = made.ground, made.own_log
     config, keystore, clock = ground.config, ground.keystore, ground.clock
 
     def generation() -> int:
@@ -328,13 +333,15 @@ def _public(ground: Ground, trust_sync: TrustSync, own_log: OwnLog) -> web.Appli
         config.node,
         config.trust.anchor,
         configuration,
-        mirrored=trust_sync.mirrored,
-        has_login=config.login is not None,
+        mirrored=made.trust_sync.mirrored,
+        has_login=made.login is not None,
     )
     path = urlsplit(config.node.entity_id).path
     add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
-    add_witness(app, witness(ground, trust_sync), path=path)
+    add_witness(app, witness(ground, made.trust_sync), path=path)
     add_log(app, own_log.tree, path=path)
+    if made.login is not None:
+        made.login.add_to(app, path=path)
     return app
 
 
@@ -405,5 +412,6 @@ def _background(made: _Made) -> Background:
             *log_loops(ground, made.settling),
             keeping_loop(ground, trust_sync),
             repeated("reconcile", made.comparison.schedule.tick_once, checkpoint_s),
+            *(made.login.loops() if made.login else ()),
         ]
     )

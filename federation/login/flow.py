@@ -66,7 +66,9 @@ class OwnProvider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`path` is that of the entity id; `interaction_s` the life of a login; `begun` bounds how many a client begins."""
+    """`path` is that of the entity id; `interaction_s` the life of a login; `begun` bounds how many a client begins.
+    `side` goes to home nodes, `own_side` to the identity provider.
+    """
 
     rows: Interactions
     answers: Answers
@@ -75,6 +77,7 @@ class Flow:
     homes: HomeNodes
     own: OwnProvider
     side: RelyingPartySide
+    own_side: RelyingPartySide
     clock: Clock
     province: str
     name: str
@@ -216,7 +219,7 @@ class Flow:
         if province == self.province:
             return await self._at_home(attempt)
         wanted = self.visited.wanted(attempt.request)
-        return await self._send(attempt, lambda: self._home_node(province), wanted, province)
+        return await self._send(attempt, self.side, lambda: self._home_node(province), wanted, province)
 
     async def _at_home(self, attempt: Attempt) -> Step:
         session = await self.home.session_for(attempt)
@@ -224,7 +227,8 @@ class Flow:
             return await self.home.agree(attempt, session)
         if "none" in attempt.request.prompt:
             raise OAuthRefusal("login_required", "nobody is logged in here as the request asks")
-        return await self._send(attempt, self.own.current, self.home.wanted(attempt), self.province)
+        wanted = self.home.wanted(attempt)
+        return await self._send(attempt, self.own_side, self.own.current, wanted, self.province)
 
     async def _home_node(self, province: str) -> Provider:
         return self.homes.in_province(province)[1]
@@ -232,6 +236,7 @@ class Flow:
     async def _send(
         self,
         attempt: Attempt,
+        side: RelyingPartySide,
         find: Callable[[], Awaitable[Provider]],
         wanted: Mapping[str, str],
         province: str,
@@ -239,8 +244,8 @@ class Flow:
         """To a provider. When it cannot be reached the login is kept, so that the citizen can try again."""
         try:
             provider = await find()
-            upstream = self.side.prepare(provider, attempt.interaction.interaction_id)
-            url = await self.side.send(provider, upstream, wanted)
+            upstream = side.prepare(provider, attempt.interaction.interaction_id)
+            url = await side.send(provider, upstream, wanted)
         except (FederationError, ProviderAway, ProviderRefused, ProviderWrong):
             if "none" not in attempt.request.prompt:
                 await attempt.keep(step="start", province=province, upstream=None)
@@ -254,7 +259,7 @@ class Flow:
         max_age_s = self._max_age_s(attempt)
         if attempt.interaction.province == self.province:
             provider = await self.own.current()
-            found = await self.side.receive(provider, upstream, parameters, max_age_s=max_age_s)
+            found = await self.own_side.receive(provider, upstream, parameters, max_age_s=max_age_s)
             return await self.home.returned(attempt, provider, found)
         _, provider = self.homes.with_issuer(upstream.issuer)
         found = await self.side.receive(provider, upstream, parameters, max_age_s=max_age_s)

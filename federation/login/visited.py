@@ -35,7 +35,6 @@ from federation.login.relying_party import (
     OpenedIdToken,
     Provider,
     ProviderWrong,
-    RelyingPartySide,
 )
 from federation.login.steps import ProvinceView, Respond
 from federation.peers import Directory, Peer
@@ -132,7 +131,6 @@ class VisitedFlow:
     """Takes a login that began at an own platform to a home node and back."""
 
     homes: HomeNodes
-    side: RelyingPartySide
     sessions: Sessions
     subjects: Subjects
     answers: Answers

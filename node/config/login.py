@@ -54,7 +54,7 @@ class LoginSection(Section):
 
     `interaction_s` from the platform's request to its code; `code_s` from there to the tokens. `session_s` is the life
     of a login in a browser, whatever happens in it. `refresh_s` is the life of a refresh token, for clients with
-    `offline_access`. `begin_per_minute` bounds how many logins one address may begin, `paper_*` what one consent to
+    `offline_access`. `begin_per_minute` bounds how many logins one client may begin, `paper_*` what one consent to
     fetch certificates may cover.
     """
 
@@ -67,7 +67,7 @@ class LoginSection(Section):
     session_s: Annotated[int, Field(ge=300, le=_DAY_S)] = 28800
     refresh_s: Annotated[int, Field(ge=3600, le=90 * _DAY_S)] = 30 * _DAY_S
     remember_province_s: Annotated[int, Field(ge=0, le=400 * _DAY_S)] = 180 * _DAY_S
-    begin_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 600
+    begin_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 6000
     paper_life_s: Annotated[int, Field(ge=60, le=30 * _DAY_S)] = 30 * _DAY_S
     paper_uses: Annotated[int, Field(ge=1, le=100)] = 20
     papers_per_login: Annotated[int, Field(ge=1, le=20)] = 5
