@@ -20,7 +20,14 @@ from simulators.processes import run_command
 from simulators.registry import SHAPES
 from simulators.softhsm import SoftHsm, SoftToken
 
-__all__ = ["IDENTITY_CLIENT", "access_toml", "enrol_hostile", "found_country", "register_node"]
+__all__ = [
+    "IDENTITY_CLIENT",
+    "access_toml",
+    "enrol_hostile",
+    "found_country",
+    "portal_client_arguments",
+    "register_node",
+]
 
 IDENTITY_CLIENT = "yrd-node"
 """The node's client id at its identity provider."""
@@ -156,6 +163,15 @@ def access_toml(province: str) -> str:
             "]",
             "",
         ]
+    )
+
+
+def portal_client_arguments(portal: str) -> tuple[str, ...]:
+    """What ``yrd client add`` is told of the portal at that origin: it logs people in."""
+    return (
+        *("--login", "--scopes", "openid,profile,identity"),
+        *("--redirect-uri", f"{portal}/callback", "--post-logout-redirect-uri", f"{portal}/logged-out"),
+        *("--backchannel-logout-uri", f"{portal}/backchannel-logout"),
     )
 
 
