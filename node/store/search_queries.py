@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -92,25 +93,27 @@ def bounds(connection: Connection, wanted: Wanted, below: int) -> tuple[int, int
     return lowest, max(lowest, below)
 
 
-_AT: Final = (
-    select(_R.log_index, _R.recorded_at)
-    .where(_R.log_index >= bindparam("middle"))
-    .order_by(_R.log_index)
-    .limit(1)
-)
+_HALVING: Final = text(
+    """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT CAST(:low AS BIGINT), CAST(:high AS BIGINT)
+        UNION ALL
+        SELECT CASE WHEN (SELECT recorded_at FROM records WHERE log_index >= (low + high) / 2
+                          ORDER BY log_index LIMIT 1) < :wanted THEN (low + high) / 2 + 1 ELSE low END,
+               CASE WHEN (SELECT recorded_at FROM records WHERE log_index >= (low + high) / 2
+                          ORDER BY log_index LIMIT 1) < :wanted THEN high ELSE (low + high) / 2 END
+        FROM halving WHERE low < high
+    )
+    SELECT low FROM halving WHERE low >= high
+    """
+).bindparams(bindparam("wanted", type_=BigInteger))
+"""In the database, since each of twenty steps would be a way there and back."""
 
 
 def first_index_at(connection: Connection, moment: datetime, low: int, high: int) -> int:
     """The first index from `low` on whose record is of `moment` or later, `high` when there is none; by halving."""
-    wanted = to_micros(moment)
-    while low < high:
-        middle = (low + high) // 2
-        row = connection.execute(_AT, {"middle": middle}).one_or_none()
-        if row is None or row.log_index >= high or row.recorded_at >= wanted:
-            high = middle
-        else:
-            low = row.log_index + 1
-    return low
+    values = {"low": low, "high": max(low, high), "wanted": to_micros(moment)}
+    return int(connection.execute(_HALVING, values).scalar_one())
 
 
 def labels_of(wanted: Wanted) -> Select[Any]:
