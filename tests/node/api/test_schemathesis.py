@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from federation.exchange import ExchangeLimits
 from mapping.element import Element
 from mapping.translate import load_dialect
+from node.api.endpoints import FORM
 from node.api.examples import Examples
 from node.api.openapi import openapi_document
 from tests.node.api.platform import ISSUER, Platform, open_platform
@@ -122,13 +123,14 @@ def test_every_operation_is_reached_by_its_example(endpoint: Any, served: Served
     path = endpoint.path.format(
         province=EXAMPLES.province, item_code=EXAMPLES.item_code, request_id=served.request_id
     )
-    form = endpoint.carrier == "application/x-www-form-urlencoded"
+    example = None if endpoint.example is None else endpoint.example(EXAMPLES)
+    form = endpoint.carrier == FORM
     response = requests.request(
         endpoint.method,
         served.url + path,
         headers=served.headers(endpoint.path),
-        data=endpoint.example if form else None,
-        json=None if form else endpoint.example,
+        data=example if form else None,
+        json=None if form else example,
         timeout=30,
     )
     assert response.status_code == 200, response.text
