@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 import orjson
@@ -28,8 +28,33 @@ _ENVELOPE_ALGORITHMS = ("ES256", "EdDSA", "SM2")
 _NOTE_ALGORITHMS = {"log": "EdDSA", "witness": "EdDSA"}
 
 
+class _Given(TypedDict):
+    """The options, as they are given."""
+
+    province: str
+    directory: Path
+    anchor: Path | None
+    entity_id: str
+    allow_http_on_loopback: bool
+    name: str
+    host: str
+    base_port: int | None
+    grpc_public: str
+    platform_url: str
+    store: str
+    dialect: str
+    registry: Path | None
+    access: Path | None
+    envelope_algorithm: str
+    pkcs11_module: Path | None
+    pkcs11_token: str
+    pkcs11_pin_file: Path | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
+    """The node that is to be made."""
+
     province: str
     name: str
     entity_id: str
@@ -103,61 +128,52 @@ class _Wanted:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="口令文件，0600；默认取环境变量 / The file of its PIN; default: YRD_PKCS11_PIN",
 )
-def init(
-    province: str,
-    directory: Path,
-    anchor: Path | None,
-    entity_id: str,
-    allow_http_on_loopback: bool,
-    name: str,
-    host: str,
-    base_port: int | None,
-    grpc_public: str,
-    platform_url: str,
-    store: str,
-    dialect: str,
-    registry: Path | None,
-    access: Path | None,
-    envelope_algorithm: str,
-    pkcs11_module: Path | None,
-    pkcs11_token: str,
-    pkcs11_pin_file: Path | None,
-) -> None:
+def init(**given: Unpack[_Given]) -> None:
     """新建节点：密钥、配置、访问规则与入网申请。
 
     Make a node: keys in its store under a key file (0600), node.toml, access.toml that denies all, and
     enrolment.json for the anchor. Nothing is overwritten.
     """
-    if not (province.isascii() and province.isdigit() and len(province) == 6):
-        raise click.BadParameter("须为六位数字 / must be six digits", param_hint="--province")
-    if host in ("0.0.0.0", "::"):  # noqa: S104  others must be told where, then
-        _require_public(grpc_public, "--grpc-public")
-        _require_public(platform_url, "--platform-url")
-    base = base_port or 8000 + 10 * int(province[:2])
-    anchor_id, jwks = _read_anchor(anchor)
-    wanted = _Wanted(
-        province=province,
-        name=name or _NAMES.get(province, f"{province}节点"),
-        entity_id=entity_id or f"http://127.0.0.1:{base}",
-        allow_http=allow_http_on_loopback or not entity_id,
-        host=_shown(host),
-        base_port=base,
-        grpc_public=grpc_public or f"{_shown(host)}:{base + 3}",
-        platform_url=platform_url,
-        store=store,
-        dialect=dialect or province,
-        anchor=anchor_id,
-        anchor_jwks=jwks,
-        access=access.read_text("utf-8") if access else "",
-        registry=registry.read_text("utf-8") if registry else "",
-        pkcs11=_pkcs11_toml(pkcs11_module, pkcs11_token, pkcs11_pin_file),
-        envelope_algorithm=envelope_algorithm,
-    )
+    directory, wanted = given["directory"], _wanted(given)
     kids = _make_folder(directory, wanted)
     for purpose, kid in kids.items():
         click.echo(f"  {purpose:11}{kid}")
     say(f"节点已建：{directory}", "the node is there; back up kek apart from the store")
     _say_next(directory, wanted)
+
+
+def _wanted(given: _Given) -> _Wanted:
+    """The node that the options describe, with what follows from the province where they say nothing."""
+    province, host = given["province"], given["host"]
+    if not (province.isascii() and province.isdigit() and len(province) == 6):
+        raise click.BadParameter("须为六位数字 / must be six digits", param_hint="--province")
+    if host in ("0.0.0.0", "::"):  # noqa: S104  others must be told where, then
+        _require_public(given["grpc_public"], "--grpc-public")
+        _require_public(given["platform_url"], "--platform-url")
+    base = given["base_port"] or 8000 + 10 * int(province[:2])
+    anchor_id, jwks = _read_anchor(given["anchor"])
+    return _Wanted(
+        province=province,
+        name=given["name"] or _NAMES.get(province, f"{province}节点"),
+        entity_id=given["entity_id"] or f"http://127.0.0.1:{base}",
+        allow_http=given["allow_http_on_loopback"] or not given["entity_id"],
+        host=_shown(host),
+        base_port=base,
+        grpc_public=given["grpc_public"] or f"{_shown(host)}:{base + 3}",
+        platform_url=given["platform_url"],
+        store=given["store"],
+        dialect=given["dialect"] or province,
+        anchor=anchor_id,
+        anchor_jwks=jwks,
+        access=_text(given["access"]),
+        registry=_text(given["registry"]),
+        pkcs11=_pkcs11_toml(given["pkcs11_module"], given["pkcs11_token"], given["pkcs11_pin_file"]),
+        envelope_algorithm=given["envelope_algorithm"],
+    )
+
+
+def _text(path: Path | None) -> str:
+    return path.read_text("utf-8") if path else ""
 
 
 def _require_public(given: str, option: str) -> None:
