@@ -8,7 +8,9 @@ The rules of the rules:
 4. ``*`` stands for everything, and only as a whole entry: ``"1110*"`` is a fault, not a pattern.
 5. Certificate types and fields are shared words. A query for all types matches any rule that grants some; the
    answer then holds those types only.
-6. A consent as basis is refused with `access.consent_unsupported`, whatever the rules say.
+6. A consent is a basis for certificates only (`CONSENT_OPERATIONS`). The rule must name it among its bases, and what it
+   grants is then cut to what the consent covers (`federation.consents`). A consent that the asking node issued itself
+   is taken only by a rule that says ``own_consents = true``.
 7. What only nodes ask each other (`query.BETWEEN_NODES`) needs no rule and can have none: every member may compare
    with this node what both logged of their own exchanges, never a third party's, and may see what is kept of a
    holder who is logged in there, which a statement proves (`federation.between_nodes`). No platform can ask it.
@@ -23,8 +25,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from federation.access_faults import AccessFault, AccessFaults, check_document, rule_lines, syntax_fault
+from federation.access_faults import (
+    OWN_CONSENTS,
+    AccessFault,
+    AccessFaults,
+    check_document,
+    rule_lines,
+    syntax_fault,
+)
 from federation.current import Current
 from federation.errors import AccessConsentUnsupported, AccessDenied
 from federation.query import BETWEEN_NODES, Basis, BasisKind, Operation
@@ -32,6 +42,7 @@ from mapping.element import Element
 
 __all__ = [
     "BETWEEN_NODES_RULE",
+    "CONSENT_OPERATIONS",
     "AccessFault",
     "AccessFaults",
     "AccessHolder",
@@ -43,19 +54,44 @@ __all__ = [
 
 BETWEEN_NODES_RULE = "between_nodes"
 """The name under which a decision cites rule 7."""
+CONSENT_OPERATIONS = frozenset(
+    {Operation.CERTIFICATES_QUERY, Operation.CERTIFICATES_GET, Operation.CERTIFICATES_VERIFY}
+)
+"""What a holder can give leave for."""
 
 
 class Grant(Struct, frozen=True):
-    """What a rule lets through: `types` and `fields` are shared words, None for all of them."""
+    """What a rule lets through: `types` and `fields` are shared words, None for all of them.
+
+    `own_consents`: also on a consent that the asking node issued itself. `holder` (id type, number) is the only one
+    whose certificates are let through, None for anyone's.
+    """
 
     rule: str
     policy_version: str
     types: frozenset[str] | None = None
     fields: frozenset[str] | None = None
+    own_consents: bool = False
+    holder: tuple[str, str] | None = None
 
     def covers_type(self, certificate_type: str) -> bool:
         """Whether certificates of this shared type are granted."""
         return self.types is None or certificate_type in self.types
+
+    def narrowed(
+        self, types: Iterable[str], fields: Iterable[str] | None, holder: tuple[str, str] | None
+    ) -> Grant:
+        """What of it a consent covers as well; `fields` None: every field."""
+        of_types = frozenset(types)
+        of_fields = self.fields
+        if fields is not None:
+            of_fields = frozenset(fields) if of_fields is None else of_fields & frozenset(fields)
+        return replace(
+            self,
+            types=of_types if self.types is None else self.types & of_types,
+            fields=of_fields,
+            holder=holder,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +131,8 @@ class AccessPolicy:
         """What this node lets its platform ask of a province.
 
         `certificate_type` is shared; empty for all types, or where there is none in question.
-        Raises AccessConsentUnsupported for a consent as basis, AccessDenied when no rule matches.
+        Raises AccessConsentUnsupported for a consent where it is no basis, AccessDenied when no rule matches. A
+        consent itself is not looked at here.
         """
         if operation in BETWEEN_NODES:  # rule 7: a rule for every operation does not mean these
             raise AccessDenied(f"{operation.value} is between nodes; no platform can ask it")
@@ -147,7 +184,8 @@ def _index(
 
 
 def _rule(rule: Mapping[str, Any], version: str) -> _Rule:
-    grant = Grant(rule["rule"], version, _set(rule["certificate_types"]), _set(rule["fields"]))
+    types, fields = _set(rule["certificate_types"]), _set(rule["fields"])
+    grant = Grant(rule["rule"], version, types, fields, own_consents=rule.get(OWN_CONSENTS, False))
     operations, items, bases = (_set(rule[key]) for key in ("operations", "service_items", "bases"))
     return _Rule(rule["platform"], operations, items, bases, grant)
 
@@ -165,8 +203,10 @@ def _decide(
     certificate_type: str,
     version: str,
 ) -> Grant:
-    if basis.kind is not BasisKind.OFFICIAL_DUTY:
-        raise AccessConsentUnsupported(f"the basis {basis.kind.word} is not supported yet; use official_duty")
+    if basis.kind is not BasisKind.OFFICIAL_DUTY and operation not in CONSENT_OPERATIONS:
+        raise AccessConsentUnsupported(
+            f"{operation.value} is not asked on the basis {basis.kind.word}; use official_duty"
+        )
     for rule in rules.get(province) or rules["*"]:
         if rule.lets_through(platform, operation, basis, certificate_type):
             return rule.grant

@@ -9,9 +9,11 @@ from typing import Any
 
 from federation.query import PLATFORM_OPERATIONS, BasisKind
 
-__all__ = ["AccessFault", "AccessFaults", "check_document", "rule_lines", "syntax_fault"]
+__all__ = ["OWN_CONSENTS", "AccessFault", "AccessFaults", "check_document", "rule_lines", "syntax_fault"]
 
 _LISTS = ("operations", "certificate_types", "fields", "service_items", "bases")
+OWN_CONSENTS = "own_consents"
+"""A rule's key that may be left out: whether it takes consents that the asking node issued itself."""
 _COUNTERPART = {"asking": "province", "answering": "asking"}
 _WORDS = {
     "operations": frozenset(operation.value for operation in PLATFORM_OPERATIONS),
@@ -98,11 +100,13 @@ def _check_section(section: str, rules: Any, lines: Sequence[int]) -> Iterator[A
 def _check_rule(section: str, rule: Mapping[str, Any], line: int) -> Iterator[AccessFault]:
     texts = ("rule", "platform", _COUNTERPART[section])
     for key in rule:
-        if key not in (*texts, *_LISTS):
+        if key not in (*texts, *_LISTS, OWN_CONSENTS):
             yield AccessFault(line, key, "unknown key")
     for key in (*texts, *_LISTS):
         if key not in rule:
             yield AccessFault(line, key, "missing")
+    if not isinstance(rule.get(OWN_CONSENTS, False), bool):
+        yield AccessFault(line, OWN_CONSENTS, "expected true or false")
     for key in texts:
         if key in rule:
             yield from _check_text(key, rule[key], line)

@@ -7,7 +7,7 @@
  5. header: asking = signer = TLS peer; answering = this node; operation = payload type = the method called
  6. time: within the allowed skew, not expired
  7. claim (asking entity, request id): a repeat gets the first answer, other bytes under the same id nothing
- 8. access
+ 8. access: the rules, and where the basis is a consent, that (`consents`)
  9. shared words → own dialect
 10. registry look-up, within the remaining deadline
 11. own dialect → shared words, cut to the granted fields
@@ -50,6 +50,7 @@ from federation.errors import (
     error_from,
 )
 from federation.exchange import ExchangeParts
+from federation.granting import Granting
 from federation.holders import holders_in_answer, holders_of_request
 from federation.observe import Side, place_of, trace_id
 from federation.operations import Operations
@@ -65,7 +66,7 @@ from federation.query import (
     Request,
 )
 from federation.quota import InFlight, TokenBuckets
-from federation.repeats import Repeats, grant_for
+from federation.repeats import Repeats
 from federation.translator import Translator
 from trust.errors import TrustError
 
@@ -101,7 +102,8 @@ class Answerer:
         self._admission = Admission(parts, request_refresh=request_refresh, now_s=now_s)
         self._operations = Operations(registry, parts.clock, version=version, page_size=limits.page_size)
         self._between_nodes = between_nodes
-        self._repeats = Repeats(parts)
+        self._granting = Granting(parts)
+        self._repeats = Repeats(parts, self._granting)
         self._in_flight = InFlight(limits.in_flight)
         per_minute = limits.signed_refusals_per_minute
         self._signed_refusals = TokenBuckets(per_minute / 60, per_minute, now_s=now_s)
@@ -191,6 +193,7 @@ class Answerer:
             self._require_standing(asked)
             payload = self._encode(answer)
         except FederationError as refusal:
+            await self._granting.give_back(asked.request, asked.identity)
             answer = self._refuse(asked, words, refusal)
             payload = self._parts.codec.encode_answer(answer)
         self._parts.translations.add(words, self._parts.clock)
@@ -207,12 +210,12 @@ class Answerer:
         return sealed.envelope, answer.header.refusal_code or answer.header.outcome.word
 
     async def _decide(self, asked: Asked, words: Translator, deadline_s: float) -> Answer:
-        grant = grant_for(self._parts.access.current, asked.request, asked.peer)  # 8
+        shown = await self._granting.grant(asked.request, asked.peer, asked.identity)  # 8
         remaining_s = deadline_s - self._now_s()
         if remaining_s <= 0:
             raise RegistryTimeout("no time was left to ask the registry")
-        body = await self._perform(asked.request, grant, words, remaining_s)  # 9, 10, 11
-        decision = Decision(grant.rule, grant.policy_version)
+        body = await self._perform(asked.request, shown.grant, words, remaining_s)  # 9, 10, 11
+        decision = Decision(shown.grant.rule, shown.grant.policy_version, shown.status)
         return Answer(self._header(asked, words, Outcome.ANSWERED, decision), body)
 
     async def _perform(

@@ -18,10 +18,13 @@ from typing import Any
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from federation.access import Grant
 from federation.bodies import certificate_type_of, cut_body, operation_of
+from federation.consents import is_on_consent
 from federation.errors import (
+    AccessConsentUnsupported,
     FederationError,
     OwnBusy,
     OwnDeadline,
@@ -141,7 +144,7 @@ class Asker:
         """
         began_s = self._now_s()
         self._require_quota(command.client)
-        exchange = self._prepare(command, began_s)
+        exchange = await self._on_consent(self._prepare(command, began_s))
         self._parts.observer.stage(Side.ASK, "translate", self._now_s() - began_s)
         return await self._run(exchange, self._exchange(exchange), began_s)
 
@@ -160,7 +163,7 @@ class Asker:
         asked = record_of(records, RecordKind.ASKED_REQUEST)
         if asked is None or client not in (None, asked.meta.client):
             raise OwnNotFound(f"no request {request_id[:40]} was made here by this client")
-        exchange = self._reopen(asked, began_s + timeout_s)
+        exchange = await self._on_consent(self._reopen(asked, began_s + timeout_s))
         answered = record_of(records, RecordKind.ASKED_ANSWER)
         if answered is not None:
             return self._result(exchange, stored_answer(self._parts.codec, answered))
@@ -205,6 +208,15 @@ class Asker:
             basis=basis,
             certificate_type=certificate_type_of(body),
         )
+
+    async def _on_consent(self, exchange: OpenExchange) -> OpenExchange:
+        """The exchange with its grant cut to its consent, where it is asked on one. Raises `access.consent_…`."""
+        if not is_on_consent(exchange.header):
+            return exchange
+        if self._parts.consents is None:
+            raise AccessConsentUnsupported("this node takes no consents")
+        grant = await self._parts.consents.require_to_ask(exchange.request, exchange.grant)
+        return replace(exchange, grant=grant)
 
     def _header(
         self, command: AskCommand, own: str, peer: Peer, operation: Operation, map_set: MapSet

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from federation.access import AccessHolder
+from federation.consents import ConsentCheck
 from federation.current import Current
 from federation.errors import PeerExpired, PeerFromFuture, PeerStale
 from federation.observe import ExchangeObserver, SilentObserver
@@ -68,6 +69,7 @@ class ExchangeParts:
     observer: ExchangeObserver = field(default_factory=SilentObserver)
     translations: TranslationCounts = field(default_factory=TranslationCounts)
     holder_hash: HolderHash | None = None
+    consents: ConsentCheck | None = None
 
     def translator(self) -> Translator:
         """A translator of the dialect in force, to be kept to the end of an exchange."""

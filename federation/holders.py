@@ -20,7 +20,14 @@ from federation.query import (
 )
 from mapping.element import Element
 
-__all__ = ["HOLDER_ID", "HOLDER_ID_TYPE", "MOST_HOLDERS", "holders_in_answer", "holders_of_request"]
+__all__ = [
+    "HOLDER_ID",
+    "HOLDER_ID_TYPE",
+    "MOST_HOLDERS",
+    "holders_in_answer",
+    "holders_named_in",
+    "holders_of_request",
+]
 
 HOLDER_ID: Final = "持证主体代码"
 HOLDER_ID_TYPE: Final = "持证主体代码类型代码"
@@ -61,13 +68,13 @@ def _asked_about(body: RequestBody) -> tuple[_Holder, ...]:
 def _told_of(answer: AnswerBody | None) -> Iterator[_Holder]:
     if isinstance(answer, CertificatesAnswer):
         for certificate in answer.certificates:
-            yield from _named_in(certificate.elements)
+            yield from holders_named_in(certificate.elements)
     elif isinstance(answer, CertificateAnswer) and answer.certificate is not None:
-        yield from _named_in(answer.certificate.elements)
+        yield from holders_named_in(answer.certificate.elements)
 
 
-def _named_in(elements: Iterable[Element]) -> Iterator[_Holder]:
-    """Types and numbers by their order; both may stand in a list of holders too."""
+def holders_named_in(elements: Iterable[Element]) -> Iterator[tuple[str, str]]:
+    """Whose certificate it is: types and numbers by their order; both may stand in a list of holders too."""
     types, numbers = [], []
     for element in elements:
         if element.name == HOLDER_ID and element.value:
@@ -75,5 +82,5 @@ def _named_in(elements: Iterable[Element]) -> Iterator[_Holder]:
         elif element.name == HOLDER_ID_TYPE and element.value:
             types.append(element.value)
         for row in element.groups:
-            yield from _named_in(row)
+            yield from holders_named_in(row)
     yield from zip(types, numbers, strict=False)

@@ -13,8 +13,15 @@ from typing import Any
 
 from federation.access import Grant
 from federation.bodies import cut_body
-from federation.errors import AccessDenied, PeerMalformed, RegistryBadAnswer, RegistryNotOffered
+from federation.errors import (
+    AccessConsentMismatch,
+    AccessDenied,
+    PeerMalformed,
+    RegistryBadAnswer,
+    RegistryNotOffered,
+)
 from federation.face import shows_face
+from federation.holders import holders_named_in
 from federation.ports import Clock, LocalDocument, LocalRegistry, RegistryAnswer
 from federation.query import (
     AnswerBody,
@@ -157,6 +164,7 @@ class Operations:
         for document in said.documents:
             found = _certificate(look, document)
             if found.certificate_id == certificate_id:
+                _require_holder(found, look.grant)
                 return found
         raise RegistryBadAnswer("the registry answered with other certificates than the one asked for")
 
@@ -236,6 +244,12 @@ def _service_item(words: Translator, document: LocalDocument) -> ServiceItem:
     if not code:
         raise RegistryBadAnswer("a service item without its code (实施编码)")
     return ServiceItem(code, values.get("事项名称", ""), elements)
+
+
+def _require_holder(found: Certificate, grant: Grant) -> None:
+    """A consent is for the certificates of one holder; nothing that another's says is told."""
+    if grant.holder is not None and grant.holder not in holders_named_in(found.elements):
+        raise AccessConsentMismatch("the consent is for the certificates of another holder")
 
 
 def _require_fields(body: CertificateVerify, grant: Grant) -> None:

@@ -6,36 +6,27 @@ refusal holds nothing that a rule could keep back, so it is given again as it is
 
 from __future__ import annotations
 
-from federation.access import AccessPolicy, Grant
+from msgspec.structs import replace
+
 from federation.admission import Asked
-from federation.bodies import certificate_type_of, cut_body
+from federation.bodies import cut_body
 from federation.errors import AccessDenied, PeerInProgress, PeerNoAnswer
 from federation.exchange import ExchangeParts
+from federation.granting import Granting
 from federation.peers import Peer
 from federation.ports import Claim, ClaimState, ClaimVerdict, RecordKind
 from federation.query import Answer, Request
 from trust.envelope import parse
 
-__all__ = ["Repeats", "grant_for"]
-
-
-def grant_for(policy: AccessPolicy, request: Request, peer: Peer) -> Grant:
-    """Check 8: what this node grants to the peer's request. Raises AccessDenied, AccessConsentUnsupported."""
-    header = request.header
-    return policy.may_answer(
-        asking=peer.province,
-        platform=header.platform,
-        operation=header.operation,
-        basis=header.basis,
-        certificate_type=certificate_type_of(request.body),
-    )
+__all__ = ["Repeats"]
 
 
 class Repeats:
     """Gives first answers again, after access is checked again."""
 
-    def __init__(self, parts: ExchangeParts) -> None:
+    def __init__(self, parts: ExchangeParts, granting: Granting) -> None:
         self._parts = parts
+        self._granting = granting
 
     async def first_answer(
         self, asked: Asked, claim: Claim, verdict: ClaimVerdict, *, timeout_s: float
@@ -49,7 +40,7 @@ class Repeats:
             envelope = await self._parts.journal.await_answer(claim, timeout_s=max(0.0, timeout_s))
         if not envelope:
             raise PeerInProgress(f"request {claim.request_id} is still at work; fetch its answer later")
-        self._require_granted(asked.request, asked.peer, self._stored(envelope))
+        await self._require_granted(asked.request, asked.peer, self._stored(envelope))
         return envelope
 
     async def require_fetch(self, envelope: bytes, peer: Peer) -> None:
@@ -63,7 +54,7 @@ class Repeats:
             if record.kind is RecordKind.ANSWERED_REQUEST and record.identity == identity:
                 sealed = parse(record.envelope, max_bytes=len(record.envelope))
                 request = self._parts.codec.decode_request(sealed.payload_type, sealed.payload)
-                self._require_granted(request, peer, answer)
+                await self._require_granted(request, peer, answer)
                 return
         raise PeerNoAnswer("the request of that answer is no longer here")
 
@@ -71,9 +62,10 @@ class Repeats:
         sealed = parse(envelope, max_bytes=len(envelope))
         return self._parts.codec.decode_answer(sealed.payload_type, sealed.payload)
 
-    def _require_granted(self, request: Request, peer: Peer, answer: Answer) -> None:
+    async def _require_granted(self, request: Request, peer: Peer, answer: Answer) -> None:
         if answer.body is None:
             return
-        grant = grant_for(self._parts.access.current, request, peer)
+        shown = await self._granting.grant(request, peer, answer.header.request_identity)
+        grant = replace(shown.grant, holder=None)  # compared when it was looked up; what is left may not tell
         if cut_body(answer.body, grant) != answer.body:
             raise AccessDenied(f"rule {grant.rule} no longer grants all of the first answer; ask anew")

@@ -28,8 +28,9 @@ from trust.errors import (
     ConsentExpired,
     ConsentMismatch,
     ConsentRejected,
-    KeyRejected,
+    ForeignKey,
     StatementRejected,
+    TrustError,
 )
 from trust.keys import Signer, VerificationKey
 from trust.recipient_keys import MAX_ENCRYPTED_BYTES, RecipientKey, encrypt_to
@@ -157,7 +158,9 @@ def verify_consent(unverified: UnverifiedConsent, *, keys: Mapping[str, Verifica
     """Check 3: signed with one of the issuer's `keys`. Raises ForeignKey, ConsentRejected."""
     try:
         verify_token(unverified.token, keys=keys, typ=CONSENT_TYPE)
-    except (StatementRejected, KeyRejected) as error:
+    except ForeignKey:
+        raise
+    except TrustError as error:
         raise ConsentRejected(error.detail) from None
     return unverified.consent
 

@@ -88,9 +88,35 @@ def test_the_answering_side_looks_at_the_asking_province() -> None:
 
 
 @pytest.mark.parametrize("kind", [BasisKind.HOLDERS_CONSENT, BasisKind.DELEGATED_CONSENT])
-def test_a_consent_is_refused_as_unsupported_even_where_a_rule_names_it(kind: BasisKind) -> None:
+def test_a_consent_is_a_basis_where_a_rule_names_it_and_only_for_certificates(kind: BasisKind) -> None:
+    policy, basis = parse_access(TEXT), Basis(kind, service_item_code="ITEM1")
+    assert may_ask(policy, basis=basis).rule == "rest"
     with pytest.raises(AccessConsentUnsupported):
-        may_ask(parse_access(TEXT), basis=Basis(kind, service_item_code="ITEM1"))
+        may_ask(policy, basis=basis, operation=Operation.SERVICES_GET)
+    with pytest.raises(AccessDenied):
+        policy.may_answer(
+            asking="310000", platform="any", operation=Operation.CERTIFICATES_QUERY, basis=basis
+        )
+
+
+def test_consents_that_the_asking_node_issued_itself_are_taken_by_a_rule_that_says_so() -> None:
+    assert not may_ask(parse_access(TEXT)).own_consents
+    rule = 'bases = ["*"]'
+    assert may_ask(
+        parse_access(TEXT.replace(rule, f"{rule}, own_consents = true")), certificate_type=MARRIAGE
+    ).own_consents
+    with pytest.raises(AccessFaults) as caught:
+        parse_access(TEXT.replace(rule, f'{rule}, own_consents = "yes"'))
+    assert [(fault.line, fault.key) for fault in caught.value.faults] == [(5, "own_consents")]
+
+
+def test_a_grant_is_narrowed_to_what_a_consent_covers_and_never_widened() -> None:
+    grant = may_ask(parse_access(TEXT))
+    narrowed = grant.narrowed([ID_CARD, MARRIAGE], ["姓名", "住址"], ("111", "n"))
+    assert (narrowed.types, narrowed.fields, narrowed.holder) == ({ID_CARD}, {"姓名"}, ("111", "n"))
+    assert grant.narrowed([ID_CARD], None, None).fields == {"姓名"}
+    every = may_ask(parse_access(TEXT), certificate_type=MARRIAGE).narrowed([MARRIAGE], ["登记日期"], None)
+    assert (every.types, every.fields) == ({MARRIAGE}, {"登记日期"})
 
 
 def test_all_faults_are_reported_together_each_with_its_line() -> None:

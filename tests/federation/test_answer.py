@@ -136,8 +136,8 @@ async def test_certificates_of_other_types_than_asked_do_not_leave_though_the_re
     ("basis", "platform", "code"),
     [
         (DUTY, "stranger", "access.denied"),
-        (Basis(BasisKind.HOLDERS_CONSENT), "portal", "access.consent_unsupported"),
-        (Basis(BasisKind.DELEGATED_CONSENT), "portal", "access.consent_unsupported"),
+        (Basis(BasisKind.HOLDERS_CONSENT), "portal", "access.denied"),
+        (Basis(BasisKind.DELEGATED_CONSENT), "portal", "access.denied"),
     ],
 )
 async def test_a_refusal_by_access_is_signed_and_stored_and_nothing_is_looked_up(

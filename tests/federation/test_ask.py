@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from federation.errors import (
-    AccessConsentUnsupported,
     AccessDenied,
     FederationError,
     OwnBusy,
@@ -165,7 +164,7 @@ async def test_a_wrong_item_code_in_the_basis_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("basis", "error"),
-    [(DUTY, AccessDenied), (Basis(BasisKind.HOLDERS_CONSENT), AccessConsentUnsupported)],
+    [(DUTY, AccessDenied), (Basis(BasisKind.HOLDERS_CONSENT), AccessDenied)],
 )
 async def test_what_the_own_rules_do_not_allow_does_not_leave(
     basis: Basis, error: type[FederationError]
