@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -16,8 +16,11 @@ from node.cli.evidence_search import read_holder, read_moment
 from node.cli.say import Failed, actor, config_option, say, write_new
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
     from federation.evidence_export import ExportedFile, Exporter
     from federation.evidence_ports import ExchangeFinder, ExchangeRef, RefPage
+    from federation.former_keys import FormerKeys
     from node.cli.evidence_ground import EvidenceGround
     from node.config import Config
 
@@ -77,22 +80,38 @@ def export(
         asyncio.run(_export_one(config, request_id, out))
         return
     if case_number:
-        case = case_number
-        scope, find = "case", lambda finder: lambda after: finder.find_by_case(case, after=after, limit=_PAGE)
+        search = _of_case(case_number)
     elif holder_type:
-        number, kind = read_holder(), holder_type
-        scope, find = (
-            "holder",
-            lambda finder: lambda after: finder.find_by_holder(kind, number, after=after, limit=_PAGE),
-        )
+        search = _of_holder(holder_type, read_holder())
     else:
-        since, until = from_at, until_at or datetime.now(UTC)
-        scope, find = (
-            "period",
-            lambda finder: lambda after: finder.between(since, until, after=after, limit=_PAGE),
-        )
+        assert from_at is not None  # one of the four is given
+        search = _of_period(from_at, until_at or datetime.now(UTC))
     loud = sys.stderr.isatty() if progress is None else progress
-    asyncio.run(_export_many(config, scope, find, out or Path(f"{scope}.evidence"), loud=loud))
+    asyncio.run(_export_many(config, search, out or Path(f"{search.scope}.evidence"), loud=loud))
+
+
+class _Search(NamedTuple):
+    """What is exported: its scope as a manifest has it, and how to find it page by page."""
+
+    scope: str
+    find: Callable[[ExchangeFinder], NextPage]
+
+
+def _of_case(number: str) -> _Search:
+    return _Search("case", lambda finder: lambda after: finder.find_by_case(number, after=after, limit=_PAGE))
+
+
+def _of_holder(kind: str, number: str) -> _Search:
+    return _Search(
+        "holder",
+        lambda finder: lambda after: finder.find_by_holder(kind, number, after=after, limit=_PAGE),
+    )
+
+
+def _of_period(since: datetime, until: datetime) -> _Search:
+    return _Search(
+        "period", lambda finder: lambda after: finder.between(since, until, after=after, limit=_PAGE)
+    )
 
 
 async def _export_one(config: Config, request_id: str, out: Path | None) -> None:
@@ -107,18 +126,11 @@ async def _export_one(config: Config, request_id: str, out: Path | None) -> None
     )
 
 
-async def _export_many(
-    config: Config,
-    scope: str,
-    find: Callable[[ExchangeFinder], NextPage],
-    out: Path,
-    *,
-    loud: bool,
-) -> None:
+async def _export_many(config: Config, search: _Search, out: Path, *, loud: bool) -> None:
     """Write one file, or a folder of them once there is a second."""
     target = _Target(out)
     async with _exporting(config) as (exporter, finder, ground):
-        async for file in exporter.export_many(_refs(find(finder)), scope):
+        async for file in exporter.export_many(_refs(search.find(finder)), search.scope):
             await asyncio.to_thread(target.add, file)
             if loud:
                 click.echo(f"\r  {target.exchanges} 次交换 exchanges …", err=True, nl=False)
@@ -128,7 +140,9 @@ async def _export_many(
             raise Failed("没有这样的交换", "there is no such exchange in this node's log")
         await asyncio.to_thread(target.finish)
         await ground.audit.note(
-            actor(), "evidence.export", {"scope": scope, "exchanges": target.exchanges, "files": target.files}
+            actor(),
+            "evidence.export",
+            {"scope": search.scope, "exchanges": target.exchanges, "files": target.files},
         )
     say(
         f"已写入 {target.path}：{target.exchanges} 次交换，{target.files} 份文件",
@@ -187,44 +201,51 @@ async def _refs(find: NextPage) -> AsyncIterator[ExchangeRef]:
 
 
 @asynccontextmanager
-async def _exporting(config: Config) -> AsyncIterator[tuple[Exporter, Any, EvidenceGround]]:
+async def _exporting(config: Config) -> AsyncIterator[tuple[Exporter, ExchangeFinder, EvidenceGround]]:
+    """An exporter beside the node, which may be running or not; what finds exchanges; and what both stand on."""
     import aiohttp
 
     from federation.evidence_export import Exporter
-    from federation.former_keys import FormerKeys
     from federation.rpc.convert import ProtobufCodec
-    from federation.trust_keep import TrustKeep
     from node.cli.evidence_ground import opened_evidence
     from node.clock import SystemClock
-    from node.connectors.statements import HttpStatementSource
     from node.keystore.encrypted_bodies import EncryptedBodies
-    from node.own_documents import historical_keys
     from node.store.evidence_rows import EvidenceRows
     from node.store.journal import StoreJournal
     from node.store.tree import TreeStore
     from node.store.trust import TrustRows
-    from node.trust_parts import trust_settings
 
-    clock, settings = SystemClock(), trust_settings(config)
+    clock = SystemClock()
     async with opened_evidence(config) as ground, aiohttp.ClientSession() as session:
         signing_key = ground.keystore.signing_key("envelope")
-        rows = TrustRows(ground.database)
-        keep = TrustKeep(settings, rows, clock)
-        await keep.load()
-        source = HttpStatementSource(session, allow_http_on_loopback=settings.allow_http_on_loopback)
+        bodies = EncryptedBodies(ground.data_keys)
         exporter = Exporter(
-            records=StoreJournal(
-                ground.database, lambda: signing_key, clock, bodies=EncryptedBodies(ground.data_keys)
-            ),
-            archive=rows,
+            records=StoreJournal(ground.database, lambda: signing_key, clock, bodies=bodies),
+            archive=TrustRows(ground.database),
             codec=ProtobufCodec(),
             signer=lambda: signing_key,
             clock=clock,
             entity_id=config.node.entity_id,
             anchor=config.trust.anchor,
             tree=TreeStore(ground.database),
-            former_keys=FormerKeys(
-                keep, settings, source, clock, own=historical_keys(config, ground.keystore)
-            ),
+            former_keys=await _former_keys(config, ground, session),
         )
         yield exporter, EvidenceRows(ground.database, ground.holders.to_search), ground
+
+
+async def _former_keys(config: Config, ground: EvidenceGround, session: ClientSession) -> FormerKeys:
+    """The lists of former keys that are stored, and newer ones from the nodes themselves."""
+    from federation.former_keys import FormerKeys
+    from federation.trust_keep import TrustKeep
+    from node.clock import SystemClock
+    from node.connectors.statements import HttpStatementSource
+    from node.own_documents import historical_keys
+    from node.store.trust import TrustRows
+    from node.trust_parts import trust_settings
+
+    clock, settings = SystemClock(), trust_settings(config)
+    keep = TrustKeep(settings, TrustRows(ground.database), clock)
+    await keep.load()
+    source = HttpStatementSource(session, allow_http_on_loopback=settings.allow_http_on_loopback)
+    own = historical_keys(config, ground.keystore)
+    return FormerKeys(keep, settings, source, clock, own=own)

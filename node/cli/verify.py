@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -78,16 +79,13 @@ def verify(
     named = {str(path) for path in paths if not path.is_dir()}
     details = bool(named) or json_path is not None or html_path is not None
     verifying = Verifying(jwks, roll_overs, details, require_settled, unseal)
+    files = partial(evidence_files, paths, sealed=unseal is not None)
     tally = Tally()
     with ExitStack() as stack:
         outlets = [*_outlets(stack, json_path, html_path)]
-        checked = verifying.run(
-            evidence_files(paths, sealed=unseal is not None), jobs=jobs or available_cpus()
-        )
+        checked = verifying.run(files(), jobs=jobs or available_cpus())
         if sys.stderr.isatty() if progress is None else progress:
-            checked = _with_bar(
-                checked, sum(1 for _ in evidence_files(paths, sealed=unseal is not None)), tally
-            )
+            checked = _with_bar(checked, sum(1 for _ in files()), tally)
         for one in checked:
             tally.add(one)
             _tell(one, quiet=quiet, loud=one.path in named and json_path != "-")
