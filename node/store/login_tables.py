@@ -185,7 +185,7 @@ PAPERS = Table(
     "papers",
     METADATA,
     Column("jti", Text, primary_key=True),
-    Column("status_index", BigInteger, nullable=False),
+    Column("status_index", BigInteger),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -195,9 +195,12 @@ PAPERS = Table(
     Index("papers_status_index", "status_index", unique=True),
     Index("papers_person", "issuer", "subject"),
     Index("papers_expires_at", "expires_at"),
+    Index("papers_withdrawn_at", "withdrawn_at"),
     sqlite_with_rowid=False,
 )
-"""Consents that this node signed as a home node, and their places in its status list."""
+"""Consents that this node signed as a home node, and their places in its status list: NULL when the consent has ended
+and its place is free again.
+"""
 
 PAPER_USES = Table(
     "paper_uses",

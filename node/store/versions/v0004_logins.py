@@ -156,7 +156,7 @@ def _papers() -> None:
     op.create_table(
         "papers",
         sa.Column("jti", sa.Text, primary_key=True),
-        sa.Column("status_index", sa.BigInteger, nullable=False),
+        sa.Column("status_index", sa.BigInteger),
         sa.Column("issuer", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("sealed", sa.LargeBinary, nullable=False),
@@ -168,6 +168,7 @@ def _papers() -> None:
     op.create_index("papers_expires_at", "papers", ["expires_at"])
     op.create_index("papers_person", "papers", ["issuer", "subject"])
     op.create_index("papers_status_index", "papers", ["status_index"], unique=True)
+    op.create_index("papers_withdrawn_at", "papers", ["withdrawn_at"])
     op.create_table(
         "paper_uses",
         sa.Column("issuer", sa.Text, primary_key=True),
