@@ -54,6 +54,8 @@ class Page:
     forms: tuple[Form, ...]
     links: tuple[tuple[str, str], ...]
     """(address, text)."""
+    facts: tuple[tuple[str, str], ...]
+    """(term, description) of definition lists."""
     visited: tuple[str, ...]
 
     @property
@@ -179,9 +181,7 @@ class LoginBrowser:
             if part.split()[:1] == ["form-action"]
         ]
         for allowed in rules:
-            sources = {page.origin if source == "'self'" else source for source in allowed}
-            scheme = f"{urlsplit(target).scheme}:"
-            if "*" not in sources and scheme not in sources and _origin(target) not in sources:
+            if not any(_is_source_of(source, page.origin, target) for source in allowed):
                 raise BlockedError(f"form-action {allowed} of {page.url} does not allow {target}")
 
     def _sent_cookies(self, method: str, url: str, initiator: str) -> str:
@@ -206,6 +206,14 @@ class LoginBrowser:
                     kept[name] = morsel
 
 
+def _is_source_of(source: str, own: str, target: str) -> bool:
+    """Whether a source of a Content-Security-Policy (§6.7.2.8 of CSP 3) allows an address."""
+    origin = _origin(target)
+    if source.endswith(":*"):
+        return origin.rpartition(":")[0] == source[:-2]
+    return source in ("*", f"{urlsplit(target).scheme}:", origin) or (source == "'self'" and origin == own)
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
@@ -224,6 +232,7 @@ def _read(url: str, status: int, headers: Mapping[str, str], html: str, visited:
         text=" ".join(" ".join(reader.words).split()),
         forms=tuple(reader.forms),
         links=tuple((address, " ".join(text.split())) for address, text in reader.links),
+        facts=tuple((" ".join(term.split()), " ".join(text.split())) for term, text in reader.facts),
         visited=visited,
     )
 
@@ -236,6 +245,7 @@ class _Reader(HTMLParser):
         self.title = ""
         self.words: list[str] = []
         self.links: list[tuple[str, str]] = []
+        self.facts: list[tuple[str, str]] = []
         self.forms: list[Form] = []
         self._by_id: dict[str, Form] = {}
         self._inside: list[str] = []
@@ -250,6 +260,10 @@ class _Reader(HTMLParser):
         elif tag == "a" and "href" in said:
             self.links.append((said["href"], ""))
             self._inside.append(tag)
+        elif tag in ("dt", "dd"):
+            self._inside.append(tag)
+            if tag == "dt":
+                self.facts.append(("", ""))
         elif tag == "form":
             self._form = Form(said.get("action", ""), said.get("method", "get").upper())
             self.forms.append(self._form)
@@ -294,6 +308,13 @@ class _Reader(HTMLParser):
             self.title += data
         elif not {"script", "style"} & set(self._inside):
             self.words.append(data)
-            if "a" in self._inside:
-                address, text = self.links[-1]
-                self.links[-1] = (address, text + data)
+            self._add_to_last(data)
+
+    def _add_to_last(self, data: str) -> None:
+        """To the link and the term or description that is open."""
+        if "a" in self._inside:
+            address, text = self.links[-1]
+            self.links[-1] = (address, text + data)
+        if self.facts and {"dt", "dd"} & set(self._inside):
+            term, text = self.facts[-1]
+            self.facts[-1] = (term, text + data) if "dd" in self._inside else (term + data, text)

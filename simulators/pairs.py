@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from simulators.layout import Layout, Seat
 from simulators.people import Resident
@@ -116,52 +116,52 @@ async def export_evidence(
     """
     folder = layout.folder / "evidence"
     folder.mkdir(exist_ok=True)
-    files: dict[Path, tuple[PairOutcome, Seat]] = {}
+    missing = [one for one in _wanted(folder, pairs) if not one.file.exists()]
+    asked = [one for one in missing if one.seat == one.pair.asking]
+    answered = [
+        (seat, [one for one in missing if one.seat == seat == one.pair.answering]) for seat in layout.seats
+    ]
+    await _some_at_once(_fetch(one, platforms[one.seat.province]) for one in asked)
+    await _some_at_once(_export(seat, wanted) for seat, wanted in answered if wanted)
+    return {one.file: (one.pair, one.seat) for one in missing if one.file.exists()}
 
-    async def fetch(pair: PairOutcome, exchange: Exchange) -> None:
-        file = folder / f"{exchange.request_id}.asking-{pair.asking.province}.zip"
-        if file.exists():
-            return
-        try:
-            file.write_bytes(await platforms[pair.asking.province].evidence_file(exchange.request_id))
-            files[file] = (pair, pair.asking)
-        except PlatformRefusedError as error:
-            pair.trouble = str(error)
 
-    async def export(seat: Seat) -> None:
-        wanted = {
-            folder / f"{exchange.request_id}.answering-{seat.province}.zip": (pair, exchange)
-            for pair in pairs
-            for exchange in pair.exchanges
-            if pair.answering == seat
-        }
-        wanted = {file: one for file, one in wanted.items() if not file.exists()}
-        if not wanted:
-            return
-        try:
-            await run_commands(
-                [
-                    [
-                        "evidence",
-                        "export",
-                        exchange.request_id,
-                        "--out",
-                        str(file),
-                        "--config",
-                        str(seat.config),
-                    ]
-                    for file, (_, exchange) in wanted.items()
-                ],
-                seat.environment,
-            )
-        except CommandFailedError as error:
-            for pair, _ in wanted.values():
-                pair.trouble = str(error)
-        files.update({file: (pair, seat) for file, (pair, _) in wanted.items() if file.exists()})
+class _Wanted(NamedTuple):
+    """A file that is to be made: of one exchange, as one of its two nodes has it."""
 
-    await _some_at_once(fetch(pair, exchange) for pair in pairs for exchange in pair.exchanges)
-    await _some_at_once(export(seat) for seat in layout.seats)
-    return files
+    file: Path
+    pair: PairOutcome
+    exchange: Exchange
+    seat: Seat
+
+
+def _wanted(folder: Path, pairs: Iterable[PairOutcome]) -> Iterator[_Wanted]:
+    for pair in pairs:
+        for exchange in pair.exchanges:
+            for role, seat in (("asking", pair.asking), ("answering", pair.answering)):
+                file = folder / f"{exchange.request_id}.{role}-{seat.province}.zip"
+                yield _Wanted(file, pair, exchange, seat)
+
+
+async def _fetch(one: _Wanted, platform: PlatformClient) -> None:
+    """As the asking platform gets it from its node."""
+    try:
+        one.file.write_bytes(await platform.evidence_file(one.exchange.request_id))
+    except PlatformRefusedError as error:
+        one.pair.trouble = str(error)
+
+
+async def _export(seat: Seat, wanted: Sequence[_Wanted]) -> None:
+    """As the operator of the node that answered exports it."""
+    where = ("--config", str(seat.config))
+    commands = [
+        ["evidence", "export", one.exchange.request_id, "--out", str(one.file), *where] for one in wanted
+    ]
+    try:
+        await run_commands(commands, seat.environment)
+    except CommandFailedError as error:
+        for one in wanted:
+            one.pair.trouble = str(error)
 
 
 async def proven_evidence(

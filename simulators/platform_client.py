@@ -27,13 +27,13 @@ class PlatformClient:
     def __init__(self, session: aiohttp.ClientSession, url: str, client_id: str, secret: str) -> None:
         self._session = session
         self._url = url
-        self._login = aiohttp.BasicAuth(client_id, secret)
+        self._login = {"Authorization": aiohttp.encode_basic_auth(client_id, secret)}
         self._headers: dict[str, str] = {}
 
     async def log_in(self) -> None:
         """Get a token by client credentials. Raises PlatformRefusedError."""
         form = {"grant_type": "client_credentials"}
-        async with self._session.post(f"{self._url}/oauth/token", data=form, auth=self._login) as answer:
+        async with self._session.post(f"{self._url}/oauth/token", data=form, headers=self._login) as answer:
             said = await _read(answer)
         self._headers = {"Authorization": f"Bearer {said['access_token']}"}
 

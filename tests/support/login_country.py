@@ -16,7 +16,11 @@ from types import MappingProxyType
 import aiohttp
 from aiohttp import web
 
-from simulators.founding import access_toml, portal_client_arguments, register_node
+from node.clock import SystemClock
+from node.config import read_config
+from node.store.clients import ClientRows, LoginTerms
+from node.store.database import open_database
+from simulators.founding import access_toml, register_node
 from simulators.identity.accounts import Account, Accounts
 from simulators.identity.client import ProviderClient
 from simulators.identity.misbehaviour import Misdeed
@@ -29,7 +33,6 @@ from simulators.registry import SHAPES
 from tests.support.delta import add_settings
 from tests.support.federation import (
     RunningNode,
-    command,
     free_ports,
     make_anchor,
     make_node,
@@ -95,6 +98,11 @@ class LoginCountry:
     nodes: Mapping[str, RunningNode]
     http: aiohttp.ClientSession
     anchor: Path
+    _anchor: AsyncExitStack
+
+    async def stop_anchor(self) -> None:
+        """The anchor is away from now on."""
+        await self._anchor.aclose()
 
     def browser(self, language: str = "zh-CN,zh;q=0.9") -> LoginBrowser:
         """A new citizen's browser."""
@@ -151,11 +159,19 @@ async def found_province(
     register_node(province, config, one.entity_id, issuer or one.identity_provider)
     for section, lines in {"limits": _LIMITS, "login": _LOGIN.partition("]")[2], **settings}.items():
         add_settings(config, section, lines)
-    said = await command(
-        *("client", "add", PLATFORM, "--title", f"{province} 门户", "--json", "--config", config),
-        *portal_client_arguments(one.portal),
-    )
-    one.client_file.write_text(said, "utf-8")
+    database = open_database(read_config(config).store.url)
+    try:
+        rows = ClientRows(database, SystemClock())
+        terms = LoginTerms(
+            redirect_uris=(f"{one.portal}/callback",),
+            post_logout_redirect_uris=(f"{one.portal}/logged-out",),
+            backchannel_logout_uri=f"{one.portal}/backchannel-logout",
+            scopes=frozenset({"openid", "profile", "identity"}),
+        )
+        secret = await rows.add_with_secret(PLATFORM, f"{province} 门户", ("*",), terms)
+    finally:
+        await database.close()
+    one.client_file.write_text(json.dumps({"client_id": PLATFORM, "client_secret": secret}), "utf-8")
     return one
 
 
@@ -196,7 +212,8 @@ async def running_login_country(
         province: await found_province(anchor, folder, province, settings=settings) for province in provinces
     }
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving_anchor(anchor.parent))
+        serving_it = await stack.enter_async_context(AsyncExitStack())
+        await serving_it.enter_async_context(serving_anchor(anchor.parent))
         for one in made.values():
             await stack.enter_async_context(serving_around(one))
         nodes = await stack.enter_async_context(running(*(one.config for one in made.values())))
@@ -204,7 +221,7 @@ async def running_login_country(
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
         for node in nodes:
             await node.node.trust_sync.refresh_once()
-        yield LoginCountry(made, dict(zip(made, nodes, strict=True)), http, anchor.parent)
+        yield LoginCountry(made, dict(zip(made, nodes, strict=True)), http, anchor.parent, serving_it)
 
 
 def client_of(one: Province) -> tuple[str, str]:
