@@ -106,8 +106,7 @@ def build_view(
         for subject, chain in chains.items()
     }
     _refuse_twins(peers, settings, problems)
-    if settings.own_entity in status.revocations:
-        problems[settings.own_entity] = f"revoked: {status.revocations[settings.own_entity].reason}"
+    problems |= _own_revocation(settings, status)
     snapshot = TrustSnapshot(
         own_entity=settings.own_entity,
         own_province=settings.own_province,
@@ -121,6 +120,11 @@ def build_view(
         witness_quorum=anchor.witness_quorum,
     )
     return View(snapshot, MappingProxyType(problems))
+
+
+def _own_revocation(settings: TrustSettings, status: TrustStatus) -> Mapping[str, str]:
+    revoked = status.revocations.get(settings.own_entity)
+    return {} if revoked is None else {settings.own_entity: f"revoked: {revoked.reason}"}
 
 
 def _chains(

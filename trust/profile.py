@@ -148,25 +148,15 @@ def node_metadata(
     """The metadata of a node's entity configuration (§5). Raises StatementRejected as `check_node_facts`.
 
     Without `log_keys`, or while nobody knows the generation (0), it tells of no log; without `witness_keys` of no
-    witness. `log_reason` is why the generation
-    before this one was closed. `openid_provider` and `openid_relying_party` are what it says of its logins besides:
-    endpoints and keys, all of them or nothing. Without `consent_keys` it takes no consents.
+    witness. `log_reason` is why the generation before this one was closed. `openid_provider` and
+    `openid_relying_party` are what it says of its logins besides: endpoints and keys, all of them or nothing. Without
+    `consent_keys` it takes no consents.
     """
     check_node_facts(province=province, name=name, grpc_endpoint=grpc_endpoint)
     return {
         "federation_entity": {"organization_name": name},
-        "openid_provider": {
-            "issuer": entity_id,
-            "client_registration_types_supported": ["automatic"],
-            **{parameter: [_LOGIN_ALGORITHM] for parameter in _PROVIDER_ALGORITHMS},
-            **openid_provider,
-        },
-        "openid_relying_party": {
-            "client_name": name,
-            "client_registration_types": ["automatic"],
-            **dict.fromkeys(_CLIENT_ALGORITHMS, _LOGIN_ALGORITHM),
-            **openid_relying_party,
-        },
+        "openid_provider": {**_provider(entity_id), **openid_provider},
+        "openid_relying_party": {**_relying_party(name), **openid_relying_party},
         NODE_TYPE: {
             "province": province,
             "name": name,
@@ -176,6 +166,24 @@ def node_metadata(
             **_told(log_keys, witness_keys, log_generation, log_reason),
             **_consents(consent_keys),
         },
+    }
+
+
+def _provider(entity_id: str) -> dict[str, Any]:
+    """What every node says of itself as a provider of logins (OpenID Connect Discovery 1.0 §3, Federation §5.1.3)."""
+    return {
+        "issuer": entity_id,
+        "client_registration_types_supported": ["automatic"],
+        **{parameter: [_LOGIN_ALGORITHM] for parameter in _PROVIDER_ALGORITHMS},
+    }
+
+
+def _relying_party(name: str) -> dict[str, Any]:
+    """What every node says of itself as one that takes logins (Federation §5.1.2)."""
+    return {
+        "client_name": name,
+        "client_registration_types": ["automatic"],
+        **dict.fromkeys(_CLIENT_ALGORITHMS, _LOGIN_ALGORITHM),
     }
 
 
@@ -250,13 +258,7 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
     that is not its own, a protocol version that this node does not speak; a log without a generation or the other
     way round, a key of log or witness that is not Ed25519, one key for two purposes.
     """
-    node = entity.metadata.get(NODE_TYPE)
-    if node is None:
-        raise StatementRejected(f"{entity.entity_id} is not a node: it has no metadata of type {NODE_TYPE}")
-    if len(entity.superiors) != 1:
-        raise StatementRejected(
-            f"{entity.entity_id} is not a node: it stands under {entity.superiors[0]}, not under the anchor"
-        )
+    node = _node_type(entity)
     _check_pins(entity)
     _check_endpoints(entity)
     province, name, endpoint = node.get("province"), node.get("name"), node.get("grpc_endpoint")
@@ -286,6 +288,18 @@ def read_node(entity: VerifiedEntity) -> NodeProfile:
         openid,
         consent_keys,
     )
+
+
+def _node_type(entity: VerifiedEntity) -> Mapping[str, Any]:
+    """What it says as a node, and that it may be one."""
+    node = entity.metadata.get(NODE_TYPE)
+    if node is None:
+        raise StatementRejected(f"{entity.entity_id} is not a node: it has no metadata of type {NODE_TYPE}")
+    if len(entity.superiors) != 1:
+        raise StatementRejected(
+            f"{entity.entity_id} is not a node: it stands under {entity.superiors[0]}, not under the anchor"
+        )
+    return node
 
 
 def _consent_keys(node: Mapping[str, Any]) -> tuple[Mapping[str, RecipientKey], str]:

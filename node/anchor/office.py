@@ -65,16 +65,14 @@ def init_anchor(
             check_entity_id(entity, allow_http_on_loopback=allow_http_on_loopback)
     except TrustError as error:
         raise AnchorRefused(error.detail) from error
-    types = _authority_types(superior, entity_types)
+    facts = AnchorFacts(
+        entity_id, name, allow_http_on_loopback, superior, _authority_types(superior, entity_types)
+    )
     if root_path is not None and root_path.exists():
         raise AnchorRefused(f"{root_path} exists already and is not overwritten")
     keys = {key: SigningKey.generate() for key in ((ROOT,) if superior else (ROOT, "status", "ca"))}
     folder = AnchorFolder(directory, root_key=root_path)
-    facts = AnchorFacts(entity_id, name, allow_http_on_loopback, superior, types)
-    if replaces is not None and not superior:
-        facts = facts.with_quorum(AnchorFolder(replaces).facts().witness_quorum)
-    if witness_quorum is not None:
-        facts = facts.with_quorum(witness_quorum)
+    facts = _with_quorum(facts, witness_quorum, replaces)
     if replaces is not None:
         check_predecessor(AnchorFolder(replaces), facts)
     folder.create(facts, keys, b"" if superior else make_ca(keys["ca"], name, now))
@@ -82,6 +80,15 @@ def init_anchor(
         take_over(folder, AnchorFolder(replaces), now)
     publish(directory, now=now, root_path=root_path)
     return folder
+
+
+def _with_quorum(facts: AnchorFacts, witness_quorum: int | None, replaces: Path | None) -> AnchorFacts:
+    """The number that is given, else that of the anchor before it."""
+    if witness_quorum is not None:
+        return facts.with_quorum(witness_quorum)
+    if replaces is not None and not facts.superior:
+        return facts.with_quorum(AnchorFolder(replaces).facts().witness_quorum)
+    return facts
 
 
 def _authority_types(superior: str, entity_types: Sequence[str]) -> tuple[str, ...]:
