@@ -6,7 +6,9 @@ Without a browser of flesh: what is walked are the same pages and redirects. Eac
 from __future__ import annotations
 
 import ast
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,23 @@ import pytest_asyncio
 from simulators.browser import LoginBrowser, Page
 from simulators.identity.accounts import Account
 from tests.support.delta import ANHUI, JIANGSU, PROVINCES, SHANGHAI, ZHEJIANG
-from tests.support.login_country import LoginCountry, running_login_country
+from tests.support.login_country import LoginCountry, Province, at_work, found_login_country
 
-pytestmark = [pytest.mark.journey]
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("login-pairs")]
 UNVERIFIED = 7
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, Province]]:
+    """The four provinces, made once; each test has citizens of its own."""
+    folder = tmp_path_factory.mktemp("pairs")
+    with ThreadPoolExecutor(1) as thread:
+        return folder, thread.submit(lambda: asyncio.run(found_login_country(folder, PROVINCES))).result()
+
+
 @pytest_asyncio.fixture
-async def country(tmp_path: Path) -> AsyncIterator[LoginCountry]:
-    async with running_login_country(tmp_path, PROVINCES) as country:
+async def country(made: tuple[Path, Mapping[str, Province]]) -> AsyncIterator[LoginCountry]:
+    async with at_work(*made) as country:
         await country.stop_anchor()
         yield country
 
@@ -62,7 +72,7 @@ def local_number_field(province: str) -> str:
 
 
 async def test_a_citizen_keeps_the_subject_and_is_asked_only_once(country: LoginCountry) -> None:
-    account, browser = country.account(JIANGSU), country.browser()
+    account, browser = country.account(JIANGSU, 1), country.browser()
     first = told(await country.log_in(browser, ANHUI, account))
     fresh = await log_in(country, ANHUI, account)
     assert fresh["sub"] == first["sub"]
@@ -74,7 +84,7 @@ async def test_a_citizen_keeps_the_subject_and_is_asked_only_once(country: Login
         "session, province and consent are remembered: no page on the way"
     )
     assert told(page)["auth_time"] == first["auth_time"]
-    neighbour = await log_in(country, ANHUI, country.account(JIANGSU, 1))
+    neighbour = await log_in(country, ANHUI, country.account(JIANGSU, 2))
     assert neighbour["sub"] != first["sub"]
 
 
@@ -85,7 +95,7 @@ def browser_without_portal(country: LoginCountry, browser: LoginBrowser, provinc
 
 
 async def test_levels_are_reached_or_refused_and_never_lowered(country: LoginCountry) -> None:
-    account, browser = country.account(ZHEJIANG), country.browser()
+    account, browser = country.account(ZHEJIANG, 1), country.browser()
     plain = told(await country.log_in(browser, SHANGHAI, account))
     assert plain["acr"] == "yrd.l2"
     browser_without_portal(country, browser, SHANGHAI)
@@ -101,7 +111,7 @@ async def test_levels_are_reached_or_refused_and_never_lowered(country: LoginCou
 
 
 async def test_who_denies_or_cancels_is_back_at_the_portal_not_logged_in(country: LoginCountry) -> None:
-    account = country.account(ANHUI)
+    account = country.account(ANHUI, 1)
     page = await country.log_in(country.browser(), ZHEJIANG, account, decision="deny")
     assert page.url.startswith(country.provinces[ZHEJIANG].portal)
     assert "access_denied" in page.text

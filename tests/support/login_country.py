@@ -42,7 +42,17 @@ from tests.support.federation import (
 from tests.support.login_browser import LoginBrowser, Page
 from tests.support.two_nodes import serving_registry
 
-__all__ = ["POPULATION", "LoginCountry", "Province", "found_province", "running_login_country", "serving"]
+__all__ = [
+    "POPULATION",
+    "LoginCountry",
+    "Province",
+    "at_work",
+    "client_of",
+    "found_login_country",
+    "found_province",
+    "running_login_country",
+    "serving",
+]
 
 POPULATION = Population()
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -202,18 +212,22 @@ async def serving_around(one: Province) -> AsyncIterator[None]:
         yield
 
 
-@asynccontextmanager
-async def running_login_country(
+async def found_login_country(
     folder: Path, provinces: Sequence[str], *, settings: Mapping[str, str] = _NONE
-) -> AsyncIterator[LoginCountry]:
-    """Make these provinces and run them, each node knowing the others."""
+) -> Mapping[str, Province]:
+    """Make the anchor in ``folder/anchor``, and these provinces."""
     anchor, _ = await make_anchor(folder / "anchor")
-    made = {
+    return {
         province: await found_province(anchor, folder, province, settings=settings) for province in provinces
     }
+
+
+@asynccontextmanager
+async def at_work(folder: Path, made: Mapping[str, Province]) -> AsyncIterator[LoginCountry]:
+    """Run provinces that were made in this folder, each node knowing the others."""
     async with AsyncExitStack() as stack:
         serving_it = await stack.enter_async_context(AsyncExitStack())
-        await serving_it.enter_async_context(serving_anchor(anchor.parent))
+        await serving_it.enter_async_context(serving_anchor(folder / "anchor"))
         for one in made.values():
             await stack.enter_async_context(serving_around(one))
         nodes = await stack.enter_async_context(running(*(one.config for one in made.values())))
@@ -221,7 +235,18 @@ async def running_login_country(
         http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
         for node in nodes:
             await node.node.trust_sync.refresh_once()
-        yield LoginCountry(made, dict(zip(made, nodes, strict=True)), http, anchor.parent, serving_it)
+        by_province = dict(zip(made, nodes, strict=True))
+        yield LoginCountry(made, by_province, http, folder / "anchor", serving_it)
+
+
+@asynccontextmanager
+async def running_login_country(
+    folder: Path, provinces: Sequence[str], *, settings: Mapping[str, str] = _NONE
+) -> AsyncIterator[LoginCountry]:
+    """Make these provinces and run them."""
+    made = await found_login_country(folder, provinces, settings=settings)
+    async with at_work(folder, made) as country:
+        yield country
 
 
 def client_of(one: Province) -> tuple[str, str]:
