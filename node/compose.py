@@ -177,7 +177,7 @@ async def _make(stack: AsyncExitStack, config: Config, clock: Clock) -> _Made:
         tls=TlsSteering(keys, ground.tls, tls_renewal(ground, session, replays)),
         idempotency=IdempotencyRows(ground.database, clock, lease_s=LEASE_S + config.limits.deadline_s),
         replays=replays,
-        login=await open_logins(stack, ground, parts, replays),
+        login=await open_logins(stack, ground, parts, replays, comparison.holders),
     )
 
 

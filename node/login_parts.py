@@ -7,7 +7,7 @@ endpoints and pages.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from federation.login.flow import Flow
 from federation.login.home import HomeFlow, ProviderWords
 from federation.login.id_tokens import TokenKeys
 from federation.login.levels import ProviderLevels
+from federation.login.my_page import Gather
 from federation.login.ports import Papers
 from federation.login.relying_party import ClientAuthentication, KeyAuthentication, RelyingPartySide
 from federation.login.visited import HomeNodes, VisitedFlow
@@ -38,6 +39,7 @@ from node.ground import Ground
 from node.keystore import Purpose
 from node.keystore.login_seal import LoginSeal
 from node.keystore.releasing import releasing_signer
+from node.logout_parts import LogoutGround, LogoutParts, logout_parts
 from node.store.login_agreements import AgreementRows
 from node.store.login_interactions import InteractionRows
 from node.store.login_sessions import SessionRows
@@ -81,12 +83,14 @@ class LoginParts:
     cookies: LoginCookies
     border: LoginBorder
     pages: LoginPages
+    logout: LogoutParts
     papers: Papers | None = None
 
     def add_to(self, app: web.Application, *, path: str) -> None:
         """Serve them on the public listener. `path` is that of the entity id when it has one."""
         add_provider(app, self.deps, path=path)
         add_login_flow(app, self.pages, path=path)
+        self.logout.add_to(app, path=path)
 
     def loops(self) -> Sequence[tuple[str, Loop]]:
         """What runs beside."""
@@ -96,7 +100,7 @@ class LoginParts:
             "grants": self.provider.grants.forget_expired,
             "sessions": self.rows.sessions.forget_expired,
         }
-        return [_forgetting(name, work) for name, work in forgetting.items()]
+        return [*(_forgetting(name, work) for name, work in forgetting.items()), *self.logout.loops()]
 
 
 def _forgetting(name: str, work: Callable[[], Awaitable[object]]) -> tuple[str, Loop]:
@@ -104,15 +108,17 @@ def _forgetting(name: str, work: Callable[[], Awaitable[object]]) -> tuple[str, 
 
 
 async def open_logins(
-    stack: AsyncExitStack, ground: Ground, parts: ExchangeParts, replays: ReplayRows
+    stack: AsyncExitStack, ground: Ground, parts: ExchangeParts, replays: ReplayRows, holders: Gather
 ) -> LoginParts | None:
-    """The parts of a node whose configuration has ``[login]``, else None; `stack` closes what was opened."""
+    """The parts of a node whose configuration has ``[login]``, else None; `stack` closes what was opened. `holders`
+    gathers what all provinces know of who looked.
+    """
     login = ground.config.login
     if login is None:
         return None
     # No cookies: what a provider sets in answers to this node is nobody's browser's.
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-    return _Making(ground, parts, session, replays, login).made()
+    return _Making(ground, parts, session, replays, login, holders).made()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,7 @@ class _Making:
     session: aiohttp.ClientSession
     replays: ReplayRows
     login: LoginSection
+    holders: Gather
 
     def made(self) -> LoginParts:
         node = self.ground.config.node
@@ -142,7 +149,32 @@ class _Making:
             cookies=cookies,
             border=border,
             pages=LoginPages(flow, cookies, answers, border),
+            logout=logout_parts(
+                LogoutGround(
+                    ground=self.ground,
+                    identity_provider=self.login.identity_provider.issuer,
+                    client_id=self.login.identity_provider.client_id,
+                    http=self.session,
+                    provider=provider,
+                    sessions=rows.sessions,
+                    agreements=rows.agreements,
+                    seal=rows.seal,
+                    replays=self.replays,
+                    own=own,
+                    homes=homes,
+                    flow=flow,
+                    answers=answers,
+                    pages=pages,
+                    cookies=cookies,
+                    border=border,
+                    record=self.holders,
+                    type_names=self._type_names,
+                )
+            ),
         )
+
+    def _type_names(self) -> Mapping[str, str]:
+        return {code: name for code, name, _ in self.parts.dialect.current.certificate_types}
 
     # --- rows and the provider ----------------------------------------------------------------------------------
 
