@@ -177,7 +177,7 @@ PAGES: Final[Mapping[str, Page]] = MappingProxyType(
         "consent-papers": replace(_CONSENT, papers=[_PAPER], claims={"name": "欧阳志强"}),
         "consent-nothing": replace(_CONSENT, claims={}, account_name=""),
         "error-peer": ErrorPage(
-            code="login.home_node_away",
+            code="login.peer_node_away",
             turn=Turn.PEER_NODE,
             number="7K3M-Q9RD",
             detail="connection refused",
@@ -186,7 +186,7 @@ PAGES: Final[Mapping[str, Page]] = MappingProxyType(
             peer_name="浙江省",
         ),
         "error-platform": ErrorPage(
-            code="login.unknown_redirect_uri",
+            code="login.redirect_uri",
             turn=Turn.PLATFORM,
             number="2F8T-WX4C",
             detail="redirect_uri is not one of those that were registered",

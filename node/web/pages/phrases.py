@@ -64,7 +64,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         # --- every page
         "site": ("长三角“一网通办”", "Yangtze Delta One-Stop Service"),
-        "site.login": ("长三角“一网通办”统一登录", "Yangtze Delta One-Stop Login"),
+        "site.login": ("长三角“一网通办”统一登录", "Yangtze Delta Login"),
         "skip": ("跳到正文", "Skip to content"),
         "switch.label": ("语言", "Language"),
         "switch": ("English", "中文"),
@@ -194,11 +194,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "The record of {names} is missing for now. Please look again later.",
         ),
         "me.uses.more": ("查看更早的记录", "Older entries"),
+        "me.details": ("详细信息", "Details"),
         "me.use.line": ("{asking}向{answering}{what}", "{asking} {what} at {answering}"),
         "me.use.platform": ("平台", "Platform"),
-        "me.use.types": ("证照", "Certificates"),
         "me.use.basis": ("依据", "Basis"),
-        "me.use.outcome": ("结果", "Outcome"),
         "me.use.number": ("查询编号", "Query number"),
         "me.use.forgotten": ("内容已按期删除", "content deleted after its time"),
         "basis.holders_consent": ("持证人授权", "your consent"),

@@ -43,6 +43,9 @@ def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
         "level": lambda acr: _word(LEVEL_WORDS, acr, lang),
         "operation": lambda code: _word(OPERATIONS, code, lang),
         "listed": lambda names: PHRASES["and"][_place(lang)].join(names),
+        "dotted": lambda types, *rest: " · ".join(
+            filter(None, [PHRASES["and"][_place(lang)].join(types), *rest])
+        ),
         "places": lambda names: PHRASES["and"][_place(lang)].join(place(name, lang) for name in names),
         "shown": lambda value, name="": shown(name, value, lang),
     }
@@ -69,8 +72,8 @@ def province(code: str, name: str, lang: Lang) -> str:
 
 
 def place(name: str, lang: Lang) -> str:
-    """A province that is told by its code or its Chinese name; any other name as it is."""
-    return province(_CODES.get(name, name), name, lang)
+    """A province that is told by its code, its Chinese name, or as its node; any other name as it is."""
+    return province(_CODES.get(name.removesuffix("节点"), name), name, lang)
 
 
 def _aware(at: datetime | int) -> datetime:
@@ -82,7 +85,7 @@ def moment(at: datetime | int, lang: Lang) -> str:
     local = _aware(at).astimezone(_BEIJING)
     if lang == "zh":
         return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}"
-    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
+    return f"{local.day}\xa0{_MONTHS[local.month - 1]}\xa0{local.year}, {local:%H:%M}"
 
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
