@@ -356,6 +356,11 @@ class Wayside:
         """From now on the trust list has this of Jiangsu."""
         self.directory.swap(TrustSnapshot(AH, "340000", {JS: peer} if peer else {}))
 
+    def call_instead_of_home(self, scripted: Scripted) -> None:
+        """Somebody else sits where Jiangsu's node is."""
+        self.home = scripted
+        self.flow = self._flow(1000)
+
     async def current(self) -> Provider:
         """The identity provider, as `OwnProvider` gives it."""
         if self.idp_is_away is not None:
