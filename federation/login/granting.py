@@ -66,10 +66,12 @@ class Granting:
         if request.id_token_hint_sub not in ("", subject):
             return self.refuse(request, "login_required", "somebody else is logged in than was expected")
         sid = await self.sessions.sid_for(agreed.session_id, party.client_id)
-        await self.sessions.add_party(agreed.session_id, party, sid)
-        code = await self.grants.open(
-            self._opened(request, agreed, subject, sid), code_life_s=self.lives.code_s
-        )
+        opened = self._opened(request, agreed, subject, sid)
+        code = await self.grants.open(opened, code_life_s=self.lives.code_s)
+        # After the grant is there: a session that ends from now on ends it, one that ended before says so here.
+        if not await self.sessions.add_party(agreed.session_id, party, sid):
+            await self.grants.revoke(opened.grant_id)
+            return self.refuse(request, "login_required", "the session ended meanwhile")
         self.counted(request, "granted")
         said = [("code", code), *([("state", request.state)] if request.state else []), ("iss", self.issuer)]
         return AuthResponse(request.redirect_uri, tuple(said), request.response_mode)
