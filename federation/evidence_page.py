@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from html import escape
 
 from federation.evidence_report import NamedNode, Sentence
 from federation.evidence_summary import ExchangeSummary, FileSummary, QuestionSummary
 from federation.evidence_text import moment, verdict_en, verdict_zh
+from federation.plain_text import escape
 
 __all__ = ["page_begin", "page_end", "render_broken", "render_exchange"]
 

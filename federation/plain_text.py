@@ -1,8 +1,17 @@
-"""Texts that others wrote, fit to be shown on a terminal."""
+"""Texts that others wrote, fit to be shown on a terminal or on a page."""
 
 from __future__ import annotations
 
-__all__ = ["plain"]
+from html import escape as escape_markup
+from typing import Final
+from unicodedata import category
+
+__all__ = ["escape", "plain"]
+
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""General categories (Unicode Standard Annex 44): controls, marks of format such as those of direction, halves of
+surrogate pairs, ends of lines and paragraphs.
+"""
 
 
 def plain(text: str) -> str:
@@ -11,4 +20,17 @@ def plain(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    return "".join(letter if letter.isprintable() else _number(letter) for letter in text)
+
+
+def escape(text: str) -> str:
+    """The text for a page: no markup, and nothing unseen that hides a part or turns the order of what is read. Spaces
+    of every width stay.
+    """
+    if not text.isprintable():
+        text = "".join(_number(letter) if category(letter) in _UNSEEN else letter for letter in text)
+    return escape_markup(text)
+
+
+def _number(letter: str) -> str:
+    return f"\\x{ord(letter):02x}"

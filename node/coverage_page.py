@@ -6,8 +6,8 @@ Chinese first, no script, nothing from elsewhere. State is told in words and fig
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
 
+from federation.plain_text import escape
 from mapping.coverage import KindCoverage, ListCoverage, RuleSetCoverage, Told
 
 __all__ = ["coverage_page"]

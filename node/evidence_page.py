@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from html import escape
 from typing import Final
 
 from federation.log_conflicts import Conflict
 from federation.pair_log import HourState, Reconciled
+from federation.plain_text import escape
 from federation.ports import CheckpointRow
 from federation.reconcile import ADVICE, Finding, FindingKind, Place, start_of_hour
 from node.evidence_view import EvidenceView, PeerView

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from html import escape
 
+from federation.plain_text import escape
 from federation.translator import CARRIED, Direction
 from federation.unmapped_codes import CODES_MAX, CODES_PER_LIST_MAX, HOLDERS_MIN, WORDS_MAX, NotShown
 from node.translation_view import OUTCOMES, TranslationView

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from html import escape
 
+from federation.plain_text import escape
 from federation.trust_picture import Branch, Standing, TrustPicture
 from node.trust_words import PURPOSES, STANDINGS, STATEMENTS, change_in_words, moment, span
 
