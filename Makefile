@@ -3,9 +3,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INTEROP := tests/interop
+BROWSER := tests/browser
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-.PHONY: help setup tools demo test interop soak check proto bench lock clean
+.PHONY: help setup tools demo test interop browser soak check proto bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,15 +38,20 @@ interop: setup ## Check anchor, nodes, log and exports against independent imple
 	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(VENV)/interop/.ready
 	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py $(INTEROP)/log.py $(INTEROP)/node_log.py
 
+browser: setup ## Walk the pages of a login in Chromium; pictures of them in tests/browser/screens (needs Chromium, Node.js)
+	@tests/tools.sh browser
+	@$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
+	@$(BIN)/pytest -n 2 --dist load $(BROWSER)/pages.py
+
 $(VENV)/interop/.ready: $(INTEROP)/requirements.txt
 	@$(PYTHON) -m venv --clear $(VENV)/interop
 	@$(VENV)/interop/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(INTEROP)/requirements.txt \
 	  || { echo "Missing: a package registry that pip can reach (the packages of $(INTEROP)/requirements.txt could not be installed; see above)." >&2; exit 1; }
 	@touch $@
 
-$(INTEROP)/node_modules/.package-lock.json: $(INTEROP)/package-lock.json
-	@npm ci --silent --prefix $(INTEROP) \
-	  || { echo "Missing: a package registry that npm can reach (the packages of $(INTEROP)/package-lock.json could not be installed)." >&2; exit 1; }
+%/node_modules/.package-lock.json: %/package-lock.json
+	@npm ci --silent --prefix $* \
+	  || { echo "Missing: a package registry that npm can reach (the packages of $*/package-lock.json could not be installed)." >&2; exit 1; }
 	@touch $@
 
 soak: setup ## Fuzz every parser and converter with 10,000 examples each; kill all nodes fifty times under load
@@ -70,4 +76,4 @@ lock: ## Write the locks anew from pyproject.toml and tests/interop/requirements
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) $(INTEROP)/node_modules .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(INTEROP)/node_modules $(BROWSER)/node_modules $(BROWSER)/screens .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

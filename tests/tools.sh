@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to what the tests need from the system: `tests/tools.sh test`, `tests/tools.sh interop`, or both.
+# Sees to what the tests need from the system: `tests/tools.sh test`, `tests/tools.sh interop`, `tests/tools.sh browser`,
+# or several.
 # What is missing is installed with apt when that is possible here; what then still is missing is named, with the
 # package that brings it on Debian, and the exit code is 1.
 set -uo pipefail
@@ -15,13 +16,16 @@ has_libcrypto() { "$PYTHON" -c 'import ctypes; ctypes.CDLL("libcrypto.so.3")' 2>
 has_node() { command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
 has_npm() { command -v npm >/dev/null; }
 has_go() { command -v go >/dev/null; }
+has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null; }
+has_chinese() { command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh-cn file 2>/dev/null)" ]; }
 has_sumdb() { [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; }
 
 needed() {
   case $1 in
     test) echo softhsm2 openssl libcrypto curl sqlite3 ;;
     interop) echo node npm go sumdb ;;
-    *) echo "tests/tools.sh: test or interop, not $1" >&2; exit 2 ;;
+    browser) echo chromium chinese node npm ;;
+    *) echo "tests/tools.sh: test, interop or browser, not $1" >&2; exit 2 ;;
   esac
 }
 
@@ -32,6 +36,8 @@ packages() {
     curl) echo curl ;;
     sqlite3) echo sqlite3 ;;
     libcrypto) apt-cache show libssl3t64 >/dev/null 2>&1 && echo libssl3t64 || echo libssl3 ;;
+    chromium) echo chromium ;;
+    chinese) echo fontconfig fonts-noto-cjk ;;
     node) echo nodejs ;;
     npm) echo npm ;;
     go) echo golang-go ;;
@@ -47,6 +53,8 @@ describe() {
     sqlite3) echo "the sqlite3 command (on Debian: apt install sqlite3)" ;;
     libcrypto) echo "libcrypto.so.3 of OpenSSL 3 (on Debian: apt install libssl3, or libssl3t64)" ;;
     node) echo "Node.js 20 or newer (on Debian 13: apt install nodejs; before, from nodejs.org), found: $(node --version 2>/dev/null || echo none)" ;;
+    chromium) echo "Chromium (on Debian: apt install chromium)" ;;
+    chinese) echo "a font with Chinese characters, and fontconfig (on Debian: apt install fontconfig fonts-noto-cjk)" ;;
     npm) echo "npm (on Debian: apt install npm)" ;;
     go) echo "the go command (on Debian: apt install golang-go)" ;;
     sumdb) echo "golang.org/x/mod in /usr/share/gocode (on Debian: apt install golang-golang-x-mod-dev)" ;;
