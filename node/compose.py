@@ -39,6 +39,7 @@ from node.config import Config
 from node.connectors.http_registry import HttpRegistry
 from node.connectors.settings import HttpRegistrySettings, RegistrySettings
 from node.connectors.sql_registry import SqlRegistry
+from node.consent_parts import ConsentParts, open_consents
 from node.control import Caller, Handler
 from node.ground import Ground, exchange_limits, lay_ground, rpc_limits
 from node.health import Health
@@ -96,6 +97,7 @@ class Node:
     trust_sync: TrustSync
     holders: HolderRecords
     """For the page on which a holder who is logged in here sees who asked about them."""
+    consents: ConsentParts
     background: Background
     look_back: Callable[[], Awaitable[None]]
     """Before anything is logged: whether witnesses know more of this node's log than its store does."""
@@ -123,6 +125,7 @@ class _Made:
     tls: TlsSteering
     idempotency: IdempotencyRows
     replays: ReplayRows
+    consents: ConsentParts
     login: LoginParts | None
     """None where the configuration has no ``[login]``."""
 
@@ -147,6 +150,7 @@ async def compose(config: Config, clock: Clock) -> AsyncIterator[Node]:
             asker=made.asker,
             trust_sync=made.trust_sync,
             holders=made.comparison.holders,
+            consents=made.consents,
             background=_background(made),
             look_back=made.settling.look_back,
             handlers=_handlers(made),
@@ -160,6 +164,8 @@ async def _make(stack: AsyncExitStack, config: Config, clock: Clock) -> _Made:
     parts = await _exchange_parts(stack, ground)
     session = await stack.enter_async_context(aiohttp.ClientSession())
     trust_sync = await _trust_sync(stack, ground, session)
+    consents = await open_consents(ground, session, trust_sync, parts.dialect)
+    parts = replace(parts, consents=consents.check)
     transport = _transport(stack, ground)
     registry = await _open_registry(stack, config.registry)
     comparison = open_comparison(ground, parts, transport)
@@ -177,7 +183,8 @@ async def _make(stack: AsyncExitStack, config: Config, clock: Clock) -> _Made:
         tls=TlsSteering(keys, ground.tls, tls_renewal(ground, session, replays)),
         idempotency=IdempotencyRows(ground.database, clock, lease_s=LEASE_S + config.limits.deadline_s),
         replays=replays,
-        login=await open_logins(stack, ground, parts, replays, comparison.holders),
+        consents=consents,
+        login=await open_logins(stack, ground, parts, replays, comparison.holders, consents.papers),
     )
 
 
@@ -340,6 +347,7 @@ def _public(made: _Made) -> web.Application:
     add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
     add_witness(app, witness(ground, made.trust_sync), path=path)
     add_log(app, own_log.tree, path=path)
+    made.consents.add_to(app, path=path)
     if made.login is not None:
         made.login.add_to(app, path=path)
     return app
@@ -412,6 +420,7 @@ def _background(made: _Made) -> Background:
             *log_loops(ground, made.settling),
             keeping_loop(ground, trust_sync),
             repeated("reconcile", made.comparison.schedule.tick_once, checkpoint_s),
+            *made.consents.loops(),
             *(made.login.loops() if made.login else ()),
         ]
     )

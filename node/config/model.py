@@ -23,6 +23,7 @@ __all__ = [
     "AccessSection",
     "Address",
     "Config",
+    "ConsentSection",
     "DialectSection",
     "EvidenceSection",
     "ExchangeSection",
@@ -277,6 +278,17 @@ class EvidenceSection(Section):
     retention: RetentionSection = RetentionSection()
 
 
+class ConsentSection(Section):
+    """[consent]: how fresh what is known of consents must be.
+
+    The peers' status lists are fetched every `status_lists_s`, so that a withdrawn consent is refused everywhere within
+    a minute; one that is older than `status_list_max_age_s` refuses the consents of its issuer.
+    """
+
+    status_lists_s: Annotated[float, Field(ge=1, le=300)] = 50.0
+    status_list_max_age_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
+
+
 class LogSection(Section):
     """[log]: how much is logged, as JSON lines on standard error."""
 
@@ -299,6 +311,7 @@ class Config(Section):
     exchange: ExchangeSection = ExchangeSection()
     evidence: EvidenceSection = EvidenceSection()
     log: LogSection = LogSection()
+    consent: ConsentSection = ConsentSection()
     login: LoginSection | None = None
     path: Path = Path("node.toml")
 
