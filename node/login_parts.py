@@ -1,6 +1,7 @@
-"""What logins are made of at one node: rows, rules, listeners. Nothing of it is there without ``[login]``.
+"""What logins are made of at one node: rules and listeners on their ground (`node.login_ground`). Without ``[login]``
+there is nothing of it.
 
-In this order, since each stands on the one before: the rows, the provider's half that ends logins, the flow, the
+In this order, since each stands on the one before: the provider's half that ends logins, the flow, how logins end, the
 endpoints and pages.
 """
 
@@ -16,91 +17,88 @@ import aiohttp
 from aiohttp import web
 
 from federation.exchange import ExchangeParts
-from federation.login.discovery import CALLBACK
+from federation.holder_record import HolderRecords
+from federation.login.end_session import EndSession
 from federation.login.flow import Flow
 from federation.login.home import HomeFlow, ProviderWords
-from federation.login.id_tokens import TokenKeys
 from federation.login.levels import ProviderLevels
-from federation.login.my_page import Gather
+from federation.login.logout import Logout
+from federation.login.logout_receiver import LogoutReceiver
+from federation.login.my_page import MyPage
 from federation.login.ports import Papers
-from federation.login.relying_party import ClientAuthentication, KeyAuthentication, RelyingPartySide
-from federation.login.visited import HomeNodes, VisitedFlow
+from federation.login.upstreams import KnownUpstreams
+from federation.login.visited import VisitedFlow
 from federation.quota import TokenBuckets
 from federation.translator import Translator
 from node.background import Loop, repeat
-from node.config import LoginSection
-from node.connectors.openid_provider import (
-    DiscoveredProvider,
-    HttpProviderCalls,
-    ProviderSettings,
-    SecretAuthentication,
-)
+from node.connectors.logout_posts import HttpLogoutPosts
 from node.ground import Ground
-from node.keystore import Purpose
-from node.keystore.login_seal import LoginSeal
-from node.keystore.releasing import releasing_signer
-from node.logout_parts import LogoutGround, LogoutParts, logout_parts
-from node.store.login_agreements import AgreementRows
-from node.store.login_interactions import InteractionRows
-from node.store.login_sessions import SessionRows
-from node.store.login_subjects import SubjectRows
+from node.login_ground import LoginGround, lay_login_ground
 from node.store.replay import ReplayRows
+from node.web.login.backchannel import add_backchannel
 from node.web.login.cookies import LoginCookies
 from node.web.login.flow import LoginBorder, LoginPages, add_login_flow
+from node.web.login.my_page import MyPages, add_my_page
 from node.web.login.steps import StepAnswers
 from node.web.oidc.app import add_provider
-from node.web.oidc.deps import ProviderDeps
+from node.web.oidc.logout import LogoutPages, add_logout
 from node.web.oidc.parts import ProviderGround, ProviderParts
 from node.web.pages import Pages
 
 __all__ = ["LoginParts", "open_logins"]
 
 FORGET_EVERY_S = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginRows:
-    """What logins keep beside the provider's rows; all replicas share it."""
-
-    seal: LoginSeal
-    interactions: InteractionRows
-    subjects: SubjectRows
-    sessions: SessionRows
-    agreements: AgreementRows
-    replays: ReplayRows
+_LOOKS_PER_S, _LOOKS_AT_ONCE = 0.2, 10.0
+"""How often one citizen has the record gathered from all provinces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginParts:
-    """The parts of logins at one node. `own` is the province's identity provider, as it was discovered."""
+    """Logins at one node, whole: the rules, to be served and run beside."""
 
-    rows: LoginRows
+    ground: LoginGround
     provider: ProviderParts
-    deps: ProviderDeps
     flow: Flow
-    own: DiscoveredProvider
-    homes: HomeNodes
-    cookies: LoginCookies
-    border: LoginBorder
-    pages: LoginPages
-    logout: LogoutParts
-    papers: Papers | None = None
+    logout: Logout
+    ending: EndSession
+    receiver: LogoutReceiver
+    my_page: MyPage
+    type_names: Callable[[], Mapping[str, str]]
 
     def add_to(self, app: web.Application, *, path: str) -> None:
         """Serve them on the public listener. `path` is that of the entity id when it has one."""
-        add_provider(app, self.deps, path=path)
-        add_login_flow(app, self.pages, path=path)
-        self.logout.add_to(app, path=path)
+        node, login = self.ground.ground.config.node, self.ground.login
+        cookies = LoginCookies(node.province, node.entity_id, login.remember_province_s)
+        pages = Pages(node)
+        border, answers = LoginBorder(pages, cookies), StepAnswers(cookies, pages)
+        add_provider(app, self.provider.deps(self.flow, answers, border.refused), path=path)
+        add_login_flow(app, LoginPages(self.flow, cookies, answers, border), path=path)
+        add_logout(app, LogoutPages(self.ending, pages, cookies, border, path))
+        add_backchannel(app, self.receiver, path=path)
+        mine = MyPages(
+            rules=self.my_page,
+            end=self.ending,
+            flow=self.flow,
+            answers=answers,
+            pages=pages,
+            cookies=cookies,
+            border=border,
+            type_names=self.type_names,
+            path=path,
+        )
+        add_my_page(app, mine)
 
     def loops(self) -> Sequence[tuple[str, Loop]]:
         """What runs beside."""
-        forgetting: dict[str, Callable[[], Awaitable[object]]] = {
-            "interactions": self.rows.interactions.forget_expired,
+        rows = self.ground.rows
+        expired: dict[str, Callable[[], Awaitable[object]]] = {
+            "interactions": rows.interactions.forget_expired,
             "pushed_requests": self.provider.pushed.forget_expired,
             "grants": self.provider.grants.forget_expired,
-            "sessions": self.rows.sessions.forget_expired,
+            "sessions": rows.sessions.forget_expired,
+            "logouts": rows.logouts.forget_expired,
         }
-        return [*(_forgetting(name, work) for name, work in forgetting.items()), *self.logout.loops()]
+        return [("logout", self.logout.run), *(_forgetting(*one) for one in expired.items())]
 
 
 def _forgetting(name: str, work: Callable[[], Awaitable[object]]) -> tuple[str, Loop]:
@@ -108,192 +106,96 @@ def _forgetting(name: str, work: Callable[[], Awaitable[object]]) -> tuple[str, 
 
 
 async def open_logins(
-    stack: AsyncExitStack, ground: Ground, parts: ExchangeParts, replays: ReplayRows, holders: Gather
+    stack: AsyncExitStack,
+    ground: Ground,
+    parts: ExchangeParts,
+    replays: ReplayRows,
+    holders: HolderRecords,
+    papers: Papers | None = None,
 ) -> LoginParts | None:
-    """The parts of a node whose configuration has ``[login]``, else None; `stack` closes what was opened. `holders`
-    gathers what all provinces know of who looked.
+    """The parts of a node whose configuration has ``[login]``, else None; `stack` closes what was opened. `papers` is
+    None where no consents are issued.
     """
     login = ground.config.login
     if login is None:
         return None
     # No cookies: what a provider sets in answers to this node is nobody's browser's.
     session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-    return _Making(ground, parts, session, replays, login, holders).made()
+    return _Making(lay_login_ground(ground, login, session, replays), parts, holders, papers).made()
 
 
 @dataclass(frozen=True, slots=True)
 class _Making:
-    ground: Ground
+    at: LoginGround
     parts: ExchangeParts
-    session: aiohttp.ClientSession
-    replays: ReplayRows
-    login: LoginSection
-    holders: Gather
+    holders: HolderRecords
+    papers: Papers | None
 
     def made(self) -> LoginParts:
-        node = self.ground.config.node
-        rows = self._rows()
-        provider = ProviderParts(self._provider_ground(rows))
-        cookies = LoginCookies(node.province, node.entity_id, self.login.remember_province_s)
-        pages = Pages(node)
-        border, answers = LoginBorder(pages, cookies), StepAnswers(cookies, pages)
-        homes, own = self._homes(), self._own()
-        flow = self._flow(rows, provider, homes, own)
+        provider = self._provider()
+        logout = self._logout(provider)
         return LoginParts(
-            rows=rows,
+            ground=self.at,
             provider=provider,
-            deps=provider.deps(flow, answers, border.refused),
-            flow=flow,
-            own=own,
-            homes=homes,
-            cookies=cookies,
-            border=border,
-            pages=LoginPages(flow, cookies, answers, border),
-            logout=logout_parts(
-                LogoutGround(
-                    ground=self.ground,
-                    identity_provider=self.login.identity_provider.issuer,
-                    client_id=self.login.identity_provider.client_id,
-                    http=self.session,
-                    provider=provider,
-                    sessions=rows.sessions,
-                    agreements=rows.agreements,
-                    seal=rows.seal,
-                    replays=self.replays,
-                    own=own,
-                    homes=homes,
-                    flow=flow,
-                    answers=answers,
-                    pages=pages,
-                    cookies=cookies,
-                    border=border,
-                    record=self.holders,
-                    type_names=self._type_names,
-                )
-            ),
+            flow=self._flow(provider),
+            logout=logout,
+            ending=self._ending(provider, logout),
+            receiver=self._receiver(logout),
+            my_page=self._my_page(logout),
+            type_names=self._type_names,
         )
 
-    def _type_names(self) -> Mapping[str, str]:
-        return {code: name for code, name, _ in self.parts.dialect.current.certificate_types}
-
-    # --- rows and the provider ----------------------------------------------------------------------------------
-
-    def _rows(self) -> LoginRows:
-        database, clock = self.ground.database, self.ground.clock
-        seal = LoginSeal(self.ground.data_keys)
-        return LoginRows(
-            seal=seal,
-            interactions=InteractionRows(database, seal, clock),
-            subjects=SubjectRows(database, clock),
-            sessions=SessionRows(
-                database,
-                seal,
-                clock,
-                identity_provider=self.login.identity_provider.issuer,
-                life_s=self.login.session_s,
-            ),
-            agreements=AgreementRows(database, clock, own_entity=self.ground.config.node.entity_id),
-            replays=self.replays,
-        )
-
-    def _provider_ground(self, rows: LoginRows) -> ProviderGround:
-        ground = self.ground
-        return ProviderGround(
-            issuer=ground.config.node.entity_id,
-            login=self.login,
-            database=ground.database,
-            seal=rows.seal,
-            directory=ground.directory,
-            keys=TokenKeys(
-                signer=releasing_signer(ground.keystore, Purpose.OPENID),
-                verifiers=lambda: ground.keystore.verification_keys(Purpose.OPENID),
-            ),
-            replays=self.replays,
-            subjects=rows.subjects,
-            sessions=rows.sessions,
-            clock=ground.clock,
-            skew_s=ground.config.limits.skew_s,
-        )
-
-    # --- whom this node goes to ---------------------------------------------------------------------------------
-
-    def _authentication(self, audience: str, client_id: str) -> ClientAuthentication:
-        signer = releasing_signer(self.ground.keystore, Purpose.OPENID)
-        return KeyAuthentication(client_id, audience, signer, self.ground.clock)
-
-    def _homes(self) -> HomeNodes:
-        entity_id = self.ground.config.node.entity_id
-        return HomeNodes(
-            self.ground.directory,
-            entity_id,
-            lambda issuer: self._authentication(issuer, entity_id),
-            self.ground.clock,
-        )
-
-    def _own(self) -> DiscoveredProvider:
-        said = self.login.identity_provider
-        secret_file = said.client_secret_file
-        authentication: ClientAuthentication = (
-            self._authentication(said.issuer, said.client_id)
-            if secret_file is None
-            else SecretAuthentication(said.client_id, lambda: secret_file.read_text("utf-8").strip())
-        )
-        settings = ProviderSettings(
-            issuer=said.issuer,
-            client_id=said.client_id,
-            id_token_alg=said.id_token_alg,
-            other_audiences=frozenset(said.other_audiences),
-        )
-        return DiscoveredProvider(settings, self._own_calls(), authentication, self.ground.clock)
-
-    def _own_calls(self) -> HttpProviderCalls:
-        said = self.login.identity_provider
-        return HttpProviderCalls(self.session, said.timeout_s, said.allow_http_on_loopback)
-
-    def _side(self, calls: HttpProviderCalls) -> RelyingPartySide:
-        config = self.ground.config
-        return RelyingPartySide(
-            calls=calls,
-            dpop_signer=releasing_signer(self.ground.keystore, Purpose.DPOP),
-            clock=self.ground.clock,
-            redirect_uri=config.node.entity_id + CALLBACK,
-            skew_s=int(config.limits.skew_s),
+    def _provider(self) -> ProviderParts:
+        ground, rows = self.at.ground, self.at.rows
+        return ProviderParts(
+            ProviderGround(
+                issuer=ground.config.node.entity_id,
+                login=self.at.login,
+                database=ground.database,
+                seal=rows.seal,
+                directory=ground.directory,
+                keys=self.at.keys,
+                replays=rows.replays,
+                subjects=rows.subjects,
+                sessions=rows.sessions,
+                clock=ground.clock,
+                papers=self.papers,
+                skew_s=ground.config.limits.skew_s,
+            )
         )
 
     # --- the flow -----------------------------------------------------------------------------------------------
 
-    def _flow(
-        self, rows: LoginRows, provider: ProviderParts, homes: HomeNodes, own: DiscoveredProvider
-    ) -> Flow:
-        config, clock = self.ground.config, self.ground.clock
-        per_minute = self.login.begin_per_minute
-        calls = HttpProviderCalls(self.session, config.limits.deadline_s, config.node.allow_http_on_loopback)
+    def _flow(self, provider: ProviderParts) -> Flow:
+        node, per_minute = self.at.ground.config.node, self.at.login.begin_per_minute
+        rows, partners = self.at.rows, self.at.partners
         return Flow(
             rows=rows.interactions,
             answers=provider.granting,
-            home=self._home(rows, provider, homes),
+            home=self._home(provider),
             visited=VisitedFlow(
-                homes=homes,
+                homes=partners.homes,
                 sessions=rows.sessions,
                 subjects=rows.subjects,
                 answers=provider.granting,
                 translator=self.parts.translator,
                 translated=self._count,
             ),
-            homes=homes,
-            own=own,
-            side=self._side(calls),
-            own_side=self._side(self._own_calls()),
-            clock=clock,
-            province=config.node.province,
-            name=config.node.name,
-            path=urlsplit(config.node.entity_id).path,
-            interaction_s=self.login.interaction_s,
+            homes=partners.homes,
+            own=partners.own,
+            side=partners.side,
+            own_side=partners.own_side,
+            clock=self.at.ground.clock,
+            province=node.province,
+            name=node.name,
+            path=urlsplit(node.entity_id).path,
+            interaction_s=self.at.login.interaction_s,
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=time.monotonic),
         )
 
-    def _home(self, rows: LoginRows, provider: ProviderParts, homes: HomeNodes) -> HomeFlow:
-        node, said = self.ground.config.node, self.login.identity_provider
+    def _home(self, provider: ProviderParts) -> HomeFlow:
+        node, said = self.at.ground.config.node, self.at.login.identity_provider
+        rows, partners = self.at.rows, self.at.partners
         return HomeFlow(
             entity_id=node.entity_id,
             province=node.province,
@@ -303,18 +205,83 @@ class _Making:
                 levels=ProviderLevels(said.acr, said.acr_when_absent or ""),
                 claims=said.claims,
                 scopes=said.scopes,
-                session_s=self.login.session_s,
+                session_s=self.at.login.session_s,
             ),
-            calls=self._own_calls(),
+            calls=partners.own_side.calls,
             sessions=rows.sessions,
             subjects=rows.subjects,
             agreements=rows.agreements,
             answers=provider.granting,
-            homes=homes,
-            clock=self.ground.clock,
+            homes=partners.homes,
+            clock=self.at.ground.clock,
             translator=self.parts.translator,
             translated=self._count,
+            papers=self.papers,
         )
 
     def _count(self, words: Translator) -> None:
-        self.parts.translations.add(words, self.ground.clock)
+        self.parts.translations.add(words, self.at.ground.clock)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _logout(self, provider: ProviderParts) -> Logout:
+        ground, rows = self.at.ground, self.at.rows
+        node = ground.config.node
+        return Logout(
+            node.entity_id,
+            rows.sessions,
+            rows.logouts,
+            provider.parties,
+            HttpLogoutPosts(self.at.session, node.allow_http_on_loopback),
+            rows.replays,
+            self.at.keys.signer,
+            ground.clock,
+        )
+
+    def _ending(self, provider: ProviderParts, logout: Logout) -> EndSession:
+        ground, partners = self.at.ground, self.at.partners
+        issuer = self.at.login.identity_provider.issuer
+        return EndSession(
+            entity_id=ground.config.node.entity_id,
+            sessions=self.at.rows.sessions,
+            logout=logout,
+            parties=provider.parties,
+            hints=provider.id_tokens,
+            upstreams=KnownUpstreams(issuer, partners.own, partners.homes),
+            seal=self.at.rows.seal,
+            clock=ground.clock,
+        )
+
+    def _receiver(self, logout: Logout) -> LogoutReceiver:
+        ground, said = self.at.ground, self.at.login.identity_provider
+        return LogoutReceiver(
+            entity_id=ground.config.node.entity_id,
+            identity_provider=said.issuer,
+            client_id=said.client_id,
+            own=self.at.partners.own,
+            directory=ground.directory,
+            logout=logout,
+            clock=ground.clock,
+            skew_s=ground.config.limits.skew_s,
+        )
+
+    def _my_page(self, logout: Logout) -> MyPage:
+        ground, rows = self.at.ground, self.at.rows
+        node = ground.config.node
+        return MyPage(
+            entity_id=node.entity_id,
+            name=node.name,
+            identity_provider=self.at.login.identity_provider.issuer,
+            sessions=rows.sessions,
+            endings=rows.sessions,
+            agreements=rows.agreements,
+            papers=self.papers,
+            logout=logout,
+            record=self.holders,
+            directory=ground.directory,
+            looks=TokenBuckets(_LOOKS_PER_S, _LOOKS_AT_ONCE, now_s=time.monotonic),
+            now=ground.clock.now,
+        )
+
+    def _type_names(self) -> Mapping[str, str]:
+        return {code: name for code, name, _ in self.parts.dialect.current.certificate_types}
