@@ -41,7 +41,7 @@ _LONGEST_NAME = 128
 _LONGEST = 2048
 _LONGEST_OF: Mapping[str, int] = {
     "request": 16_384,
-    "claims": 8192,
+    "claims": 4096,
     "authorization_details": 16_384,
     "id_token_hint": 8192,
     "client_assertion": 16_384,
@@ -203,7 +203,7 @@ def _claims_parameter(parameters: Mapping[str, str]) -> Mapping[str, Mapping[str
         _refuse("claims is not JSON")
     if not isinstance(read, dict):
         _refuse("claims must be a JSON object")
-    places = {place: read.get(place) or {} for place in ("userinfo", "id_token")}
+    places = {place: read[place] for place in ("userinfo", "id_token") if read.get(place) is not None}
     for names in places.values():
         if not isinstance(names, dict) or not all(
             wish is None or isinstance(wish, dict) for wish in names.values()

@@ -43,6 +43,7 @@ from trust.keys import SigningKey
 from trust.openid_profile import OpenIdProfile
 
 __all__ = [
+    "ASSERTION_TYPE",
     "BACK",
     "BANK",
     "CLAIMS",
@@ -231,12 +232,12 @@ class Provider:
         """The rows of clients."""
         return ClientRows(self.database, self.clock)
 
-    def request(self, client_id: str = PORTAL, **changes: Any) -> dict[str, str]:
+    def request(self, client: str = PORTAL, **changes: Any) -> dict[str, str]:
         """A good authorization request, with changes; None takes a parameter away."""
         said = {
             "response_type": "code",
-            "client_id": client_id,
-            "redirect_uri": BACK[client_id],
+            "client_id": client,
+            "redirect_uri": BACK[client],
             "scope": "openid profile",
             "state": "state-1",
             "nonce": "nonce-1",
@@ -276,7 +277,7 @@ class Provider:
         assert "code" in answered, answered
         return answered["code"]
 
-    def assertion(self, client_id: str, *, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+    def assertion(self, client_id: str, **claims: Any) -> str:
         """A client assertion of RFC 7523, with changes; None takes a claim away."""
         now_s = int(self.clock.now().timestamp())
         said = {
@@ -289,7 +290,7 @@ class Provider:
             **claims,
         }
         good = {name: value for name, value in said.items() if value is not None}
-        return self.keys[client_id].sign(good, header=header, typ="client-authentication+jwt")
+        return self.keys[client_id].sign(good, typ="client-authentication+jwt")
 
     def credentials(self, client_id: str, **claims: Any) -> tuple[dict[str, str], dict[str, str]]:
         """Headers and form parameters that authenticate a client."""
@@ -318,21 +319,21 @@ class Provider:
         """Push a request."""
         return await self.post("par", client_id, parameters, **headers)
 
-    async def redeem(self, client_id: str, code: str, **changes: Any) -> ClientResponse:
-        """Bring a code to the token endpoint; `headers` among the changes are sent."""
-        headers = changes.pop("headers", {})
-        if client_id in (BANK, PEER) and not headers:
-            headers = {"DPoP": self.proof(client_id, "token")}
+    async def redeem(
+        self, client: str, brought: str, *, headers: Mapping[str, str] | None = None, **changes: Any
+    ) -> ClientResponse:
+        """Bring a code to the token endpoint."""
+        if client in (BANK, PEER) and headers is None:
+            headers = {"DPoP": self.proof(client, "token")}
         form = {
             "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": BACK[client_id],
+            "code": brought,
+            "redirect_uri": BACK[client],
             "code_verifier": "v" * 43,
             **changes,
         }
-        return await self.post(
-            "token", client_id, {name: value for name, value in form.items() if value is not None}, **headers
-        )
+        said = {name: value for name, value in form.items() if value is not None}
+        return await self.post("token", client, said, **(headers or {}))
 
     async def tokens(self, client_id: str = PORTAL, **changes: Any) -> dict[str, Any]:
         """Tokens by a whole good login."""

@@ -68,8 +68,8 @@ class TokenEndpoints:
                 "a token that is bound to a key comes as DPoP, any other as Bearer",
                 status=401,
             )
-        if token.jkt and not await self.deps.proven(request, "userinfo", access_token=text, jkt=token.jkt):
-            raise OAuthRefusal("invalid_dpop_proof", "send a DPoP proof (RFC 9449)", status=401)
+        if token.jkt:
+            await self._require_proof(request, text, token.jkt)
         if "openid" not in token.scopes:
             raise OAuthRefusal("insufficient_scope", "the token is not for openid", status=403)
         if await self.deps.parties.find(token.client_id) is None:
