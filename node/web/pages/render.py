@@ -32,7 +32,7 @@ from node.web.pages.headers import content_policy
 from node.web.pages.language import LONGEST_PATH, choose_language, is_own_path
 from node.web.pages.phrases import BADGES, Lang
 from node.web.pages.problems import problem
-from node.web.pages.showing import filters, place, province, say
+from node.web.pages.showing import filters, place, province, say, visible
 from node.web.pages.static_files import STATIC_PATH, add_static_files, static_name
 
 __all__ = ["LANGUAGE_PATH", "Pages"]
@@ -46,6 +46,7 @@ def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        finalize=visible,
         undefined=StrictUndefined,
         auto_reload=False,
         trim_blocks=True,

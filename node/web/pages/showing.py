@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from federation.plain_text import escape
 from node.web.pages.phrases import CLAIMS, LEVEL_WORDS, OPERATIONS, PHRASES, PROVINCES, Lang
 
-__all__ = ["filters", "mask", "moment", "province", "say", "shown"]
+__all__ = ["filters", "mask", "moment", "place", "province", "say", "shown", "visible"]
 
 _BEIJING: Final = timezone(timedelta(hours=8))
 _CODES: Final = {names[0]: code for code, names in PROVINCES.items()}
@@ -25,7 +26,22 @@ _LONGEST: Final = 200
 
 def say(lang: Lang, key: str, **values: object) -> Markup:
     """A phrase with its values, escaped. Raises KeyError for one that is not in the table."""
-    return escape(PHRASES[key][_place(lang)]).format(**values)
+    return _filled(PHRASES[key][_place(lang)], values)
+
+
+def visible(value: object) -> object:
+    """What a template shows of a value: text is escaped, and what in it is unseen, hiding a part or turning the order
+    round, is shown by its number.
+    """
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return Markup(escape(value))  # noqa: S704 escaped in the same breath
+    return value
+
+
+def _filled(text: str, values: Mapping[str, object]) -> Markup:
+    return (
+        Markup("{}").format(visible(text)).format(**{name: visible(value) for name, value in values.items()})
+    )
 
 
 def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
@@ -35,11 +51,12 @@ def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
         "machine_time": lambda at: _aware(at).isoformat(),
         "province": lambda code, name="": province(code, name, lang),
         "place": lambda name: place(name, lang),
-        "strong": lambda text: Markup("<strong>{}</strong>").format(text),
+        "strong": lambda text: Markup("<strong>{}</strong>").format(visible(text)),
+        "exactly": lambda text: Markup("{}").format(text),
         "claim": lambda name: _word(CLAIMS, name, lang),
         "claims_listed": lambda names: [_word(CLAIMS, name, lang) for name in _in_order(names)],
         "provinces_listed": lambda missing: [province(one.province, one.name, lang) for one in missing],
-        "fill": lambda text, names: escape(text).format(**names),
+        "fill": _filled,
         "level": lambda acr: _word(LEVEL_WORDS, acr, lang),
         "operation": lambda code: _word(OPERATIONS, code, lang),
         "listed": lambda names: PHRASES["and"][_place(lang)].join(names),

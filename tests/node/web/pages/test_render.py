@@ -9,7 +9,16 @@ import pytest
 
 from federation.login.refusals import PageRefusal, Turn
 from node.config import NodeSection
-from node.web.pages import ChooserPage, ConsentPage, ErrorPage, Form, Page, Pages, ProvinceChoice
+from node.web.pages import (
+    ChooserPage,
+    ConsentPage,
+    ErrorPage,
+    Form,
+    FormPostPage,
+    Page,
+    Pages,
+    ProvinceChoice,
+)
 from node.web.pages.phrases import LANGUAGES, PROVINCES, Lang
 from node.web.pages.problems import PROBLEMS
 from tests.support.page_samples import HOSTILE, HOSTILE_PAGES, NODE, PAGES
@@ -131,6 +140,15 @@ def test_consent_shows_each_attribute_to_whom_and_for_what_and_hides_the_number(
     assert "320102198803071234" not in text
     assert ("男" if lang == "zh" else "male") in text
     assert ("安徽省" if lang == "zh" else "Anhui") in text
+
+
+def test_nothing_on_a_page_hides_or_turns_round_what_is_read() -> None:
+    page = ChooserPage(form=Form("/a", "t"), platform_name="税务局\u202egnihsihp\u200b", provinces=[])
+    text = outline(page, "zh").text
+    assert "税务局\\x202egnihsihp\\x200b" in text
+    answer = FormPostPage(redirect_uri="https://a.example/cb", parameters=[("state", "\u202e\t")])
+    sent = {one["name"]: one["value"] for one in outline(answer, "zh").every("input")}
+    assert sent == {"state": "\u202e\t"}, "what is sent on stays as it is"
 
 
 def test_an_error_tells_both_languages_the_chosen_one_first_and_a_number() -> None:
