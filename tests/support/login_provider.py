@@ -55,6 +55,7 @@ __all__ = [
     "PERSON",
     "PORTAL",
     "Key",
+    "PlainSeal",
     "Provider",
     "challenge_of",
     "running_provider",
