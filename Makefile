@@ -26,17 +26,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup ## Start the anchor, four nodes and the simulators; walk one query; stay up until Ctrl-C
 	@$(BIN)/yrd demo
 
-tools: setup ## Install what the tests need from the system: SoftHSM, OpenSSL; Node.js and Go for interop
+tools: setup ## Install what the tests need from the system: SoftHSM, OpenSSL; Node.js, Go, Apache for interop
 	@tests/tools.sh test interop
 
 test: check ## Run all checks and all tests
 	@tests/tools.sh test
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
-interop: setup ## Check anchor, nodes, log and exports against independent implementations (needs Node.js, Go)
+interop: setup ## Check anchor, nodes, log, exports and logins against independent implementations (needs Node.js, Go, Apache)
 	@tests/tools.sh interop
 	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json $(VENV)/interop/.ready
-	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py $(INTEROP)/log.py $(INTEROP)/node_log.py
+	@$(BIN)/pytest $(INTEROP)/resolution.py $(INTEROP)/exports.py $(INTEROP)/log.py $(INTEROP)/node_log.py $(INTEROP)/login.py
 
 browser: setup ## Walk the pages of a login in Chromium; pictures of them in tests/browser/screens (needs Chromium, Node.js)
 	@tests/tools.sh browser

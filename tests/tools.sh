@@ -18,12 +18,14 @@ has_npm() { command -v npm >/dev/null; }
 has_go() { command -v go >/dev/null; }
 has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null; }
 has_chinese() { command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh-cn file 2>/dev/null)" ]; }
+has_apache2() { [ -x /usr/sbin/apache2 ]; }
+has_mod_auth_openidc() { [ -f /usr/lib/apache2/modules/mod_auth_openidc.so ]; }
 has_sumdb() { [ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ]; }
 
 needed() {
   case $1 in
     test) echo softhsm2 openssl libcrypto curl sqlite3 ;;
-    interop) echo node npm go sumdb ;;
+    interop) echo node npm go sumdb apache2 mod_auth_openidc ;;
     browser) echo chromium chinese node npm ;;
     *) echo "tests/tools.sh: test, interop or browser, not $1" >&2; exit 2 ;;
   esac
@@ -42,6 +44,8 @@ packages() {
     npm) echo npm ;;
     go) echo golang-go ;;
     sumdb) echo golang-golang-x-mod-dev ;;
+    apache2) echo apache2-bin ;;
+    mod_auth_openidc) echo libapache2-mod-auth-openidc ;;
   esac
 }
 
@@ -57,6 +61,8 @@ describe() {
     chinese) echo "a font with Chinese characters, and fontconfig (on Debian: apt install fontconfig fonts-noto-cjk)" ;;
     npm) echo "npm (on Debian: apt install npm)" ;;
     go) echo "the go command (on Debian: apt install golang-go)" ;;
+    apache2) echo "Apache, started by no service (on Debian: apt install apache2-bin)" ;;
+    mod_auth_openidc) echo "Apache's mod_auth_openidc (on Debian: apt install libapache2-mod-auth-openidc)" ;;
     sumdb) echo "golang.org/x/mod in /usr/share/gocode (on Debian: apt install golang-golang-x-mod-dev)" ;;
   esac
 }

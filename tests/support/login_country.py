@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -46,6 +47,7 @@ __all__ = [
     "POPULATION",
     "LoginCountry",
     "Province",
+    "add_login_client",
     "at_work",
     "client_of",
     "found_login_country",
@@ -169,20 +171,30 @@ async def found_province(
     register_node(province, config, one.entity_id, issuer or one.identity_provider)
     for section, lines in {"limits": _LIMITS, "login": _LOGIN.partition("]")[2], **settings}.items():
         add_settings(config, section, lines)
+    terms = LoginTerms(
+        redirect_uris=(f"{one.portal}/callback",),
+        post_logout_redirect_uris=(f"{one.portal}/logged-out",),
+        backchannel_logout_uri=f"{one.portal}/backchannel-logout",
+        scopes=frozenset({"openid", "profile", "identity"}),
+    )
+    secret = await add_login_client(config, PLATFORM, f"{province} 门户", terms)
+    one.client_file.write_text(json.dumps({"client_id": PLATFORM, "client_secret": secret}), "utf-8")
+    return one
+
+
+async def add_login_client(
+    config: Path, client_id: str, name: str, terms: LoginTerms, jwks: Mapping[str, Any] | None = None
+) -> str:
+    """Make a platform a client of its node; its secret, empty with keys of its own."""
     database = open_database(read_config(config).store.url)
     try:
         rows = ClientRows(database, SystemClock())
-        terms = LoginTerms(
-            redirect_uris=(f"{one.portal}/callback",),
-            post_logout_redirect_uris=(f"{one.portal}/logged-out",),
-            backchannel_logout_uri=f"{one.portal}/backchannel-logout",
-            scopes=frozenset({"openid", "profile", "identity"}),
-        )
-        secret = await rows.add_with_secret(PLATFORM, f"{province} 门户", ("*",), terms)
+        if jwks is None:
+            return await rows.add_with_secret(client_id, name, ("*",), terms)
+        await rows.add_with_keys(client_id, name, ("*",), jwks, terms)
+        return ""
     finally:
         await database.close()
-    one.client_file.write_text(json.dumps({"client_id": PLATFORM, "client_secret": secret}), "utf-8")
-    return one
 
 
 @asynccontextmanager
