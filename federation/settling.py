@@ -108,6 +108,7 @@ class Settler:
         )
         self._stands: dict[str, _Stand] = {}
         self._round: tuple[int, int, float] = (0, 0, float("-inf"))
+        self._over: tuple[object, ...] = ()
 
     async def look_back(self) -> None:
         """Ask every witness for the newest checkpoint of this log that it knows, before anything is added to the log:
@@ -142,7 +143,7 @@ class Settler:
     async def settle_when_due(self) -> None:
         """`settle_once`, unless much was logged since a round that was less than `round_s` ago."""
         checkpoint = await self._parts.tree.latest()
-        if checkpoint is not None and self._is_due(checkpoint):
+        if checkpoint is not None and self._is_due(checkpoint) and not self._is_over(checkpoint):
             await self._settle_newest(checkpoint)
 
     async def settle_once(self) -> None:
@@ -160,16 +161,29 @@ class Settler:
         few = checkpoint.generation == generation and checkpoint.size - size <= _FEW_RECORDS
         return few or self._parts.now_s() - at_s >= self._parts.round_s
 
+    def _is_over(self, checkpoint: CheckpointRow) -> bool:
+        """Whether every witness there is now cosigned it, and it is settled if that can be: nothing is left to do."""
+        return checkpoint.settled_at is not None and self._over == self._what_counts(checkpoint)
+
+    def _what_counts(self, checkpoint: CheckpointRow) -> tuple[object, ...]:
+        witnesses = frozenset(peer.entity_id for peer in self._eligible())
+        return checkpoint.generation, checkpoint.size, witnesses, self._parts.directory.current.witness_quorum
+
     async def _settle_newest(self, checkpoint: CheckpointRow) -> None:
         if self._parts.gate.reason:
             return
         self._round = checkpoint.generation, checkpoint.size, self._parts.now_s()
-        known = {one.witness for one in await self._cosignatures(checkpoint)}
+        cosigned = await self._cosignatures(checkpoint)
+        known = {one.witness for one in cosigned}
         asked = [peer for peer in self._eligible() if peer.entity_id not in known and self._may_ask(peer)]
         if asked:
             # Each tells of its own failure; what comes through is the store's.
             await asyncio.gather(*(self._ask(peer, checkpoint) for peer in asked))
-        await self._settle(checkpoint)
+            cosigned = await self._cosignatures(checkpoint)
+        await self._settle(checkpoint, cosigned)
+        known = {one.witness for one in cosigned}
+        if all(peer.entity_id in known for peer in self._eligible()):
+            self._over = self._what_counts(checkpoint)
 
     def _eligible(self) -> Sequence[Peer]:
         """The members in good standing that cosign. This node is not among its peers."""
@@ -251,16 +265,12 @@ class Settler:
                 f"it cosigned at {at.isoformat()}, own clock {now.isoformat()}, allowed skew {self._parts.skew_s} s"
             )
 
-    async def _settle(self, checkpoint: CheckpointRow) -> None:
+    async def _settle(self, checkpoint: CheckpointRow, cosigned: Sequence[Cosignature]) -> None:
         quorum = self._parts.directory.current.witness_quorum
         if quorum < 1:
             return
         counting = {peer.entity_id for peer in self._eligible()}
-        times = {
-            one.witness: one.cosigned_at
-            for one in await self._cosignatures(checkpoint)
-            if one.witness in counting
-        }
+        times = {one.witness: one.cosigned_at for one in cosigned if one.witness in counting}
         at = quorum_time(times, quorum)
         if at is not None and at != checkpoint.settled_at:
             await self._parts.store.settle(checkpoint.generation, checkpoint.size, at)

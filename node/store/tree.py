@@ -81,7 +81,7 @@ class TreeStore:
 
     async def latest(self, generation: int | None = None) -> CheckpointRow | None:
         """The newest signed checkpoint of a generation, or of the open one."""
-        return await self._row(_of(generation).where(_C.note.is_not(None)).order_by(_C.size.desc()))
+        return await self._row(_LATEST if generation is None else _latest_of(generation))
 
     async def latest_settled(self, generation: int | None = None) -> CheckpointRow | None:
         """The newest settled checkpoint of a generation, or of the open one."""
@@ -172,3 +172,11 @@ def _damaged_tree() -> Iterator[None]:
 
 def _of(generation: int | None) -> Select[Any]:
     return select(CHECKPOINTS).where(_C.generation == (_OPEN if generation is None else generation))
+
+
+def _latest_of(generation: int | None) -> Select[Any]:
+    return _of(generation).where(_C.note.is_not(None)).order_by(_C.size.desc())
+
+
+_LATEST: Final = _latest_of(None)
+"""Made once, since it is asked for each second."""

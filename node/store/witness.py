@@ -49,6 +49,9 @@ _W = WITNESSED.c
 _C = LOG_CONFLICTS.c
 
 
+_ANY_OPEN: Final = select(_C.id).where(_C.settled_at.is_(None)).limit(1)
+
+
 class WitnessRows:
     """Every method raises OwnStoreUnavailable."""
 
@@ -173,6 +176,8 @@ class ConflictRows:
         """
         found: list[Conflict] = []
         async with self._database.reading() as connection:
+            if (await connection.execute(_ANY_OPEN)).first() is None:
+                return found
             for kind in ConflictKind:
                 query = select(LOG_CONFLICTS).where(_C.kind == kind.value, _C.settled_at.is_(None))
                 rows = await connection.execute(query.order_by(_C.id.desc()).limit(limit))
