@@ -4,8 +4,9 @@ Steps, in this order; the code carries the same numbers.
  1. form: one spelling, within its size
  2. the origin is the log of a member in good standing, never this node's own; of two members that would share it
     (entity ids that differ in the scheme alone) the one that was cosigned first
- 3. a key of the log signed it; it counts against what this log may ask when it extends what is known, and else against
-    what its sender may: anyone may send again what a log once signed
+ 3. its sender, and all senders together, asked for no more than they may; a key of the log signed it; it counts against
+    what this log may ask when it extends what is known, and else again against what its sender may: anyone may send
+    again what a log once signed
  4. one transaction: its generation is the one that the member's configuration tells, and none before one that was
     cosigned; it extends what was cosigned last; what is known now is written
  5. only after the commit the cosignature leaves, with the time of step 4
@@ -66,14 +67,18 @@ _log = structlog.get_logger("yrd.witness")
 REQUESTS_PER_S: Final = 5.0
 REQUESTS_BURST: Final = 50.0
 """Of one log, in requests that extend what is known of it: it asks once a second under load."""
-REPEATS_PER_S: Final = 100.0
-REPEATS_BURST: Final = 200.0
+REPEATS_PER_S: Final = 50.0
+REPEATS_BURST: Final = 100.0
 """Of one log and one sender, in all other requests that the log once signed."""
 _MOST_SENDERS: Final = 1024
 """More than `UNPROVEN_PER_S` lets in while a bucket fills up, so that there is always room for one more."""
 UNPROVEN_PER_S: Final = 200.0
 UNPROVEN_BURST: Final = 400.0
 """Of everyone together, before a signature is looked at."""
+SENDER_PER_S: Final = 100.0
+SENDER_BURST: Final = 200.0
+"""Of one sender among them: one who floods with what nobody signed leaves half of the room to the others."""
+_MOST_FLOODING: Final = 4096
 
 
 class NotWitnessed(CheckpointRefused):
@@ -165,6 +170,7 @@ class Witness:
         self._parts = parts
         self._quota = TokenBuckets(REQUESTS_PER_S, REQUESTS_BURST, now_s=parts.now_s, most=256)
         self._repeats = TokenBuckets(REPEATS_PER_S, REPEATS_BURST, now_s=parts.now_s, most=_MOST_SENDERS)
+        self._of_sender = TokenBuckets(SENDER_PER_S, SENDER_BURST, now_s=parts.now_s, most=_MOST_FLOODING)
         self._unproven = TokenBuckets(UNPROVEN_PER_S, UNPROVEN_BURST, now_s=parts.now_s, most=1)
 
     async def add_checkpoint(self, body: bytes, *, sender: str = "") -> str:
@@ -177,6 +183,7 @@ class Witness:
         request = read_add_checkpoint(body)  # 1
         now, snapshot = self._parts.clock.now(), self._parts.directory.current
         peer, generation = self._member(request, snapshot, now)  # 2
+        _take(self._of_sender, sender)
         _take(self._unproven, "")
         self._require_signed(request, peer)  # 3
         await self._charge(request, peer, generation, sender)

@@ -345,7 +345,7 @@ def _public(made: _Made) -> web.Application:
     )
     path = urlsplit(config.node.entity_id).path
     add_document(app, path + HISTORICAL_KEYS_PATH, former, media=JWK_SET_MEDIA)
-    add_witness(app, witness(ground, made.trust_sync), path=path)
+    add_witness(app, witness(ground, made.trust_sync), path=path, proxies=config.public.proxies)
     add_log(app, own_log.tree, path=path)
     made.consents.add_to(app, path=path)
     if made.login is not None:

@@ -131,9 +131,11 @@ class PublicSection(Section):
     """[public]: how others reach this node, where that is not where it listens.
 
     `grpc` is for other nodes; `platform` is the URL by which the province's platforms know the API, which is
-    also the issuer of their access tokens.
+    also the issuer of their access tokens. `proxies` is how many reverse proxies stand before the public listener, each
+    of which appends to X-Forwarded-For the address that it was asked from.
     """
 
+    proxies: int = Field(default=0, ge=0, le=8)
     grpc: ListenAddress | None = None
     platform: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$")] | None = None
 

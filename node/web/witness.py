@@ -16,6 +16,7 @@ from aiohttp import web
 
 from federation.errors import FederationError
 from federation.witness import TooManyRequests, Witness
+from node.web.senders import sender_of
 from trust.witnessing import MAX_ADD_CHECKPOINT_BYTES, CheckpointRefused, WrongOldSize
 
 __all__ = ["ADD_CHECKPOINT_PATH", "KNOWN_CHECKPOINT_PATH", "SIZE_MEDIA", "add_witness"]
@@ -30,13 +31,13 @@ _LONGEST_ENTITY = 255
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def add_witness(app: web.Application, witness: Witness, *, path: str = "") -> None:
-    """Serve a witness. `path` is the path of the entity id when it has one."""
+def add_witness(app: web.Application, witness: Witness, *, path: str = "", proxies: int = 0) -> None:
+    """Serve a witness. `path` is the path of the entity id when it has one; `proxies` as `sender_of`."""
 
     async def add_checkpoint(request: web.Request) -> web.Response:
         try:
             body = await _body(request)
-            lines = await witness.add_checkpoint(body, sender=request.remote or "")
+            lines = await witness.add_checkpoint(body, sender=sender_of(request, proxies=proxies))
         except CheckpointRefused as refusal:
             return _refused(refusal)
         except FederationError as error:

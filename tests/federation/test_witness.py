@@ -436,7 +436,7 @@ async def test_what_is_sent_again_counts_against_its_sender_and_not_the_log(scen
     await scene.cosigned(0, 8)
     again = [scene.log.request(0, 3), scene.log.request(3, 8), scene.log.request(7, 9)]
     again.append(scene.log.request(8, 12, proof=(bytes(32),)))
-    for number in range(200):
+    for number in range(100):
         with pytest.raises((Shrunk, WrongOldSize, BadProof)):
             await scene.witness.add_checkpoint(again[number % len(again)], sender="192.0.2.7")
     with pytest.raises(TooManyRequests):
@@ -446,18 +446,21 @@ async def test_what_is_sent_again_counts_against_its_sender_and_not_the_log(scen
         await scene.witness.add_checkpoint(scene.log.request(8, 9), sender="192.0.2.8")
 
 
-async def test_what_nobody_signed_does_not_count_against_the_log(scene: Scene) -> None:
+async def test_a_flood_of_what_nobody_signed_leaves_room_for_the_log_and_for_others(scene: Scene) -> None:
+    unsigned = MadeUpLog(PEER, key=OTHER_KEY).request(0, 8)
+
+    async def refused(sender: str) -> type[CheckpointRefused]:
+        with pytest.raises(CheckpointRefused) as error:
+            await scene.witness.add_checkpoint(unsigned, sender=sender)
+        return type(error.value)
+
+    assert [await refused("192.0.2.7") for _ in range(201)] == [UnknownKey] * 200 + [TooManyRequests]
+    assert [await refused("192.0.2.7") for _ in range(500)] == [TooManyRequests] * 500
     await scene.cosigned(0, 8)
-    unsigned = MadeUpLog(PEER, key=OTHER_KEY).request(8, 9)
-    for _ in range(100):
-        with pytest.raises(UnknownKey):
-            await scene.witness.add_checkpoint(unsigned)
+    assert [await refused("192.0.2.8") for _ in range(199)] == [UnknownKey] * 199
+    assert await refused("192.0.2.9") is TooManyRequests, "that was what all senders may ask for together"
+    scene.seconds += 1
     await scene.cosigned(8, 9)
-    for _ in range(298):
-        with pytest.raises(UnknownKey):
-            await scene.witness.add_checkpoint(unsigned)
-    with pytest.raises(TooManyRequests):
-        await scene.witness.add_checkpoint(unsigned)
 
 
 async def test_without_the_witness_key_nothing_leaves_and_a_repeat_gets_it(scene: Scene) -> None:

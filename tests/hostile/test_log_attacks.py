@@ -31,6 +31,7 @@ LOG_KEY, WITNESS_KEY, OTHER_KEY = (SigningKey.generate("EdDSA") for _ in range(3
 HONEST = MadeUpLog(PEER, key=LOG_KEY)
 FORKED = MadeUpLog(PEER, key=LOG_KEY, history="forked ")
 TEXT, SIZE = "text/plain", "text/x.tlog.size"
+LOG_AT, THIEF_AT = "192.0.2.7", "203.0.113.66"
 
 
 class Target:
@@ -42,9 +43,10 @@ class Target:
         self.url, self.http, self.rows, self.conflicts = url, http, rows, conflicts
         self.client = HttpWitnesses(http, allow_http_on_loopback=True)
 
-    async def send(self, body: bytes, method: str = "POST") -> tuple[int, str, str]:
-        """Status, media type and text of the answer."""
-        async with self.http.request(method, f"{self.url}/witness/add-checkpoint", data=body) as answer:
+    async def send(self, body: bytes, method: str = "POST", *, by: str = LOG_AT) -> tuple[int, str, str]:
+        """Status, media type and text of the answer to a sender whose address the proxy saw."""
+        url, headers = f"{self.url}/witness/add-checkpoint", {"X-Forwarded-For": by}
+        async with self.http.request(method, url, data=body, headers=headers) as answer:
             return answer.status, answer.content_type, await answer.text()
 
 
@@ -58,7 +60,7 @@ async def target(tmp_path: Path) -> AsyncIterator[Target]:
     rows, conflicts = WitnessRows(database), ConflictRows(database)
     parts = WitnessParts(directory_of(peers), rows, conflicts, lambda: WITNESS_KEY, FixedClock(), lambda: 0.0)
     app = web.Application()
-    add_witness(app, Witness(parts))
+    add_witness(app, Witness(parts), proxies=1)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -154,8 +156,17 @@ async def test_a_flood_is_turned_away_with_a_time_to_come_again(target: Target) 
     body = HONEST.request(8, 8)
     answers = await asyncio.gather(*(target.send(body) for _ in range(250)))
     assert {status for status, _, _ in answers} == {200, 429}
-    async with target.http.post(f"{target.url}/witness/add-checkpoint", data=body) as answer:
+    url, headers = f"{target.url}/witness/add-checkpoint", {"X-Forwarded-For": LOG_AT}
+    async with target.http.post(url, data=body, headers=headers) as answer:
         assert answer.headers["Retry-After"] == "1"
+
+
+async def test_who_floods_with_what_nobody_signed_does_not_shut_out_the_log(target: Target) -> None:
+    """Nor does making up addresses before the one that the proxy appends."""
+    forged = MadeUpLog(PEER, key=OTHER_KEY).request(8, 9)
+    flood = [target.send(forged, by=f"198.51.100.{number}, {THIEF_AT}") for number in range(250)]
+    assert {status for status, _, _ in await asyncio.gather(*flood)} == {403, 429}
+    assert (await target.send(HONEST.request(8, 9)))[0] == 200
 
 
 async def test_an_endless_body_is_cut_off(target: Target) -> None:
