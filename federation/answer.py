@@ -130,14 +130,14 @@ class Answerer:
         finally:
             self._in_flight.leave(tls_peer)
 
-    async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
+    async def fetch_answer(self, request_identity: bytes, request_id: str, *, tls_peer: str) -> bytes:
         """The finished answer to an earlier request of `tls_peer`, whatever the request's expiry.
 
         Access is checked again. Raises PeerNoAnswer, AccessDenied, and the errors of check 2.
         """
         try:
             self._admission.require_peer(tls_peer)
-            envelope = await self._parts.journal.find_answer(tls_peer, request_identity)
+            envelope = await self._parts.journal.find_answer(tls_peer, request_identity, request_id)
             if envelope is None:
                 raise PeerNoAnswer("no finished answer to that request of yours is here")
             peer = self._parts.directory.current.peer(tls_peer)

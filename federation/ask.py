@@ -333,7 +333,9 @@ class Asker:
         return await self._transport.exchange(peer, operation, exchange.envelope, timeout_s=timeout_s)
 
     async def _fetch_once(self, exchange: OpenExchange, peer: Peer, timeout_s: float) -> bytes:
-        return await self._transport.fetch_answer(peer, exchange.identity, timeout_s=timeout_s)
+        return await self._transport.fetch_answer(
+            peer, exchange.identity, exchange.header.request_id, timeout_s=timeout_s
+        )
 
     def _open(self, exchange: OpenExchange, peer: Peer, envelope: bytes) -> tuple[Opened, Answer]:
         since_s = self._now_s()

@@ -86,7 +86,9 @@ class NodeAsker:
         header = request.header
         peer = self._parts.directory.current.peer(header.answering)
         peer.require_standing(self._parts.clock.now())
-        envelope = await self._transport.fetch_answer(peer, asked.identity, timeout_s=timeout_s)
+        envelope = await self._transport.fetch_answer(
+            peer, asked.identity, header.request_id, timeout_s=timeout_s
+        )
         await self._keep(peer, request, asked.identity, envelope, client=asked.meta.client)
 
     def _header(self, peer: Peer, body: RequestBody, purpose: str, request_id: str) -> RequestHeader:

@@ -160,8 +160,10 @@ class Journal(Protocol):
         """Checks 12 and 13: sign the answer, store request and answer, finish the claim. Durable on return."""
         ...
 
-    async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
-        """The envelope bytes of a finished answer to a request of `asking`, or None."""
+    async def find_answer(self, asking: str, request_identity: bytes, request_id: str = "") -> bytes | None:
+        """The envelope bytes of a finished answer to a request of `asking`, or None. Without `request_id` only its
+        newest requests are looked through.
+        """
         ...
 
     async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
@@ -303,7 +305,9 @@ class PeerTransport(Protocol):
         """
         ...
 
-    async def fetch_answer(self, peer: Peer, request_identity: bytes, *, timeout_s: float) -> bytes:
+    async def fetch_answer(
+        self, peer: Peer, request_identity: bytes, request_id: str, *, timeout_s: float
+    ) -> bytes:
         """The finished answer to an earlier request. Raises PeerNoAnswer and the errors of `exchange`."""
         ...
 

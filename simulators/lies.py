@@ -107,7 +107,7 @@ class Liar:
         payload = self._codec.encode_answer(answer)
         return self._lie.envelope(seal(request.header.operation.answer_type, payload, self._signer))
 
-    async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
+    async def fetch_answer(self, request_identity: bytes, request_id: str, *, tls_peer: str) -> bytes:
         """The same lie has nothing to add: random bytes."""
         return b"\xff\xff\xff"
 

@@ -133,7 +133,9 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         if len(request.request_identity) != 32:
             raise PeerMalformed("request_identity has not 32 bytes")
         async with asyncio.timeout(call.method.deadline_s):
-            envelope = await self._handler.fetch_answer(request.request_identity, tls_peer=call.tls_peer)
+            envelope = await self._handler.fetch_answer(
+                request.request_identity, request.request_id, tls_peer=call.tls_peer
+            )
         return wire.FetchAnswerResponse(envelope=envelope).SerializeToString()
 
     # --- the standard services ----------------------------------------------------------------------

@@ -61,10 +61,12 @@ class GrpcPeerTransport:
         """As `exchange`, by the unary method of the operation."""
         return await self._call(peer, unary_method(operation), envelope, timeout_s)
 
-    async def fetch_answer(self, peer: Peer, request_identity: bytes, *, timeout_s: float) -> bytes:
+    async def fetch_answer(
+        self, peer: Peer, request_identity: bytes, request_id: str, *, timeout_s: float
+    ) -> bytes:
         """The finished answer to an earlier request. Raises PeerNoAnswer and the errors of `exchange`."""
-        request = wire.FetchAnswerRequest(request_identity=request_identity).SerializeToString()
-        raw = await self._call(peer, FETCH_ANSWER, request, timeout_s)
+        request = wire.FetchAnswerRequest(request_identity=request_identity, request_id=request_id)
+        raw = await self._call(peer, FETCH_ANSWER, request.SerializeToString(), timeout_s)
         try:
             return wire.FetchAnswerResponse.FromString(raw).envelope
         except DecodeError:

@@ -36,8 +36,10 @@ class AnswerHandler(Protocol):
         """Answer one request; `method_operation` is that of the method called, None where it names none."""
         ...
 
-    async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
-        """The finished answer to an earlier request of `tls_peer`. Raises PeerNoAnswer."""
+    async def fetch_answer(self, request_identity: bytes, request_id: str, *, tls_peer: str) -> bytes:
+        """The finished answer to an earlier request of `tls_peer`; `request_id` is empty when it did not say. Raises
+        PeerNoAnswer.
+        """
         ...
 
 

@@ -27,12 +27,15 @@ from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, RECORDS
 from trust.envelope import Sealed
 from trust.keys import Signer
 
-__all__ = ["POLL_FIRST_S", "POLL_LONGEST_S", "StoreJournal"]
+__all__ = ["POLL_FIRST_S", "POLL_LONGEST_S", "RECENT_CLAIMS", "StoreJournal"]
 
 POLL_FIRST_S: Final = 0.02
 """After how long another replica's answer is looked for the first time; each next time half as much later."""
 
 POLL_LONGEST_S: Final = 0.25
+
+RECENT_CLAIMS: Final = 2000
+"""How many requests of a peer are looked through for one whose id it does not say."""
 
 _BODY = (RECORDS.c.key_id, RECORDS.c.wrapped, BODIES.c.sealed)
 
@@ -203,13 +206,20 @@ class StoreJournal:
             if not waiters:
                 self._waiters.pop(key, None)
 
-    async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
-        """The envelope of the finished answer to a request of `asking`, or None."""
+    async def find_answer(self, asking: str, request_identity: bytes, request_id: str = "") -> bytes | None:
+        """The envelope of the finished answer to a request of `asking`, or None.
+
+        There is no index by identity, which every claim would pay for: without `request_id` the newest
+        `RECENT_CLAIMS` of `asking` are looked through.
+        """
+        recent = select(CLAIMS.c.request_id).where(CLAIMS.c.asking == asking)
+        recent = recent.order_by(CLAIMS.c.request_id.desc()).limit(RECENT_CLAIMS)
         query = (
             select(*_BODY)
             .join(CLAIMS, CLAIMS.c.answer == RECORDS.c.log_index)
             .join(BODIES, BODIES.c.log_index == RECORDS.c.log_index)
             .where(CLAIMS.c.identity == request_identity, CLAIMS.c.asking == asking)
+            .where(CLAIMS.c.request_id == request_id if request_id else CLAIMS.c.request_id.in_(recent))
             .where(CLAIMS.c.state == CLAIM_FINISHED)
         )
         async with self._database.reading() as connection:

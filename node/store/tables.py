@@ -131,7 +131,6 @@ CLAIMS = Table(
     Column("lease_until", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("answer", BigInteger),
-    Index("claims_identity", "identity"),
     sqlite_with_rowid=False,
 )
 """Check 7. `owner` is the journal and the number of the take; `answer` the log index of the first answer."""

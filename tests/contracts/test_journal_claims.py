@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+import node.store.journal
 from federation.ports import Claim, ClaimState
 from node.store.journal import StoreJournal
 from tests.support.clock import FixedClock
@@ -190,7 +193,28 @@ async def test_no_answer_for_another_asker_or_an_unknown_request(journal: StoreJ
     request_id = next_request_id()
     request = request_of(request_id)
     await journal.claim(claim_of(request, request_id))
+    other_id = next_request_id()
     assert await journal.find_answer(ASKING, request.identity) is None
+    assert await journal.find_answer(ASKING, request.identity, request_id) is None
     await answer(journal, request_id, request)
-    assert await journal.find_answer("https://node.ah.example", request.identity) is None
-    assert await journal.find_answer(ASKING, b"?" * 32) is None
+    found = await journal.find_answer(ASKING, request.identity, request_id)
+    assert found is not None
+    assert found == await journal.find_answer(ASKING, request.identity)
+    for said in ("", request_id):
+        assert await journal.find_answer("https://node.ah.example", request.identity, said) is None
+        assert await journal.find_answer(ASKING, b"?" * 32, said) is None
+    assert await journal.find_answer(ASKING, request.identity, other_id) is None
+
+
+async def test_without_the_requests_id_only_the_newest_claims_are_looked_through(
+    journal: StoreJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.store.journal, "RECENT_CLAIMS", 2)
+    ids = sorted(next_request_id() for _ in range(3))
+    requests = [request_of(one) for one in ids]
+    for request_id, request in zip(ids, requests, strict=True):
+        await journal.claim(claim_of(request, request_id))
+        await answer(journal, request_id, request)
+    found = [await journal.find_answer(ASKING, request.identity) is not None for request in requests]
+    assert found == [False, True, True]
+    assert await journal.find_answer(ASKING, requests[0].identity, ids[0]) is not None

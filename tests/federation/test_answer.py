@@ -385,7 +385,7 @@ async def test_a_finished_answer_can_be_fetched_after_the_request_expired() -> N
         sealed.envelope, tls_peer=sh.entity_id, method_operation=None, timeout_s=5
     )
     zj.clock.advance(hours=5)
-    assert await zj.answerer.fetch_answer(sealed.identity, tls_peer=sh.entity_id) == first
+    assert await zj.answerer.fetch_answer(sealed.identity, "", tls_peer=sh.entity_id) == first
 
 
 async def test_only_the_original_asker_fetches_and_only_what_is_still_granted() -> None:
@@ -393,12 +393,12 @@ async def test_only_the_original_asker_fetches_and_only_what_is_still_granted() 
     sealed = request(sh, zj)
     await send(sh, zj, sealed)
     with pytest.raises(PeerNoAnswer):
-        await zj.answerer.fetch_answer(sealed.identity, tls_peer=ah.entity_id)
+        await zj.answerer.fetch_answer(sealed.identity, "", tls_peer=ah.entity_id)
     with pytest.raises(PeerNoAnswer):
-        await zj.answerer.fetch_answer(bytes(32), tls_peer=sh.entity_id)
+        await zj.answerer.fetch_answer(bytes(32), "", tls_peer=sh.entity_id)
     zj.govern('version = "closed"')
     with pytest.raises(AccessDenied):
-        await zj.answerer.fetch_answer(sealed.identity, tls_peer=sh.entity_id)
+        await zj.answerer.fetch_answer(sealed.identity, "", tls_peer=sh.entity_id)
 
 
 async def test_fetching_counts_against_the_quota() -> None:
@@ -406,7 +406,7 @@ async def test_fetching_counts_against_the_quota() -> None:
     sealed = request(sh, zj)
     await send(sh, zj, sealed)
     with pytest.raises(PeerOverQuota):
-        await zj.answerer.fetch_answer(sealed.identity, tls_peer=sh.entity_id)
+        await zj.answerer.fetch_answer(sealed.identity, "", tls_peer=sh.entity_id)
 
 
 async def test_what_is_seen_from_outside() -> None:

@@ -53,7 +53,7 @@ async def test_a_finished_answer_is_not_fetched_by_one_who_was_revoked() -> None
     await send(sh, zj, sealed)
     zj.know(sh.peer(standing="revoked"))
     with pytest.raises(PeerRevoked):
-        await zj.answerer.fetch_answer(sealed.identity, tls_peer=sh.entity_id)
+        await zj.answerer.fetch_answer(sealed.identity, "", tls_peer=sh.entity_id)
 
 
 @pytest.mark.parametrize(("standing", "error"), STANDINGS)

@@ -153,8 +153,10 @@ class MemoryJournal:
             self._finished.notify_all()
         return answer
 
-    async def find_answer(self, asking: str, request_identity: bytes) -> bytes | None:
-        for (asker, _), (identity, answer) in self.claims.items():
+    async def find_answer(self, asking: str, request_identity: bytes, request_id: str = "") -> bytes | None:
+        for (asker, claimed), (identity, answer) in self.claims.items():
+            if request_id not in ("", claimed):
+                continue
             if asker == asking and identity == request_identity and answer is not None:
                 return answer.envelope
         return None
@@ -222,13 +224,17 @@ class DirectTransport:
         )
         return self.tamper(answer)
 
-    async def fetch_answer(self, peer: Peer, request_identity: bytes, *, timeout_s: float) -> bytes:
+    async def fetch_answer(
+        self, peer: Peer, request_identity: bytes, request_id: str, *, timeout_s: float
+    ) -> bytes:
         if self.faults:
             raise self.faults.pop(0)
         answerer = self.answerers.get(peer.entity_id)
         if answerer is None:
             raise PeerNoAnswer("nobody there")
-        return self.tamper(await answerer.fetch_answer(request_identity, tls_peer=self.own_entity))
+        return self.tamper(
+            await answerer.fetch_answer(request_identity, request_id, tls_peer=self.own_entity)
+        )
 
 
 @dataclass

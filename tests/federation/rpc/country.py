@@ -101,11 +101,11 @@ class Application:
         self.finished.append(envelope)
         return b"re:" + envelope
 
-    async def fetch_answer(self, request_identity: bytes, *, tls_peer: str) -> bytes:
+    async def fetch_answer(self, request_identity: bytes, request_id: str, *, tls_peer: str) -> bytes:
         """An answer for the identity of ones."""
         if request_identity != b"\x01" * 32:
             raise PeerNoAnswer("no finished answer to that request")
-        return b"fetched for " + tls_peer.encode()
+        return f"fetched {request_id} for {tls_peer}".encode()
 
 
 def admit_all(_entity_id: str) -> None:

@@ -209,9 +209,9 @@ async def test_frames_are_bounded_by_items_and_by_bytes() -> None:
 
 async def test_fetch_answer() -> None:
     async with serving() as served, asking() as transport:
-        fetched = await transport.fetch_answer(served.peer, b"\x01" * 32, timeout_s=5)
-        assert fetched == b"fetched for " + ZHEJIANG.encode()
+        fetched = await transport.fetch_answer(served.peer, b"\x01" * 32, "id", timeout_s=5)
+        assert fetched == f"fetched id for {ZHEJIANG}".encode()
         with pytest.raises(PeerMalformed, match="32 bytes"):
-            await transport.fetch_answer(served.peer, b"short", timeout_s=5)
+            await transport.fetch_answer(served.peer, b"short", "id", timeout_s=5)
         with pytest.raises(Exception, match="no finished answer"):
-            await transport.fetch_answer(served.peer, b"\x02" * 32, timeout_s=5)
+            await transport.fetch_answer(served.peer, b"\x02" * 32, "id", timeout_s=5)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eyrd/exchange/v1/exchange.proto\x12\x0fyrd.exchange.v1\"a\n\x08\x45nvelope\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12.\n\nsignatures\x18\x03 \x03(\x0b\x32\x1a.yrd.exchange.v1.Signature\"S\n\tSignature\x12\x0b\n\x03sig\x18\x01 \x01(\x0c\x12\r\n\x05keyid\x18\x02 \x01(\t\x12*\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1b.yrd.exchange.v1.BatchProof\"O\n\nBatchProof\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x0c\n\x04path\x18\x04 \x03(\x0c\"-\n\x05\x46rame\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.yrd.exchange.v1.Item\"d\n\x04Item\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12%\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x16.yrd.exchange.v1.Fault\"%\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\".\n\x12\x46\x65tchAnswerRequest\x12\x18\n\x10request_identity\x18\x01 \x01(\x0c\"\'\n\x13\x46\x65tchAnswerResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32\xa9\x01\n\x0f\x45xchangeService\x12<\n\x08\x45xchange\x12\x16.yrd.exchange.v1.Frame\x1a\x16.yrd.exchange.v1.Frame0\x01\x12X\n\x0b\x46\x65tchAnswer\x12#.yrd.exchange.v1.FetchAnswerRequest\x1a$.yrd.exchange.v1.FetchAnswerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eyrd/exchange/v1/exchange.proto\x12\x0fyrd.exchange.v1\"a\n\x08\x45nvelope\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12.\n\nsignatures\x18\x03 \x03(\x0b\x32\x1a.yrd.exchange.v1.Signature\"S\n\tSignature\x12\x0b\n\x03sig\x18\x01 \x01(\x0c\x12\r\n\x05keyid\x18\x02 \x01(\t\x12*\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1b.yrd.exchange.v1.BatchProof\"O\n\nBatchProof\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x0c\n\x04path\x18\x04 \x03(\x0c\"-\n\x05\x46rame\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.yrd.exchange.v1.Item\"d\n\x04Item\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12%\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x16.yrd.exchange.v1.Fault\"%\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"B\n\x12\x46\x65tchAnswerRequest\x12\x18\n\x10request_identity\x18\x01 \x01(\x0c\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\'\n\x13\x46\x65tchAnswerResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32\xa9\x01\n\x0f\x45xchangeService\x12<\n\x08\x45xchange\x12\x16.yrd.exchange.v1.Frame\x1a\x16.yrd.exchange.v1.Frame0\x01\x12X\n\x0b\x46\x65tchAnswer\x12#.yrd.exchange.v1.FetchAnswerRequest\x1a$.yrd.exchange.v1.FetchAnswerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAULT']._serialized_start=465
   _globals['_FAULT']._serialized_end=502
   _globals['_FETCHANSWERREQUEST']._serialized_start=504
-  _globals['_FETCHANSWERREQUEST']._serialized_end=550
-  _globals['_FETCHANSWERRESPONSE']._serialized_start=552
-  _globals['_FETCHANSWERRESPONSE']._serialized_end=591
-  _globals['_EXCHANGESERVICE']._serialized_start=594
-  _globals['_EXCHANGESERVICE']._serialized_end=763
+  _globals['_FETCHANSWERREQUEST']._serialized_end=570
+  _globals['_FETCHANSWERRESPONSE']._serialized_start=572
+  _globals['_FETCHANSWERRESPONSE']._serialized_end=611
+  _globals['_EXCHANGESERVICE']._serialized_start=614
+  _globals['_EXCHANGESERVICE']._serialized_end=783
 # @@protoc_insertion_point(module_scope)
