@@ -6,7 +6,7 @@ INTEROP := tests/interop
 BROWSER := tests/browser
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 
-.PHONY: help setup tools demo test interop browser soak check proto bench lock clean
+.PHONY: help setup tools demo test interop browser soak check proto bench bench-login lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -70,6 +70,11 @@ proto: setup ## Generate the protobuf code from proto/
 
 bench: setup ## Measure the nodes against the bare chain, in one run
 	@$(BIN)/python -m tests.bench
+
+bench-login: setup ## Measure whole logins across two provinces against npm's oidc-provider (needs Node.js)
+	@tests/tools.sh interop
+	@$(MAKE) --no-print-directory $(INTEROP)/node_modules/.package-lock.json
+	@$(BIN)/python -m tests.bench.login
 
 lock: ## Write the locks anew from pyproject.toml and tests/interop/requirements.in (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(INTEROP)/requirements.in -o $(INTEROP)/requirements.txt

@@ -54,6 +54,7 @@ __all__ = [
     "found_province",
     "running_login_country",
     "serving",
+    "serving_around",
 ]
 
 POPULATION = Population()
