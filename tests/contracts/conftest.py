@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from node.store.database import Database, open_database
+from node.store.database import Database
 from node.store.journal import StoreJournal
 from node.store.tree import TreeStore
 from tests.support.clock import FixedClock
-from tests.support.journals import KEY
+from tests.support.journals import KEY, opened_store
 from tests.support.log_rows import LOG_KEY, Log
 from tests.support.postgres import PostgresServer, running_postgres
 from trust.keys import SigningKey
@@ -36,9 +36,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def database(store_url: str) -> AsyncIterator[Database]:
-    opened = open_database(store_url)
-    yield opened
-    await opened.close()
+    async with opened_store(store_url) as opened:
+        yield opened
 
 
 @pytest.fixture

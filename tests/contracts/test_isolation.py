@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from federation.witness import Witnessed
-from node.store.database import Database, open_database
+from node.store.database import Database
 from node.store.journal import StoreJournal
 from node.store.tree import TreeStore
 from node.store.witness import WitnessRows
 from tests.support.clock import NOON, FixedClock
 from tests.support.exchanges import OPERATION, meta_of, next_request_id
+from tests.support.journals import opened_store
 from tests.support.log_rows import Log
 from tests.support.postgres import PostgresServer
 from trust.keys import SigningKey
@@ -33,9 +34,8 @@ def store_url(request: pytest.FixtureRequest, postgres: PostgresServer) -> Itera
 
 @pytest.fixture
 async def replica(store_url: str) -> AsyncIterator[Database]:
-    opened = open_database(store_url)
-    yield opened
-    await opened.close()
+    async with opened_store(store_url) as opened:
+        yield opened
 
 
 async def test_every_connection_reads_what_is_committed(database: Database) -> None:

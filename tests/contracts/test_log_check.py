@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,12 @@ async def journal(database: Database) -> AsyncIterator[StoreJournal]:
 @pytest.fixture
 async def log(database: Database, journal: StoreJournal, tmp_path: Path) -> AsyncIterator[Log]:
     """A log with several checkpoints, and two records after the last."""
-    made = Log(database, tmp_path)
-    for count in (1, 299, SIZE - 300):
-        await store(journal, count)
-        await made.sequencer.turn()
-    await store(journal, 2)
-    yield made
-    made.close()
+    with closing(Log(database, tmp_path)) as made:
+        for count in (1, 299, SIZE - 300):
+            await store(journal, count)
+            await made.sequencer.turn()
+        await store(journal, 2)
+        yield made
 
 
 async def check(database: Database) -> LogFindings:

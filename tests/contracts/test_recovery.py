@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
 from federation.errors import OwnStoreUnavailable
 from node.store.database import POOL_SIZE, Database, open_database
@@ -20,10 +21,8 @@ from node.store.login_tables import METADATA
 from node.store.tables import HEAD
 from tests.support.clock import FixedClock
 from tests.support.exchanges import ASKING, OPERATION, claim_of, meta_of, next_request_id, request_of
+from tests.support.journals import KEY, opened_journal, opened_store
 from tests.support.postgres import PostgresServer
-from trust.keys import SigningKey
-
-KEY = SigningKey.generate()
 
 
 class Failures:
@@ -57,9 +56,8 @@ def failures() -> Failures:
 
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'node.db'}", busy_timeout_s=0.05)
-    yield opened
-    await opened.close()
+    async with opened_store(f"sqlite:///{tmp_path / 'node.db'}", busy_timeout_s=0.05) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -101,58 +99,53 @@ async def test_a_locked_sqlite(sqlite: Database, sqlite_journal: StoreJournal) -
 
 async def test_a_full_disk_on_postgresql(postgres: PostgresServer, failures: Failures) -> None:
     with postgres.new_store() as url:
-        database = open_database(url)
-        journal = StoreJournal(database, lambda: KEY, FixedClock(), failures)
-        before = await store_one(journal)
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(
-                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
-                "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
-            )
-            admin.execute("CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION full_disk()")
-            results = await asyncio.gather(*(store_one(journal) for _ in range(3)), return_exceptions=True)
-            admin.execute("DROP TRIGGER full_disk ON records")
-        assert [type(result) for result in results] == [OwnStoreUnavailable] * 3
-        after = await store_one(journal)
-        stored = [record for one in (before, after) for record in await journal.find_records(one)]
-        assert [record.log_index for record in stored] == [0, 1]
-        await journal.close()
-        await database.close()
+        async with opened_journal(url, failures) as (_, journal):
+            before = await store_one(journal)
+            with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute(
+                    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+                    "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
+                )
+                admin.execute(
+                    "CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION full_disk()"
+                )
+                results = await asyncio.gather(
+                    *(store_one(journal) for _ in range(3)), return_exceptions=True
+                )
+                admin.execute("DROP TRIGGER full_disk ON records")
+            assert [type(result) for result in results] == [OwnStoreUnavailable] * 3
+            after = await store_one(journal)
+            stored = [record for one in (before, after) for record in await journal.find_records(one)]
+            assert [record.log_index for record in stored] == [0, 1]
 
 
 async def test_a_lost_connection_to_postgresql(postgres: PostgresServer, failures: Failures) -> None:
     with postgres.new_store() as url:
-        database = open_database(url)
-        journal = StoreJournal(database, lambda: KEY, FixedClock(), failures)
-        await store_one(journal)
-        async with database.reading() as connection:
-            assert (await connection.execute(text("SELECT 1"))).scalar() == 1
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-        with pytest.raises(OwnStoreUnavailable):
+        async with opened_journal(url, failures) as (database, journal):
             await store_one(journal)
-        found = await store_one(journal)
-        assert len(await journal.find_records(found)) == 1
-        await journal.close()
-        await database.close()
+            async with database.reading() as connection:
+                assert (await connection.execute(text("SELECT 1"))).scalar() == 1
+            with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                )
+            with pytest.raises(OwnStoreUnavailable):
+                await store_one(journal)
+            found = await store_one(journal)
+            assert len(await journal.find_records(found)) == 1
 
 
 async def test_a_replica_that_stalls_with_the_log_locked(
     postgres: PostgresServer, failures: Failures
 ) -> None:
     with postgres.new_store() as url:
-        database = open_database(url, busy_timeout_s=0.05)
-        journal = StoreJournal(database, lambda: KEY, FixedClock(), failures)
-        with psycopg.connect(url) as stalled:
-            stalled.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
-            with pytest.raises(OwnStoreUnavailable):
-                await store_one(journal)
-        assert len(await journal.find_records(await store_one(journal))) == 1
-        await journal.close()
-        await database.close()
+        async with opened_journal(url, failures, busy_timeout_s=0.05) as (_, journal):
+            with psycopg.connect(url) as stalled:
+                stalled.execute("SELECT pg_advisory_xact_lock(%s)", (LOG_LOCK,))
+                with pytest.raises(OwnStoreUnavailable):
+                    await store_one(journal)
+            assert len(await journal.find_records(await store_one(journal))) == 1
 
 
 def test_a_postgresql_that_acknowledges_early_is_refused(postgres: PostgresServer) -> None:
@@ -192,18 +185,16 @@ def test_the_migrations_make_the_schema_that_the_code_is_written_for(store_url: 
     from alembic.runtime.migration import MigrationContext
 
     open_database(store_url)
-    engine = create_engine(sync_url(store_url))
+    engine = create_engine(sync_url(store_url), poolclass=NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
-    engine.dispose()
 
 
 async def test_replicas_that_start_together_migrate_once(store_url: str) -> None:
     opened = await asyncio.gather(*(asyncio.to_thread(open_database, store_url) for _ in range(3)))
-    engine = create_engine(sync_url(store_url))
+    engine = create_engine(sync_url(store_url), poolclass=NullPool)
     assert {table.name for table in METADATA.sorted_tables} <= set(inspect(engine).get_table_names())
-    engine.dispose()
     for database in opened:
         await database.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, update
@@ -193,10 +192,8 @@ async def test_a_note_is_kept_only_for_the_row_that_was_read(
 
 
 async def test_without_a_key_records_wait_and_nothing_is_lost(
-    database: Database, tmp_path: Path, tree: TreeStore
+    database: Database, log: Log, tree: TreeStore
 ) -> None:
-    log = Log(database, tmp_path)
-
     def silent() -> SigningKey:
         raise OwnKeyUnavailable("the token is away")
 
@@ -212,7 +209,6 @@ async def test_without_a_key_records_wait_and_nothing_is_lost(
     row = await tree.latest()
     assert row is not None
     assert row.size == 8
-    log.close()
 
 
 async def test_a_process_that_freezes_inside_its_transaction_loses_it(
