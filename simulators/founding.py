@@ -36,7 +36,7 @@ _WITH_SECRET = ("310000", "330000")
 _SHORT = {"310000": "sh", "320000": "js", "330000": "zj", "340000": "ah"}
 _EVERYTHING = (
     'operations = ["*"], certificate_types = ["*"], fields = ["*"], '
-    'service_items = ["*"], bases = ["official_duty"]'
+    'service_items = ["*"], bases = ["official_duty", "holders_consent"]'
 )
 
 Tell = Callable[[str, str], None]
@@ -137,7 +137,7 @@ def register_node(province: str, config: Path, entity_id: str, identity_provider
 
 
 def access_toml(province: str) -> str:
-    """The rules of one province's node: one line per pair, everything on official duty, nothing else."""
+    """The rules of one province's node: one line per pair, everything on official duty or the holder's consent."""
     others = [other for other in SHAPES if other != province]
     asking = [
         f'  {{ rule = "portal-{_SHORT[other]}", platform = "{PLATFORM}", province = "{other}", {_EVERYTHING} }},'

@@ -5,11 +5,10 @@ A JSON list of objects, each with these members and no other:
 | member | |
 |---|---|
 | `type` | ``certificate_use`` |
-| `provinces` | whose nodes may answer: six digits, or the own dialect's word |
+| `answering` | the provinces that may answer: six digits, or the own dialect's word |
 | `certificate_types` | in the own dialect or in shared words |
 | `fields` | likewise; left out: every field |
-| `service_item` | {`name`, `code`} |
-| `case_number`, `purpose` | texts |
+| `service_item_code`, `service_item_name`, `case_number`, `purpose` | texts |
 | `basis` | ``holders_consent`` (as when it is left out) or ``delegated_consent`` |
 | `uses` | how many queries each province answers by it; 1 when it is left out |
 | `valid_s` | for how many seconds; a day when it is left out |
@@ -43,9 +42,8 @@ _MOST_BYTES: Final = 16384
 _MOST_ENTRIES: Final = 16
 _MOST_FIELDS: Final = 64
 _MOST_TEXT: Final = 200
-_NEEDED: Final = frozenset(
-    {"type", "provinces", "certificate_types", "service_item", "case_number", "purpose"}
-)
+_BASIS: Final = frozenset({"service_item_code", "service_item_name", "case_number", "purpose"})
+_NEEDED: Final = frozenset({"type", "answering", "certificate_types"}) | _BASIS
 _OPTIONAL: Final = frozenset({"fields", "basis", "uses", "valid_s"})
 _BASES: Final = (BasisKind.HOLDERS_CONSENT.word, BasisKind.DELEGATED_CONSENT.word)
 
@@ -61,7 +59,7 @@ class PaperLimits(Struct, frozen=True):
 class CertificateUse(Struct, frozen=True, kw_only=True):
     """One object of the list, read. `fields` empty: every field."""
 
-    provinces: tuple[str, ...]
+    answering: tuple[str, ...]
     certificate_types: tuple[str, ...]
     fields: tuple[str, ...]
     service_item_name: str
@@ -92,12 +90,8 @@ def written(uses: Sequence[CertificateUse]) -> list[dict[str, Any]]:
 
 
 def _written(use: CertificateUse) -> dict[str, Any]:
-    said = asdict(use) | {
-        "type": CERTIFICATE_USE,
-        "service_item": {"name": use.service_item_name, "code": use.service_item_code},
-    }
-    left_out = {"service_item_name", "service_item_code"} | (set() if use.fields else {"fields"})
-    return {name: said[name] for name in sorted(said) if name not in left_out}
+    said = asdict(use) | {"type": CERTIFICATE_USE}
+    return {name: said[name] for name in sorted(said) if name != "fields" or use.fields}
 
 
 def _read(entry: object, dialect: Dialect, limits: PaperLimits) -> CertificateUse:
@@ -109,18 +103,15 @@ def _read(entry: object, dialect: Dialect, limits: PaperLimits) -> CertificateUs
             f"members of {CERTIFICATE_USE}: missing are {missing}; others than the known are not taken"
         )
     types = tuple([_type(dialect, word) for word in _texts(entry, "certificate_types", _MOST_ENTRIES)])
-    name, code = _service_item(entry["service_item"])
     basis = entry.get("basis", _BASES[0])
     if basis not in _BASES:
         raise _refusal(f"basis is one of {', '.join(_BASES)}")
     return CertificateUse(
-        provinces=_once(
-            "provinces", [_province(dialect, w) for w in _texts(entry, "provinces", _MOST_ENTRIES)]
-        ),
+        answering=_answering(dialect, entry),
         certificate_types=_once("certificate_types", types),
         fields=_fields(dialect, types, entry),
-        service_item_name=name,
-        service_item_code=code,
+        service_item_name=_text(entry["service_item_name"], "service_item_name", _MOST_TEXT),
+        service_item_code=_item_code(entry["service_item_code"]),
         case_number=_text(entry["case_number"], "case_number", 64),
         purpose=_text(entry["purpose"], "purpose", _MOST_TEXT),
         basis=basis,
@@ -129,21 +120,24 @@ def _read(entry: object, dialect: Dialect, limits: PaperLimits) -> CertificateUs
     )
 
 
-def _service_item(said: object) -> tuple[str, str]:
-    if not isinstance(said, dict) or set(said) != {"name", "code"}:
-        raise _refusal("service_item has name and code, nothing else")
-    code = _text(said["code"], "service_item.code", 64)
+def _item_code(said: object) -> str:
+    code = _text(said, "service_item_code", 64)
     try:
         check_service_item_code(code)
     except InvalidIdentifier:
-        raise _refusal("service_item.code is not a service item code of GB/T 39554") from None
-    return _text(said["name"], "service_item.name", _MOST_TEXT), code
+        raise _refusal("service_item_code is not a service item code of GB/T 39554") from None
+    return code
+
+
+def _answering(dialect: Dialect, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    words = _texts(entry, "answering", _MOST_ENTRIES)
+    return _once("answering", [_province(dialect, word) for word in words])
 
 
 def _province(dialect: Dialect, word: str) -> str:
     code = word if len(word) == 6 and word.isascii() and word.isdigit() else _code(dialect, "province", word)
     if code is None:
-        raise _refusal("provinces has a word that is no province here")
+        raise _refusal("answering has a word that is no province here")
     return code
 
 

@@ -167,7 +167,7 @@ class HomePapers:
         return request.client_id, request.on_behalf.client_id
 
     def _answering(self, use: CertificateUse) -> list[_Answering]:
-        return [self._node_in(province) for province in use.provinces]
+        return [self._node_in(province) for province in use.answering]
 
     def _node_in(self, province: str) -> _Answering:
         snapshot = self._parts.directory.current

@@ -53,10 +53,11 @@ ITEM_CODE = make_service_item_code(make_uscc("1", "1", "340100", "00298600"), "3
 SIZE = 256
 USE: dict[str, Any] = {
     "type": "certificate_use",
-    "provinces": ["330000"],
+    "answering": ["330000"],
     "certificate_types": [ID_CARD],
     "fields": ["姓名", "公民身份号码"],
-    "service_item": {"name": "出生一件事", "code": ITEM_CODE},
+    "service_item_name": "出生一件事",
+    "service_item_code": ITEM_CODE,
     "case_number": "C-1",
     "purpose": "核验身份",
     "uses": 2,
