@@ -25,13 +25,9 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Log
         yield node
 
 
-@pytest.fixture
-def node(running: LogoutNode) -> LogoutNode:
-    running.heard.taken.clear()
-    running.heard.tries.clear()
-    running.heard.away.clear()
-    running.heard.status.clear()
-    running.logout._away.clear()
+@pytest_asyncio.fixture(loop_scope="module")
+async def node(running: LogoutNode) -> LogoutNode:
+    await running.calm_down()
     return running
 
 
@@ -53,7 +49,7 @@ async def test_all_who_took_part_are_told_at_once_each_in_its_own_words(node: Lo
     assert await node.logout.end(session.session_id)
     assert await node.is_over(token)
     assert not await node.logout.end(session.session_id)
-    heard = {name: claims for name, claims in node.heard.taken}
+    heard = dict(node.heard.taken)
     assert set(heard) == {"portal.example", "hall.example", "node.ah.example"}
     claims = heard["portal.example"]
     assert (claims["iss"], claims["aud"]) == (HOME, "portal")
