@@ -132,4 +132,4 @@ def _bad_request(detail: str) -> PageRefusal:
 
 
 def _shown(one: EndedWith) -> EndedAt:
-    return EndedAt(one.name, one.is_told)
+    return EndedAt(one.name, one.is_told, one.is_given_up)

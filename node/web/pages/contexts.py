@@ -208,10 +208,11 @@ class LogoutConfirmPage:
 
 @dataclass(frozen=True, slots=True)
 class EndedAt:
-    """Somebody who took part in a login, and whether the end of it has arrived there."""
+    """Somebody who took part in a login, and whether the end of it has arrived there; `is_untold` when it never will."""
 
     name: str
     is_told: bool
+    is_untold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "out.lead.none": ("这台设备上的登录已结束。", "The login on this device has ended."),
         "out.told": ("已结束", "ended"),
         "out.pending": ("正在通知，稍后自动结束", "being told; ends by itself shortly"),
+        "out.untold": ("无法通知，请到该平台退出", "cannot be told; log out there as well"),
         "out.onward": ("返回{platform}", "Back to {platform}"),
         "out.onward.nameless": ("返回", "Back"),
         "out.advice": (

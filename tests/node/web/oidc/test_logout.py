@@ -98,6 +98,14 @@ async def test_an_unfinished_telling_is_shown_and_then_done(node: LogoutNode) ->
     assert "being told" not in await (await back(node, answer)).text()
 
 
+async def test_who_cannot_be_told_is_named(node: LogoutNode) -> None:
+    _, session = await node.logged_in("untold", "portal", "quiet")
+    answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
+    text = await (await back(node, answer)).text()
+    assert "quiet 平台" in text
+    assert "cannot be told" in text
+
+
 async def test_without_a_way_back_the_page_says_what_ended(node: LogoutNode) -> None:
     token, session = await node.logged_in("no-way-back", "portal")
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "state": "s"}, token=token)
