@@ -106,7 +106,8 @@ class Flow:
             return await self._guarded(attempt, self.home.show)
         if step == "province" or (step == "upstream" and was_asked):
             return self._chooser(attempt)
-        return await self._guarded(attempt, self._onward)
+        onward = await self._guarded(attempt, self._onward)
+        return self._chooser(attempt) if attempt.interaction.step == "province" else onward
 
     async def act(self, interaction_id: str, form: Mapping[str, str], visitor: Visitor) -> Step:
         """See `LoginFlow.act`."""

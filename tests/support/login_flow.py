@@ -314,7 +314,8 @@ _dialect = cache(load_dialect)
 class Wayside:
     """Anhui's node as far as the flow goes. `home` and `idp` are who it goes to; `browser` is a citizen's."""
 
-    def __init__(self, *, begun_per_minute: int = 1000) -> None:
+    def __init__(self, *, begun_per_minute: int = 1000, path: str = "") -> None:
+        self.path = path
         self.clock = FixedClock()
         self.home = Scripted(JS, self.clock, claims={"acr": "yrd.l2", "origin": "https://id.js.example"})
         self.idp = Scripted(IDP, self.clock, claims={"acr": "verified"})
@@ -425,7 +426,7 @@ class Wayside:
             clock=self.clock,
             province="340000",
             name="安徽省节点",
-            path="",
+            path=self.path,
             interaction_s=900,
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=lambda: self.clock.now().timestamp()),
         )
