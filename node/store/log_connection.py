@@ -8,6 +8,7 @@ new connection; everything else is about a row, and the batch is taken apart to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
@@ -74,15 +75,17 @@ class Insert(NamedTuple):
         done = 0
         for size in _SIZES:
             while len(rows) - done >= size:
-                yield self._of(size), [value for row in rows[done : done + size] for value in row]
+                yield _statement(self, size), [value for row in rows[done : done + size] for value in row]
                 done += size
 
-    def _of(self, size: int) -> str:
-        row = "(" + ",".join("?" * self.width) + ")"
-        return f"{self.head} VALUES {','.join([row] * size)}{self.tail}"
+
+@lru_cache(maxsize=128)
+def _statement(insert: Insert, size: int) -> str:
+    row = "(" + ",".join("?" * insert.width) + ")"
+    return f"{insert.head} VALUES {','.join([row] * size)}{insert.tail}"
 
 
-_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+_SIZES: Final = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 RECORD: Final = Insert(
     "INSERT INTO records (log_index, generation, kind, label, request_id, case_number, recorded_at,"
