@@ -104,7 +104,7 @@ async def test_a_missing_field_is_named(platform: Platform) -> None:
         assert (status, problem["code"], problem["field"]) == (400, "own.malformed_request", name)
 
 
-async def test_a_consent_as_basis_is_refused(platform: Platform) -> None:
+async def test_a_consent_as_basis_is_refused_where_none_are_taken(platform: Platform) -> None:
     body = platform.query(basis=BASIS | {"kind": "holders_consent"})
     status, _, problem = await platform.send("POST", "/v1/certificates/query", json=body)
     assert (status, problem["code"]) == (403, "access.consent_unsupported")
