@@ -208,7 +208,7 @@ class LogoutConfirmPage:
 
 @dataclass(frozen=True, slots=True)
 class EndedAt:
-    """Somebody who took part in a login, and whether the end of it has arrived there; `is_untold` when it never will."""
+    """Somebody who took part in a login, and whether its end has arrived there; `is_untold` when it never will."""
 
     name: str
     is_told: bool
