@@ -24,6 +24,7 @@ from federation.trust_sync import TrustSync
 from node.background import FIRST_PAUSES_S, Loop, repeat
 from node.config import Config
 from node.connectors.statements import HttpStatementSource
+from node.consent_watch import ConsentWatch
 from node.ground import Ground
 from node.keystore import Keystore, Purpose
 from node.keystore.errors import KeystoreError
@@ -85,6 +86,11 @@ async def open_consents(
         skew_s=config.limits.skew_s,
     )
     await lists.load()
+    watch = ConsentWatch(
+        lists, ground.directory, clock, status_max_age_s=config.consent.status_list_max_age_s
+    )
+    ground.metrics.registry.register(watch)
+    ground.health.add_warner(watch.warnings)
     rows = PaperRows(ground.database, LoginSeal(ground.data_keys), clock)
     uses = PaperUseRows(ground.database, clock)
     return ConsentParts(

@@ -342,9 +342,21 @@ async def test_and_does_not_leave_the_asking_node(consents: Consents, wrong: Wro
     assert consents.asking.node.journal.records == []
 
 
-async def test_an_issuer_that_fell_is_not_believed(consents: Consents) -> None:
+async def test_a_delegated_consent_is_asked_on_as_such(consents: Consents) -> None:
+    token, _ = await _issued(consents, basis="delegated_consent")
+    result = await consents.ask(token, kind=BasisKind.DELEGATED_CONSENT)
+    assert isinstance(result.body, CertificatesAnswer)
+    assert result.body.certificates
+
+
+@pytest.mark.parametrize(
+    "fallen",
+    [{"standing": "revoked"}, {"standing": "denied"}, {"expires_at": NOON}, {"openid": None}],
+    ids=["revoked", "denied", "its chain ended", "offers no logins"],
+)
+async def test_an_issuer_that_fell_is_not_believed(consents: Consents, fallen: dict[str, Any]) -> None:
     token = consents.token()
-    consents.know(standing="revoked")
+    consents.know(**fallen)
     _trust_everything(consents)
     with pytest.raises(FederationError) as caught:
         await consents.ask(token)

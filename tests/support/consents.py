@@ -177,8 +177,11 @@ class ConsentNode:
 
     def peer(self, **changes: Any) -> Peer:
         """As the others know it."""
-        openid = openid_profile(self.entity_id, self.openid)
-        return self.node.peer(openid=openid, consent_keys=MappingProxyType(self.public_keys), **changes)
+        described: dict[str, Any] = {
+            "openid": openid_profile(self.entity_id, self.openid),
+            "consent_keys": MappingProxyType(self.public_keys),
+        }
+        return self.node.peer(**(described | changes))
 
     def status_list(self, **changes: Any) -> str:
         """Its status list of now."""
