@@ -118,3 +118,35 @@ async def test_a_log_out_at_the_identity_provider_ends_all_of_it(country: LoginC
     await until_all_ended(country)
     page = await browser.open(f"{jiangsu.entity_id}/me")
     assert page.origin == jiangsu.identity_provider, "nobody is logged in at home either"
+
+
+async def test_a_planted_session_is_never_the_one_that_somebody_logs_in_with(country: LoginCountry) -> None:
+    """Session fixation: an attacker's cookies in the victim's browser, before the victim logs in."""
+    jiangsu = country.provinces[JIANGSU]
+    attacker, victim = country.browser("en"), country.browser("en")
+    await country.log_in(attacker, JIANGSU, country.account(JIANGSU, 15), province=JIANGSU)
+    planted = attacker.cookies(jiangsu.entity_id)
+    for name, value in planted.items():
+        victim.set_cookie(jiangsu.entity_id, name, value)
+
+    account = country.account(JIANGSU, 16)
+    page = await country.log_in(victim, JIANGSU, account, province=JIANGSU, acr_values="yrd.l3")
+    assert account.resident.name in page.text
+
+    name = next(name for name in planted if name.endswith("-session"))
+    assert victim.cookies(jiangsu.entity_id)[name] != planted[name]
+    page = await attacker.open(f"{jiangsu.entity_id}/me")
+    assert account.resident.name not in page.text
+
+
+async def test_my_page_of_a_visited_node_is_at_home(country: LoginCountry) -> None:
+    browser = country.browser("en")
+    account = country.account(JIANGSU, 18)
+    await country.log_in(browser, ANHUI, account, province=JIANGSU)
+    page = await browser.open(f"{country.provinces[ANHUI].entity_id}/me")
+    assert page.url == f"{country.provinces[JIANGSU].entity_id}/me"
+    assert account.resident.name in page.text
+    anhui = country.nodes[ANHUI].node.config.node.name
+    assert anhui in page.html or "Anhui" in page.text, "where this login is in use"
+    page = await browser.submit("/me/sessions")
+    assert "/login/signed-out" in page.url
