@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from mapping.codelists import code_lists
+from mapping.codelists import SERVICE_ITEM, code_lists
 from simulators.divisions import PROVINCES, province_name
 from simulators.pages import page, see_other, style
 from simulators.platform_client import PlatformClient, PlatformRefusedError
@@ -121,7 +121,7 @@ class _Portal:
             provinces=[(code, province_name(code)) for code in PROVINCES],
             who=session.who,
             claims=_rows({**session.who.claims, **session.who.userinfo}) if session.who else (),
-            types=[(code, kind.name) for code, kind in code_lists().kinds.items()],
+            types=[(code, kind.name) for code, kind in code_lists().kinds.items() if code != SERVICE_ITEM],
             case_number=f"SIM-{secrets.token_hex(4).upper()}",
             papers=[
                 {"place": place, "said": _rows(said_of(paper))} for place, paper in enumerate(session.papers)
