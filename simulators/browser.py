@@ -152,26 +152,32 @@ class LoginBrowser:
         for _ in range(_MOST_REDIRECTS):
             url, _, _ = url.partition("#")
             visited.append(url)
-            sent = self._sent_cookies(method, url, initiator)
-            headers = {**self._headers, **({"Cookie": sent} if sent else {})}
-            if method == "POST" and initiator:
-                headers["Origin"] = initiator
-            data = dict(fields) if method == "POST" else None
-            target = URL(url, encoded=True)
-            async with self._http.request(
-                method, target, data=data, headers=headers, allow_redirects=False
-            ) as answer:
-                self._take_cookies(url, answer)
-                if answer.status not in _REDIRECTS:
-                    html = await answer.text(errors="replace")
-                    self._page = _read(url, answer.status, dict(answer.headers), html, tuple(visited))
-                    return self._page
-                url = urljoin(url, answer.headers["Location"])
-                if answer.status not in (307, 308):
-                    method, fields = "GET", {}
+            status, answered, html = await self.request(method, url, fields, initiator)
+            if status not in _REDIRECTS:
+                self._page = _read(url, status, answered, html, tuple(visited))
+                return self._page
+            url = urljoin(url, answered["Location"])
+            if status not in (307, 308):
+                method, fields = "GET", {}
             if form_page is not None:
                 self._allow_form(form_page, url)
         raise AssertionError(f"redirected in circles: {visited}")
+
+    async def request(
+        self, method: str, url: str, fields: Mapping[str, str], initiator: str
+    ) -> tuple[int, Mapping[str, str], str]:
+        """One request with this browser's cookies: status, headers and text. Raises aiohttp.ClientError."""
+        sent = self._sent_cookies(method, url, initiator)
+        headers = {**self._headers, **({"Cookie": sent} if sent else {})}
+        if method == "POST" and initiator:
+            headers["Origin"] = initiator
+        data = dict(fields) if method == "POST" else None
+        target = URL(url, encoded=True)
+        async with self._http.request(
+            method, target, data=data, headers=headers, allow_redirects=False
+        ) as answer:
+            self._take_cookies(url, answer)
+            return answer.status, dict(answer.headers), await answer.text(errors="replace")
 
     def _allow_form(self, page: Page, target: str) -> None:
         """CSP `form-action`, for the form's address and each redirect after it."""

@@ -20,16 +20,16 @@ from tests.support.postgres import running_postgres
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("postgres")]
 
 
-def replica_of(path: Path) -> Path:
-    """A second configuration of the same node: its own ports and control socket, the same everything else."""
+def replica_of(path: Path, name: str = "second") -> Path:
+    """Another configuration of the same node: its own ports and control socket, the same everything else."""
     base = free_ports(6)
-    text = path.read_text("utf-8").replace('control = "control.sock"', 'control = "second.sock"')
+    text = path.read_text("utf-8").replace('control = "control.sock"', f'control = "{name}.sock"')
     listen, rest = text.split("[public]", 1)
-    for name, offset in (("public", 0), ("platform", 1), ("operations", 2), ("grpc", 3)):
-        start = listen.index(f"\n{name} = ")
+    for listener, offset in (("public", 0), ("platform", 1), ("operations", 2), ("grpc", 3)):
+        start = listen.index(f"\n{listener} = ")
         end = listen.index("\n", start + 1)
-        listen = f'{listen[:start]}\n{name} = "127.0.0.1:{base + offset}"{listen[end:]}'
-    second = path.with_name("second.toml")
+        listen = f'{listen[:start]}\n{listener} = "127.0.0.1:{base + offset}"{listen[end:]}'
+    second = path.with_name(f"{name}.toml")
     second.write_text(f"{listen}[public]{rest}", "utf-8")
     return second
 
