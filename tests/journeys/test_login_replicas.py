@@ -161,4 +161,4 @@ async def test_a_hundred_logins_hop_between_two_processes_and_outlive_one(tmp_pa
         assert sorted(scene.done) == list(range(LOGINS))
         assert len(scene.in_flight_when_killed) < AT_ONCE
         taken = scene.balancer.taken - before
-        assert all(count > 2 * KILLED_AFTER for count in taken.values()), "both took part, turn by turn"
+        assert all(count > KILLED_AFTER for count in taken.values()), "both took part, turn by turn"
