@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
 
 from node.web.pages.phrases import Lang
 
@@ -21,6 +21,7 @@ __all__ = [
     "LOCALES",
     "SCREENS",
     "SIZES",
+    "Scripts",
     "a_browser",
     "a_context",
     "axe_findings",
@@ -87,6 +88,36 @@ async def axe_findings(page: Page) -> list[str]:
         for rule in result["violations"]
         for node in rule["nodes"]
     ]
+
+
+class Scripts:
+    """Whether a page may run JavaScript, changed while it is open: axe-core needs it on pages that are walked without.
+
+    A context that has none at all runs no timers for axe-core either.
+    """
+
+    def __init__(self, session: CDPSession, *, is_on: bool) -> None:
+        self._session = session
+        self._is_on = is_on
+
+    @classmethod
+    async def of(cls, page: Page, *, is_on: bool) -> Scripts:
+        """Set it for everything that the page will open."""
+        made = cls(await page.context.new_cdp_session(page), is_on=is_on)
+        await made._turn(is_on)
+        return made
+
+    @asynccontextmanager
+    async def on(self) -> AsyncIterator[None]:
+        """Let them run for a while."""
+        await self._turn(True)
+        try:
+            yield
+        finally:
+            await self._turn(self._is_on)
+
+    async def _turn(self, is_on: bool) -> None:
+        await self._session.send("Emulation.setScriptExecutionDisabled", {"value": not is_on})
 
 
 async def expect_no_sideways_scrolling(page: Page) -> None:

@@ -48,13 +48,14 @@ _CHOICES: Final = tuple(
 _CLAIMS: Final = MappingProxyType(
     {
         "name": "欧阳志强",
-        "gender": "male",
         "birthdate": "1988-03-07",
         "citizen_number": "320102198803071234",
+        "holder_id_type": "111",
+        "gender": "male",
         "face": {
             "姓名": "欧阳志强",
             "性别": "1",
-            "民族": "汉族",
+            "民族": "01",
             "住址": "江苏省南京市玄武区模拟路88号3幢402室",
         },
     }

@@ -9,6 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from federation.plain_text import escape
+from mapping.codelists import code_lists
 from node.web.pages.phrases import CLAIMS, LEVEL_WORDS, OPERATIONS, PHRASES, PROVINCES, Lang
 
 __all__ = ["filters", "mask", "moment", "place", "province", "say", "shown", "visible"]
@@ -54,6 +55,7 @@ def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
         "strong": lambda text: Markup("<strong>{}</strong>").format(visible(text)),
         "exactly": lambda text: Markup("{}").format(text),
         "claim": lambda name: _word(CLAIMS, name, lang),
+        "in_order": lambda claims: [(name, claims[name]) for name in _in_order(claims)],
         "claims_listed": lambda names: [_word(CLAIMS, name, lang) for name in _in_order(names)],
         "provinces_listed": lambda missing: [province(one.province, one.name, lang) for one in missing],
         "fill": _filled,
@@ -110,7 +112,19 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 def mask(number: str) -> str:
     """A number of which the middle is hidden: enough to know it by, not enough to use over somebody's shoulder."""
-    return number if len(number) < 9 else f"{number[:3]}{'*' * (len(number) - 7)}{number[-4:]}"
+    return number if len(number) < 9 else f"{number[:3]}********{number[-4:]}"
+
+
+def _label(name: str, code: str, lang: Lang) -> str:
+    """What a code of the shared lists means, by the field that it stands in; empty where it is none."""
+    lists = code_lists()
+    rule = lists.elements.get(name)
+    list_name = rule.code_list if rule else name
+    if list_name not in ("ethnic", "holder_id_type") or code not in lists.get(list_name):
+        return ""
+    if list_name == "ethnic" and lang == "en":
+        return lists.get(list_name).rows[code]["roman"]
+    return lists.get(list_name).label(code)
 
 
 def shown(name: str, value: Any, lang: Lang) -> str:
@@ -119,6 +133,8 @@ def shown(name: str, value: Any, lang: Lang) -> str:
         return mask(str(value))
     if name in ("gender", "性别"):
         return _word(_SEXES, str(value), lang)
+    if label := _label(name, str(value), lang):
+        return label
     if isinstance(value, Sequence) and not isinstance(value, str):
         return PHRASES["and"][_place(lang)].join(shown("", one, lang) for one in value)
     text = str(value)
