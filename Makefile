@@ -41,7 +41,7 @@ interop: setup ## Check anchor, nodes, log, exports and logins against independe
 browser: setup ## Walk the pages of a login in Chromium; pictures of them in tests/browser/screens (needs Chromium, Node.js)
 	@tests/tools.sh browser
 	@$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
-	@$(BIN)/pytest -n 2 --dist load $(BROWSER)/pages.py
+	@$(BIN)/pytest -n 2 --dist load $(BROWSER)/pages.py $(BROWSER)/walk.py
 
 $(VENV)/interop/.ready: $(INTEROP)/requirements.txt
 	@$(PYTHON) -m venv --clear $(VENV)/interop
