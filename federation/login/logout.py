@@ -175,7 +175,7 @@ class Logout:
     async def end(self, session_id: str) -> bool:
         """End a session, and tell who took part, for `AT_ONCE_S` at most. False when it had ended before.
 
-        Raises OwnStoreUnavailable. Cancelled after the session ended, the rest is told later.
+        Raises OwnStoreUnavailable when it did not end. Whatever fails or is cancelled after that is told later.
         """
         if not await self._sessions.end(session_id):
             return False
@@ -183,6 +183,8 @@ class Logout:
         try:
             due = await self._queue.take_of(session_id, lease_s=LEASE_S)
             await self._tell_all(due, timeout_s=AT_ONCE_S)
+        except FederationError as error:
+            _log.warning("login.logout_not_told", code=code_of(error))
         finally:
             self._work.set()
         return True
@@ -273,7 +275,7 @@ class Logout:
                     await self._queue.settle(due.logout_id, NO_ENDPOINT)
                     return
                 uri = "" if party is None else party.backchannel_logout_uri
-                now_s = asyncio.get_running_loop().time()
+                now_s = self._clock.now().timestamp()
                 if self._away.get(due.party.client_id, 0.0) > now_s:
                     await self._keep(due, "it did not answer a moment ago")
                 else:
@@ -293,7 +295,7 @@ class Logout:
         except PartyAway as error:
             if len(self._away) >= MOST_AWAY:
                 self._away.clear()
-            self._away[party.client_id] = asyncio.get_running_loop().time() + FIRST_PAUSE_S
+            self._away[party.client_id] = self._clock.now().timestamp() + FIRST_PAUSE_S
             return str(error)
 
     async def _keep(self, due: DueLogout, answer: int | str) -> None:

@@ -185,7 +185,6 @@ class LogoutNode:
         """As at the beginning: everybody answers, and nobody is still to be told."""
         self.heard.away.clear()
         self.heard.status.clear()
-        self.logout._away.clear()
         self.own.is_away = False
         standing(self.directory, self.directory.current.peers[VISITED])
         self.clock.advance(minutes=6)
