@@ -24,7 +24,7 @@ from node.store.database import Database
 from node.store.login_tables import PAPER_USES, PAPERS, STATUS_LISTS
 from node.store.times import from_micros, to_micros
 from node.store.upsert import insert_into
-from trust.consent import Consent
+from trust.consent import MOST_LIFE_S, Consent
 
 __all__ = ["STATUS_LIST_SIZE", "PaperRows", "PaperUseRows", "StatusListRows"]
 
@@ -34,8 +34,13 @@ _KEPT: Final = timedelta(days=180)
 """How long the holder still sees a consent that has ended."""
 _FREE_AFTER: Final = timedelta(days=1)
 """Beyond any difference between clocks."""
+_LONGEST: Final = timedelta(seconds=MOST_LIFE_S) + 2 * _FREE_AFTER
+"""What was withdrawn before that has ended, and its place is free or about to be."""
+_SWEPT: Final = timedelta(days=7)
+"""How far back places are looked for that are free, after the first time."""
 _TRIES: Final = 40
 _MOST_SHOWN: Final = 200
+_EPOCH: Final = from_micros(0)
 _P = PAPERS.c
 _U = PAPER_USES.c
 _S = STATUS_LISTS.c
@@ -57,6 +62,7 @@ class PaperRows:
         self._seal = seal
         self._clock = clock
         self._place = place
+        self._swept_at: datetime | None = None
         self.size = size
 
     async def keep(self, issuer: str, subject: str, paper: PaperView) -> int:
@@ -94,7 +100,8 @@ class PaperRows:
 
     async def withdrawn(self) -> Sequence[int]:
         """The places of those that were withdrawn and could still be shown."""
-        query = select(_P.status_index).where(_P.withdrawn_at.is_not(None), _P.status_index.is_not(None))
+        since = to_micros(self._clock.now() - _LONGEST)
+        query = select(_P.status_index).where(_P.withdrawn_at > since, _P.status_index.is_not(None))
         async with self._database.reading() as connection:
             return list((await connection.execute(query)).scalars())
 
@@ -108,13 +115,17 @@ class PaperRows:
     async def forget_expired(self) -> int:
         """Free the places of consents that have ended, and delete those that ended long ago; how many of these."""
         now = self._clock.now()
+        ended = now - _FREE_AFTER
+        since = self._swept_at - _SWEPT if self._swept_at else _EPOCH
         free = update(PAPERS).where(
-            _P.expires_at <= to_micros(now - _FREE_AFTER), _P.status_index.is_not(None)
+            _P.expires_at.between(to_micros(since), to_micros(ended)), _P.status_index.is_not(None)
         )
         old = delete(PAPERS).where(_P.expires_at <= to_micros(now - _KEPT))
         async with self._database.writing() as connection:
             await connection.execute(free.values(status_index=None))
-            return (await connection.execute(old)).rowcount
+            deleted = (await connection.execute(old)).rowcount
+        self._swept_at = ended
+        return deleted
 
     def _view(self, row: Mapping[Any, Any]) -> PaperView:
         view = msgspec.json.decode(self._seal.open(_context(row["jti"]), row["sealed"]), type=PaperView)

@@ -141,8 +141,13 @@ async def test_a_place_is_given_once_and_is_free_again_a_day_after_the_end(
     assert await rows.withdrawn() == []
     assert await rows.keep(IDP, ME, view("e", clock)) in (0, 1, 2)
     assert len(await rows.of(IDP, ME)) == 4  # the holder still sees what has ended
+    await rows.withdraw(IDP, ME, "e")
+    clock.advance(days=2)
+    await rows.forget_expired()  # the second time it looks back a week only
+    assert await rows.withdrawn() == []
+    assert len({await rows.keep(IDP, ME, view(jti, clock)) for jti in "fgh"}) == 3
     clock.advance(days=181)
-    assert await rows.forget_expired() == 4
+    assert await rows.forget_expired() == 7
 
 
 async def test_replicas_that_keep_at_once_give_each_its_own_place(
