@@ -12,11 +12,11 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -26,6 +26,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from federation.errors import OwnStoreUnavailable
 from node.store.migrate import upgrade
+from node.store.short import Run, SqliteThreads, in_postgres
+
+T = TypeVar("T")
 
 __all__ = [
     "BUSY_TIMEOUT_S",
@@ -75,6 +78,26 @@ class Database:
     location: str
     engine: AsyncEngine
     busy_timeout_s: float = BUSY_TIMEOUT_S
+    threads: SqliteThreads | None = None
+    """For short transactions on SQLite."""
+
+    async def look(self, sql: str, /, **parameters: Any) -> Sequence[tuple[Any, ...]]:
+        """The rows of one statement in the words of `node.store.short`. Raises OwnStoreUnavailable."""
+        if self.threads is not None:
+            return (await self.threads.read(lambda run: run(sql, **parameters))).rows
+        async with self.reading() as connection:
+            return (await connection.run_sync(lambda sync: in_postgres(sync)(sql, **parameters))).rows
+
+    async def change(self, steps: Callable[[Run], T]) -> T:
+        """One short transaction: what `steps` returns, which runs statements in the words of `node.store.short` and
+        waits for nothing else. Rolled back when it raises. Raises OwnStoreUnavailable.
+
+        Whoever is cancelled meanwhile does not learn whether it was committed.
+        """
+        if self.threads is not None:
+            return await self.threads.write(steps)
+        async with self.writing() as connection:
+            return await connection.run_sync(lambda sync: steps(in_postgres(sync)))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -118,6 +141,8 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections; one that is in use, as soon as it is given back."""
+        if self.threads is not None:
+            await self.threads.close()
         await let_go_async(self.engine)
 
     def __repr__(self) -> str:
@@ -199,7 +224,8 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
         **options,
     )
     _listen(engine.sync_engine)
-    return Database(backend, location, engine, busy_timeout_s)
+    threads = SqliteThreads(location, SQLITE_PRAGMAS, busy_timeout_s) if sqlite else None
+    return Database(backend, location, engine, busy_timeout_s, threads)
 
 
 def _options(*, sqlite: bool, busy_timeout_s: float) -> dict[str, Any]:

@@ -9,22 +9,62 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.login.model import Grant
 from federation.login.ports import Seal
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.login_tables import GRANTS, LOGIN_CODES, REFRESH_TOKENS
+from node.store.short import Run
 from node.store.times import to_micros
 
 __all__ = ["GrantRows"]
 
 _DECODER = msgspec.json.Decoder(Grant)
-_MICROS = 1_000_000
+_MICROS: Final = 1_000_000
+
+
+class _Once(NamedTuple):
+    """What is good once, and how that is made sure."""
+
+    add: str
+    use: str
+    known: str
+
+
+_SECRETS = _Once(
+    add="INSERT INTO {table} ({key}, grant_id, client_id, expires_at) "
+    "VALUES (:secret, :grant_id, :client_id, :expires_at)",
+    use="UPDATE {table} SET used_at = :now WHERE {key} = :secret AND client_id = :client_id AND used_at IS NULL "
+    "AND expires_at > :now RETURNING grant_id",
+    known="SELECT grant_id, client_id, used_at FROM {table} WHERE {key} = :secret",
+)
+
+
+def _once(table: str, key: str) -> _Once:
+    return _Once(*(sql.format(table=table, key=key) for sql in _SECRETS))
+
+
+_CODE, _REFRESH = _once("login_codes", "code"), _once("refresh_tokens", "token")
+_OPEN = (
+    "INSERT INTO grants (grant_id, client_id, session_id, issuer, subject, offline, sealed, expires_at) "
+    "VALUES (:grant_id, :client_id, :session_id, :issuer, :subject, :offline, :sealed, :expires_at)"
+)
+_FIND = "SELECT sealed FROM grants WHERE grant_id = :grant_id AND revoked_at IS NULL AND expires_at > :now"
+_FIND_REFRESH = (
+    "SELECT grants.grant_id, grants.sealed FROM refresh_tokens JOIN grants USING (grant_id) "
+    "WHERE refresh_tokens.token = :secret AND refresh_tokens.client_id = :client_id "
+    "AND refresh_tokens.used_at IS NULL AND refresh_tokens.expires_at > :now "
+    "AND grants.revoked_at IS NULL AND grants.expires_at > :now"
+)
+_REVOKE = "UPDATE grants SET revoked_at = :now WHERE grant_id = :grant_id AND revoked_at IS NULL"
+_REVOKE_SESSION = "UPDATE grants SET revoked_at = :now WHERE session_id = :session_id AND revoked_at IS NULL"
+_FORGET = tuple(
+    f"DELETE FROM {table} WHERE expires_at <= :now"  # noqa: S608 - names of ours
+    for table in ("login_codes", "refresh_tokens", "grants")
+)
 
 
 class GrantRows:
@@ -38,141 +78,95 @@ class GrantRows:
     async def open(self, grant: Grant, *, code_life_s: int) -> str:
         """Keep a grant and make its code."""
         code = secrets.token_urlsafe(32)
-        row = insert(GRANTS).values(
-            grant_id=grant.grant_id,
-            client_id=grant.client_id,
-            session_id=grant.session_id,
-            issuer=grant.agreed.identity.issuer,
-            subject=grant.agreed.identity.subject,
-            offline=int("offline_access" in grant.request.scopes),
-            sealed=self._seal.seal(_context(grant.grant_id), msgspec.json.encode(grant)),
-            expires_at=grant.expires_at * _MICROS,
-        )
-        of_code = insert(LOGIN_CODES).values(
-            code=_digest(code),
-            grant_id=grant.grant_id,
-            client_id=grant.client_id,
-            expires_at=self._in(code_life_s),
-        )
-        async with self._database.writing() as connection:
-            await connection.execute(row)
-            await connection.execute(of_code)
+        row = {
+            "grant_id": grant.grant_id,
+            "client_id": grant.client_id,
+            "session_id": grant.session_id,
+            "issuer": grant.agreed.identity.issuer,
+            "subject": grant.agreed.identity.subject,
+            "offline": int("offline_access" in grant.request.scopes),
+            "sealed": self._seal.seal(_context(grant.grant_id), msgspec.json.encode(grant)),
+            "expires_at": grant.expires_at * _MICROS,
+        }
+
+        def steps(run: Run) -> None:
+            run(_OPEN, **row)
+            self._add(run, _CODE, code, grant, code_life_s)
+
+        await self._database.change(steps)
         return code
 
     async def redeem(self, code: str, client_id: str) -> Grant | None:
         """As `Grants.redeem`."""
-        async with self._database.writing() as connection:
-            return await self._redeem(connection, LOGIN_CODES, LOGIN_CODES.c.code == _digest(code), client_id)
+        return await self._redeem(_CODE, code, client_id)
 
     async def redeem_refresh(self, token: str, client_id: str, *, rotates: bool) -> Grant | None:
         """As `Grants.redeem_refresh`."""
         if not rotates:
             return await self.find_refresh(token, client_id)
-        async with self._database.writing() as connection:
-            return await self._redeem(
-                connection, REFRESH_TOKENS, REFRESH_TOKENS.c.token == _digest(token), client_id
-            )
+        return await self._redeem(_REFRESH, token, client_id)
 
     async def find_refresh(self, token: str, client_id: str) -> Grant | None:
         """The grant of a refresh token that would be redeemed; nothing changes."""
-        row = select(REFRESH_TOKENS.c.grant_id).where(
-            REFRESH_TOKENS.c.token == _digest(token),
-            REFRESH_TOKENS.c.client_id == client_id,
-            REFRESH_TOKENS.c.used_at.is_(None),
-            REFRESH_TOKENS.c.expires_at > self._now(),
+        rows = await self._database.look(
+            _FIND_REFRESH, secret=_digest(token), client_id=client_id, now=self._now()
         )
-        async with self._database.reading() as connection:
-            grant_id = (await connection.execute(row)).scalar_one_or_none()
-            return None if grant_id is None else await self._find(connection, grant_id)
+        return self._opened(*rows[0]) if rows else None
 
     async def find(self, grant_id: str) -> Grant | None:
         """A grant that holds."""
-        async with self._database.reading() as connection:
-            return await self._find(connection, grant_id)
+        rows = await self._database.look(_FIND, grant_id=grant_id, now=self._now())
+        return self._opened(grant_id, *rows[0]) if rows else None
 
     async def issue_refresh(self, grant: Grant, *, life_s: int) -> str:
         """A refresh token of this grant."""
         token = secrets.token_urlsafe(32)
-        row = insert(REFRESH_TOKENS).values(
-            token=_digest(token),
-            grant_id=grant.grant_id,
-            client_id=grant.client_id,
-            expires_at=self._in(life_s),
-        )
-        async with self._database.writing() as connection:
-            await connection.execute(row)
+        await self._database.change(lambda run: self._add(run, _REFRESH, token, grant, life_s))
         return token
 
     async def revoke(self, grant_id: str) -> bool:
         """End a grant with all that belongs to it."""
-        async with self._database.writing() as connection:
-            return await self._revoke(connection, grant_id)
+        now = self._now()
+        return await self._database.change(lambda run: run(_REVOKE, grant_id=grant_id, now=now).changed == 1)
 
     async def revoke_session(self, session_id: str, *, keep_offline: bool) -> int:
         """End the grants of a session; those with offline_access stay when `keep_offline`. How many ended."""
-        change = (
-            update(GRANTS)
-            .where(GRANTS.c.session_id == session_id, GRANTS.c.revoked_at.is_(None))
-            .values(revoked_at=self._now())
-        )
-        if keep_offline:
-            change = change.where(GRANTS.c.offline == 0)
-        async with self._database.writing() as connection:
-            return (await connection.execute(change)).rowcount
+        sql = f"{_REVOKE_SESSION} AND offline = 0" if keep_offline else _REVOKE_SESSION
+        now = self._now()
+        return await self._database.change(lambda run: run(sql, session_id=session_id, now=now).changed)
 
     async def forget_expired(self) -> int:
         """Delete what has expired; how many rows. For a background loop."""
         now = self._now()
-        gone = 0
-        async with self._database.writing() as connection:
-            for table in (LOGIN_CODES, REFRESH_TOKENS, GRANTS):
-                gone += (await connection.execute(delete(table).where(table.c.expires_at <= now))).rowcount
-        return gone
+        return await self._database.change(lambda run: sum(run(sql, now=now).changed for sql in _FORGET))
 
-    async def _redeem(
-        self, connection: AsyncConnection, table: Table, is_it: object, client_id: str
-    ) -> Grant | None:
-        now = self._now()
-        use = (
-            update(table)
-            .where(
-                is_it,  # type: ignore[arg-type]
-                table.c.client_id == client_id,
-                table.c.used_at.is_(None),
-                table.c.expires_at > now,
-            )
-            .values(used_at=now)
-            .returning(table.c.grant_id)
-        )
-        grant_id = (await connection.execute(use)).scalar_one_or_none()
-        if grant_id is not None:
-            return await self._find(connection, grant_id)
-        known = select(table.c.grant_id, table.c.client_id, table.c.used_at).where(is_it)  # type: ignore[arg-type]
-        row = (await connection.execute(known)).one_or_none()
-        if row is not None and (row.used_at is not None or row.client_id != client_id):
-            await self._revoke(connection, row.grant_id)
-        return None
+    async def _redeem(self, once: _Once, secret: str, client_id: str) -> Grant | None:
+        """Use it and read its grant; one that was used, or is another client's, ends its grant."""
+        digest, now = _digest(secret), self._now()
 
-    async def _revoke(self, connection: AsyncConnection, grant_id: str) -> bool:
-        change = (
-            update(GRANTS)
-            .where(GRANTS.c.grant_id == grant_id, GRANTS.c.revoked_at.is_(None))
-            .values(revoked_at=self._now())
-        )
-        return (await connection.execute(change)).rowcount == 1
+        def steps(run: Run) -> tuple[str, bytes] | None:
+            used = run(once.use, secret=digest, client_id=client_id, now=now).row
+            if used is not None:
+                sealed = run(_FIND, grant_id=used[0], now=now).row
+                return None if sealed is None else (used[0], sealed[0])
+            known = run(once.known, secret=digest).row
+            if known is not None and (known[2] is not None or known[1] != client_id):
+                run(_REVOKE, grant_id=known[0], now=now)
+            return None
 
-    async def _find(self, connection: AsyncConnection, grant_id: str) -> Grant | None:
-        query = select(GRANTS.c.sealed).where(
-            GRANTS.c.grant_id == grant_id, GRANTS.c.revoked_at.is_(None), GRANTS.c.expires_at > self._now()
-        )
-        sealed = (await connection.execute(query)).scalar_one_or_none()
-        return None if sealed is None else _DECODER.decode(self._seal.open(_context(grant_id), sealed))
+        found = await self._database.change(steps)
+        return None if found is None else self._opened(*found)
+
+    def _add(self, run: Run, once: _Once, secret: str, grant: Grant, life_s: int) -> None:
+        ends = to_micros(self._clock.now() + timedelta(seconds=life_s))
+        said = {"grant_id": grant.grant_id, "client_id": grant.client_id, "expires_at": ends}
+        run(once.add, secret=_digest(secret), **said)
+
+    def _opened(self, grant_id: str, sealed: bytes) -> Grant:
+        return _DECODER.decode(self._seal.open(_context(grant_id), sealed))
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
-
-    def _in(self, life_s: int) -> int:
-        return to_micros(self._clock.now() + timedelta(seconds=life_s))
 
 
 def _context(grant_id: str) -> str:

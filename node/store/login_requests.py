@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 
 import msgspec
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 
 from federation.login.model import AuthRequest
 from federation.login.ports import Seal
@@ -19,6 +19,14 @@ from node.store.times import to_micros
 
 __all__ = ["PushedRequestRows"]
 
+_KEEP = (
+    "INSERT INTO pushed_requests (request_uri, client_id, sealed, expires_at) "
+    "VALUES (:request_uri, :client_id, :sealed, :expires_at)"
+)
+_TAKE = (
+    "DELETE FROM pushed_requests WHERE request_uri = :request_uri AND client_id = :client_id AND expires_at > :now "
+    "RETURNING sealed"
+)
 _DECODER = msgspec.json.Decoder(AuthRequest)
 
 
@@ -34,31 +42,23 @@ class PushedRequestRows:
         """The request_uri: a name of 256 random bits, kept as its hash."""
         request_uri = PUSHED_PREFIX + secrets.token_urlsafe(32)
         key = _digest(request_uri)
-        row = insert(PUSHED_REQUESTS).values(
-            request_uri=key,
-            client_id=request.client_id,
-            sealed=self._seal.seal(_context(key), msgspec.json.encode(request)),
-            expires_at=to_micros(self._clock.now() + timedelta(seconds=life_s)),
-        )
-        async with self._database.writing() as connection:
-            await connection.execute(row)
+        row = {
+            "request_uri": key,
+            "client_id": request.client_id,
+            "sealed": self._seal.seal(_context(key), msgspec.json.encode(request)),
+            "expires_at": to_micros(self._clock.now() + timedelta(seconds=life_s)),
+        }
+        await self._database.change(lambda run: run(_KEEP, **row))
         return request_uri
 
     async def take(self, request_uri: str, client_id: str) -> AuthRequest | None:
         """As `PushedRequests.take`. Raises OwnRecordDamaged too."""
         key = _digest(request_uri)
-        taken = (
-            delete(PUSHED_REQUESTS)
-            .where(
-                PUSHED_REQUESTS.c.request_uri == key,
-                PUSHED_REQUESTS.c.client_id == client_id,
-                PUSHED_REQUESTS.c.expires_at > to_micros(self._clock.now()),
-            )
-            .returning(PUSHED_REQUESTS.c.sealed)
+        now = to_micros(self._clock.now())
+        row = await self._database.change(
+            lambda run: run(_TAKE, request_uri=key, client_id=client_id, now=now).row
         )
-        async with self._database.writing() as connection:
-            sealed = (await connection.execute(taken)).scalar_one_or_none()
-        return None if sealed is None else _DECODER.decode(self._seal.open(_context(key), sealed))
+        return None if row is None else _DECODER.decode(self._seal.open(_context(key), row[0]))
 
     async def forget_expired(self) -> int:
         """Delete what has expired; how many. For a background loop."""

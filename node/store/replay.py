@@ -10,9 +10,12 @@ from federation.ports import Clock
 from node.store.database import Database
 from node.store.tables import REPLAYS
 from node.store.times import to_micros
-from node.store.upsert import insert_into
 
 __all__ = ["ReplayRows"]
+
+_USE = (
+    "INSERT INTO replays (issuer, jti, expires_at) VALUES (:issuer, :jti, :expires_at) ON CONFLICT DO NOTHING"
+)
 
 
 class ReplayRows:
@@ -27,11 +30,10 @@ class ReplayRows:
 
         The caller refuses tokens past `expires_at` by itself; from then on the id may be forgotten.
         """
-        row = insert_into(self._database, REPLAYS).values(
-            issuer=issuer, jti=jti, expires_at=to_micros(expires_at)
+        ends = to_micros(expires_at)
+        return await self._database.change(
+            lambda run: run(_USE, issuer=issuer, jti=jti, expires_at=ends).changed == 1
         )
-        async with self._database.writing() as connection:
-            return bool((await connection.execute(row.on_conflict_do_nothing())).rowcount == 1)
 
     async def forget_expired(self) -> int:
         """Delete what has expired; how many there were. For a background loop."""
