@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, GuestProtocol
@@ -80,7 +81,10 @@ def decrypt(text: str, private_key: Callable[[str], SigningKey]) -> bytes:
         kid = recipient.headers().get("kid")
         if not isinstance(kid, str):
             raise StatementRejected("what is encrypted names no key")
-        return ECKey.import_key(private_key(kid).to_pem())
+        private = private_key(kid).private_key
+        if not isinstance(private, EllipticCurvePrivateKey):
+            raise StatementRejected("what is encrypted names a key of another kind")
+        return ECKey.import_key(private)
 
     try:
         plain = jwe.decrypt_compact(text.encode("ascii"), find, algorithms=[_ALG, _ENC]).plaintext

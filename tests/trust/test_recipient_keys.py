@@ -42,8 +42,9 @@ def test_what_is_encrypted_to_the_first_key_is_read_by_its_owner_alone() -> None
     sealed = encrypt_to(keys[KEY.kid], b"whose it is")
     assert decrypt(sealed, _private) == b"whose it is"
     assert encrypt_to(keys[KEY.kid], b"whose it is") != sealed
-    with pytest.raises(StatementRejected):
-        decrypt(sealed, lambda _kid: NEXT)
+    for other in (NEXT, SigningKey.generate("EdDSA")):
+        with pytest.raises(StatementRejected):
+            decrypt(sealed, lambda _kid, key=other: key)  # type: ignore[misc]
 
 
 def test_other_software_can_encrypt_to_the_key() -> None:
