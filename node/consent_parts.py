@@ -19,6 +19,7 @@ from federation.errors import FederationError, code_of
 from federation.exchange import DialectHolder
 from federation.login.certificate_use import PaperLimits
 from federation.login.papers import HomePapers, PaperParts
+from federation.peers import Directory
 from federation.status_lists import StatusLists
 from federation.trust_sync import TrustSync
 from node.background import FIRST_PAUSES_S, Loop, repeat
@@ -35,7 +36,7 @@ from node.web.oidc.status_list import StatusListDocument, add_status_list
 from trust.keys import SigningKey
 from trust.recipient_keys import recipient_jwks, recipient_keys_from_jwks
 
-__all__ = ["ConsentParts", "open_consents"]
+__all__ = ["ConsentParts", "follow_lists", "open_consents"]
 
 _log = structlog.get_logger("yrd.consents")
 
@@ -47,6 +48,7 @@ class ConsentParts:
     """The parts of consents at one node."""
 
     check: ConsentCheck
+    directory: Directory
     lists: StatusLists
     papers: HomePapers
     rows: PaperRows
@@ -61,7 +63,7 @@ class ConsentParts:
     def loops(self) -> Sequence[tuple[str, Loop]]:
         """What runs beside."""
         return [
-            ("status_lists", lambda: _follow_lists(self.lists, self.status_lists_s)),
+            ("status_lists", lambda: follow_lists(self.lists, self.directory, self.status_lists_s)),
             (
                 "papers",
                 lambda: repeat(self.rows.forget_expired, every_s=FORGET_EVERY_S, name="papers"),
@@ -105,6 +107,7 @@ async def open_consents(
             ),
             request_refresh=trust_sync.request_refresh,
         ),
+        directory=ground.directory,
         lists=lists,
         papers=HomePapers(_paper_parts(ground, dialect, rows)),
         rows=rows,
@@ -158,11 +161,11 @@ def _limits(config: Config) -> PaperLimits:
     return PaperLimits(login.paper_life_s, login.paper_uses, login.papers_per_login)
 
 
-async def _follow_lists(lists: StatusLists, every_s: float) -> None:
-    """Fetch the peers' lists at once, soon again while one is missing, then every so often, for ever."""
+async def follow_lists(lists: StatusLists, directory: Directory, every_s: float) -> None:
+    """Fetch the peers' lists at once, soon again while one or all peers are missing, then every so often, for ever."""
     for pause_s in FIRST_PAUSES_S:
         try:
-            if not await lists.refresh_once():
+            if not await lists.refresh_once() and directory.current.peers:
                 break
         except FederationError as error:
             _log.warning("status_lists.not_refreshed", code=code_of(error))
