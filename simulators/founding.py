@@ -177,8 +177,8 @@ def portal_client_arguments(portal: str) -> tuple[str, ...]:
 
 async def _make_client(seat: Seat) -> None:
     said = await run_command(
-        "client", "add", PLATFORM, "--title", f"{seat.name}演示平台", "--json", "--config", str(seat.config),
-        environment=seat.environment,
+        "client", "add", PLATFORM, "--title", f"{seat.name}政务服务网", "--json", "--config", str(seat.config),
+        *portal_client_arguments(seat.portal_url), environment=seat.environment,
     )  # fmt: skip
     _write_secret(seat.client_file, json.dumps(json.loads(said), indent=2) + "\n")
 

@@ -21,7 +21,7 @@ from node.clock import SystemClock
 from node.config import read_config
 from node.store.clients import ClientRows, LoginTerms
 from node.store.database import open_database
-from simulators.founding import access_toml, register_node
+from simulators.founding import access_toml, portal_client_arguments, register_node
 from simulators.identity.accounts import Account, Accounts
 from simulators.identity.client import ProviderClient
 from simulators.identity.misbehaviour import Misdeed
@@ -34,6 +34,7 @@ from simulators.registry import SHAPES
 from tests.support.delta import add_settings
 from tests.support.federation import (
     RunningNode,
+    command,
     free_ports,
     make_anchor,
     make_node,
@@ -172,14 +173,11 @@ async def found_province(
     register_node(province, config, one.entity_id, issuer or one.identity_provider)
     for section, lines in {"limits": _LIMITS, "login": _LOGIN.partition("]")[2], **settings}.items():
         add_settings(config, section, lines)
-    terms = LoginTerms(
-        redirect_uris=(f"{one.portal}/callback",),
-        post_logout_redirect_uris=(f"{one.portal}/logged-out",),
-        backchannel_logout_uri=f"{one.portal}/backchannel-logout",
-        scopes=frozenset({"openid", "profile", "identity"}),
+    said = await command(
+        *("client", "add", PLATFORM, "--title", f"{province} 门户", "--json", "--config", config),
+        *portal_client_arguments(one.portal),
     )
-    secret = await add_login_client(config, PLATFORM, f"{province} 门户", terms)
-    one.client_file.write_text(json.dumps({"client_id": PLATFORM, "client_secret": secret}), "utf-8")
+    one.client_file.write_text(said, "utf-8")
     return one
 
 
