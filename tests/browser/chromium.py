@@ -26,6 +26,7 @@ __all__ = [
     "a_context",
     "axe_findings",
     "expect_no_sideways_scrolling",
+    "tab_to",
     "take_picture",
 ]
 
@@ -124,6 +125,15 @@ async def expect_no_sideways_scrolling(page: Page) -> None:
     """Nothing is wider than the screen (WCAG 2.2, 1.4.10)."""
     wide = await page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, f"{page.url} is {wide} px too wide"
+
+
+async def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until it is reached. Raises AssertionError when it is not."""
+    for _stop in range(60):
+        await page.keyboard.press("Tab")
+        if await page.locator(f"{selector}:focus").count():
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
 
 
 async def take_picture(page: Page, name: str) -> None:

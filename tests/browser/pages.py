@@ -22,6 +22,7 @@ from tests.browser.chromium import (
     a_context,
     axe_findings,
     expect_no_sideways_scrolling,
+    tab_to,
     take_picture,
 )
 from tests.support.page_samples import HOSTILE_PAGES, NODE, PAGES
@@ -157,15 +158,6 @@ async def test_the_keyboard_reaches_everything_in_the_order_of_the_page(
             assert await here.evaluate("it => it === document.activeElement"), f"stop {place}"
             outline = await here.evaluate("it => getComputedStyle(it).outlineStyle")
             assert outline != "none", f"stop {place} does not show that it is reached"
-
-
-async def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until it is reached."""
-    for _stop in range(60):
-        await page.keyboard.press("Tab")
-        if await page.locator(f"{selector}:focus").count():
-            return
-    raise AssertionError(f"Tab does not reach {selector}")
 
 
 async def test_the_skip_link_leads_to_the_content(browser: Browser, served: Served) -> None:

@@ -1,7 +1,8 @@
 """A login in Chromium from end to end: a citizen of Jiangsu at the portal of Anhui, with a certificate of Zhejiang.
 
-Real nodes, identity providers and portals. Walked on a phone in Chinese without JavaScript, and on a large screen in
-English; each page on the way is checked by axe-core and leaves its picture. `make browser` runs it.
+Real nodes, identity providers and portals. Walked on a phone in Chinese without JavaScript, the nodes' pages by
+keyboard, and on a large screen in English; each page on the way is checked by axe-core and leaves its picture. `make
+browser` runs it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.browser.chromium import (
     a_context,
     axe_findings,
     expect_no_sideways_scrolling,
+    tab_to,
     take_picture,
 )
 from tests.support.delta import ANHUI, JIANGSU, ZHEJIANG
@@ -28,6 +30,8 @@ from tests.support.login_country import POPULATION, LoginCountry, running_login_
 
 MOST_RESIDENTS = 500
 CODE_OUTPUT = "#shown"
+HOME = f"button[value='{JIANGSU}']"
+AGREE = "button[value=agree]"
 
 
 @dataclass(slots=True)
@@ -56,9 +60,14 @@ class Walk:
         await expect_no_sideways_scrolling(self.page)
         await take_picture(self.page, f"walk-{self.steps:02}-{name}-{self.lang}-{self.size}")
 
-    async def press(self, zh: str, en: str) -> None:
-        """The button with these words, of a node's page."""
-        await self.page.get_by_role("button", name=self.say(zh, en)).first.click()
+    async def press(self, button: str) -> None:
+        """A button of a node's page: by keyboard on the phone, else by a click."""
+        if self.size == "375":
+            await tab_to(self.page, button)
+            async with self.page.expect_navigation():
+                await self.page.keyboard.press("Enter")
+        else:
+            await self.page.locator(button).first.click()
 
     async def submit(self, action: str) -> None:
         """The form of a portal's page that goes there."""
@@ -110,7 +119,7 @@ async def test_from_the_portal_to_the_certificate_to_my_page_and_out(
         await log_in(walk, account)
         await fetch_with_consent(walk, account, certificate_type)
         await see_my_page(walk, account)
-        await withdraw(walk, certificate_type)
+        await withdraw(walk)
         await log_out(walk)
     assert walk.findings == []
 
@@ -124,7 +133,7 @@ async def log_in(walk: Walk, account: Account) -> None:
     await walk.submit("/login")
     assert walk.is_at(provinces[ANHUI].entity_id)
     await walk.look("chooser")
-    await walk.press("江苏省", "Jiangsu")
+    await walk.press(HOME)
     assert walk.is_at(provinces[JIANGSU].identity_provider)
     await walk.look("password")
     await page.locator("input[name=user_name]").fill(account.user_name)
@@ -139,7 +148,7 @@ async def log_in(walk: Walk, account: Account) -> None:
     assert account.resident.name in said
     assert walk.say("安徽省", "Anhui") in said
     assert account.resident.citizen_number not in said, "the number is hidden on the screen"
-    await walk.press("同意并继续", "Agree and continue")
+    await walk.press(AGREE)
     assert walk.is_at(provinces[ANHUI].portal)
     await walk.look("logged-in")
     said = await walk.text()
@@ -155,11 +164,11 @@ async def fetch_with_consent(walk: Walk, account: Account, certificate_type: str
     await page.locator("select[name=certificate_type]").select_option(certificate_type)
     await walk.submit("/ask")
     if walk.is_at(provinces[ANHUI].entity_id):
-        await walk.press("江苏省", "Jiangsu")
+        await walk.press(HOME)
     assert walk.is_at(provinces[JIANGSU].entity_id)
     await walk.look("consent-papers")
     assert walk.say("浙江省", "Zhejiang") in await walk.text()
-    await walk.press("同意并继续", "Agree and continue")
+    await walk.press(AGREE)
     assert walk.is_at(provinces[ANHUI].portal)
     await walk.look("consent-given")
     await walk.submit("/fetch")
@@ -180,9 +189,9 @@ async def see_my_page(walk: Walk, account: Account) -> None:
         assert await walk.page.locator(f"section[aria-labelledby={part}] article button").count() == 1
 
 
-async def withdraw(walk: Walk, certificate_type: str) -> None:
+async def withdraw(walk: Walk) -> None:
     """The consent for the certificate: from now on it is one that was."""
-    await walk.page.locator("section[aria-labelledby=papers] article button").click()
+    await walk.press("section[aria-labelledby=papers] article button")
     await walk.look("me-withdrawn")
     assert walk.say("已撤回", "Withdrawn") in await walk.text()
     assert await walk.page.locator("section[aria-labelledby=papers] article button").count() == 0

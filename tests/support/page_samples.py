@@ -207,6 +207,7 @@ PAGES: Final[Mapping[str, Page]] = MappingProxyType(
                 EndedAt("安徽政务服务网", True),
                 EndedAt("安徽省", True),
                 EndedAt("江苏省统一身份认证", False),
+                EndedAt("浙里办", False, True),
             ],
             onward="/sample/front",
             platform_name="安徽政务服务网",
