@@ -10,18 +10,26 @@ import hashlib
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
 
 from federation.login.model import Interaction
 from federation.login.ports import Seal
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.login_tables import INTERACTIONS
 from node.store.times import to_micros
 
 __all__ = ["InteractionRows"]
 
-_ROW = INTERACTIONS.c
+_CREATE = (
+    "INSERT INTO interactions (interaction, browser, version, sealed, expires_at) "
+    "VALUES (:interaction, :browser, :version, :sealed, :expires_at)"
+)
+_FIND = "SELECT browser, sealed FROM interactions WHERE interaction = :interaction AND expires_at > :now"
+_BIND = "UPDATE interactions SET browser = :browser WHERE interaction = :interaction AND browser IS NULL"
+_REPLACE = (
+    "UPDATE interactions SET version = :version, sealed = :sealed "
+    "WHERE interaction = :interaction AND version = :before"
+)
+_FORGET = "DELETE FROM interactions WHERE expires_at <= :now"
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Interaction)
 
@@ -44,51 +52,43 @@ class InteractionRows:
             "sealed": self._sealed(key, interaction),
             "expires_at": to_micros(datetime.fromtimestamp(interaction.expires_at, UTC)),
         }
-        async with self._database.writing() as connection:
-            await connection.execute(insert(INTERACTIONS).values(**row))
+        await self._database.change(lambda run: run(_CREATE, **row))
 
     async def find(self, interaction_id: str, browser: str) -> Interaction | None:
         """See `Interactions.find`."""
         if not browser:
             return None
         key, by = _hash(interaction_id), _hash(browser)
-        query = select(_ROW.browser, _ROW.sealed).where(
-            _ROW.interaction == key, _ROW.expires_at > to_micros(self._clock.now())
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
+        now = to_micros(self._clock.now())
+        rows = await self._database.look(_FIND, interaction=key, now=now)
+        if not rows:
             return None
-        if row.browser != by and not (row.browser is None and await self._bind(key, by)):
+        bound_to, sealed = rows[0]
+        if bound_to != by and not (bound_to is None and await self._bind(key, by)):
             return None
-        return _DECODER.decode(self._seal.open(_context(key), row.sealed))
+        return _DECODER.decode(self._seal.open(_context(key), sealed))
 
     async def _bind(self, key: bytes, browser: bytes) -> bool:
         """Whether this browser is the first that came."""
-        bound = (
-            update(INTERACTIONS)
-            .where(_ROW.interaction == key, _ROW.browser.is_(None))
-            .values(browser=browser)
+        return await self._database.change(
+            lambda run: run(_BIND, interaction=key, browser=browser).changed == 1
         )
-        async with self._database.writing() as connection:
-            return bool((await connection.execute(bound)).rowcount == 1)
 
     async def replace(self, interaction: Interaction) -> bool:
         """See `Interactions.replace`."""
         key = _hash(interaction.interaction_id)
-        changed = (
-            update(INTERACTIONS)
-            .where(_ROW.interaction == key, _ROW.version == interaction.version - 1)
-            .values(version=interaction.version, sealed=self._sealed(key, interaction))
-        )
-        async with self._database.writing() as connection:
-            return bool((await connection.execute(changed)).rowcount == 1)
+        row = {
+            "interaction": key,
+            "version": interaction.version,
+            "before": interaction.version - 1,
+            "sealed": self._sealed(key, interaction),
+        }
+        return await self._database.change(lambda run: run(_REPLACE, **row).changed == 1)
 
     async def forget_expired(self) -> int:
         """See `Interactions.forget_expired`."""
         now = to_micros(self._clock.now())
-        async with self._database.writing() as connection:
-            return (await connection.execute(delete(INTERACTIONS).where(_ROW.expires_at <= now))).rowcount
+        return await self._database.change(lambda run: run(_FORGET, now=now).changed)
 
     def _sealed(self, key: bytes, interaction: Interaction) -> bytes:
         return self._seal.seal(_context(key), _ENCODER.encode(interaction))

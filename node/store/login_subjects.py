@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import select
-
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.login_tables import SUBJECTS
+from node.store.short import Run
 from node.store.times import to_micros
-from node.store.upsert import insert_into
 
 __all__ = ["SubjectRows"]
 
 _SUBJECT_BYTES = 24
-_T = SUBJECTS.c
+_KNOWN = (
+    "SELECT subject FROM subjects "
+    "WHERE issuer = :issuer AND issuer_subject = :issuer_subject AND audience = :audience"
+)
+_ADD = (
+    "INSERT INTO subjects (subject, issuer, issuer_subject, audience, created_at) "
+    "VALUES (:subject, :issuer, :issuer_subject, :audience, :created_at) ON CONFLICT DO NOTHING"
+)
+_PERSON = "SELECT issuer, issuer_subject FROM subjects WHERE subject = :subject AND audience = :audience"
 
 
 class SubjectRows:
@@ -29,28 +34,19 @@ class SubjectRows:
 
     async def subject_for(self, issuer: str, subject: str, audience: str) -> str:
         """As `Subjects.subject_for`."""
-        known = select(_T.subject).where(
-            _T.issuer == issuer, _T.issuer_subject == subject, _T.audience == audience
-        )
-        async with self._database.reading() as connection:
-            found = (await connection.execute(known)).scalar_one_or_none()
-        if found is not None:
-            return str(found)
-        row = insert_into(self._database, SUBJECTS).values(
-            subject=secrets.token_urlsafe(_SUBJECT_BYTES),
-            issuer=issuer,
-            issuer_subject=subject,
-            audience=audience,
-            created_at=to_micros(self._clock.now()),
-        )
-        async with self._database.writing() as connection:
+        of = {"issuer": issuer, "issuer_subject": subject, "audience": audience}
+        if known := await self._database.look(_KNOWN, **of):
+            return str(known[0][0])
+        made, now = secrets.token_urlsafe(_SUBJECT_BYTES), to_micros(self._clock.now())
+
+        def make(run: Run) -> str:
             # Of replicas that ask at once one inserts; the others wait for it and read what it made.
-            await connection.execute(row.on_conflict_do_nothing())
-            return str((await connection.execute(known)).scalar_one())
+            run(_MAKE, subject=made, now=now, **of)
+            return str(run(_KNOWN, **of).rows[0][0])
+
+        return await self._database.change(make)
 
     async def person_of(self, subject: str, audience: str) -> tuple[str, str] | None:
         """As `Subjects.person_of`."""
-        query = select(_T.issuer, _T.issuer_subject).where(_T.subject == subject, _T.audience == audience)
-        async with self._database.reading() as connection:
-            found = (await connection.execute(query)).one_or_none()
-        return None if found is None else (str(found.issuer), str(found.issuer_subject))
+        found = await self._database.look(_PERSON, subject=subject, audience=audience)
+        return (str(found[0][0]), str(found[0][1])) if found else None
