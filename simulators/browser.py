@@ -86,6 +86,8 @@ class LoginBrowser:
         self._headers = {"Accept": "text/html,application/xhtml+xml", "Accept-Language": language}
         self._cookies: dict[str, dict[str, Morsel[str]]] = {}
         self._page: Page | None = None
+        self.visited: list[str] = []
+        """Every address, from the first."""
 
     @property
     def page(self) -> Page:
@@ -152,6 +154,7 @@ class LoginBrowser:
         for _ in range(_MOST_REDIRECTS):
             url, _, _ = url.partition("#")
             visited.append(url)
+            self.visited.append(url)
             status, answered, html = await self.request(method, url, fields, initiator)
             if status not in _REDIRECTS:
                 self._page = _read(url, status, answered, html, tuple(visited))

@@ -22,6 +22,7 @@ import click
 from simulators.founding import enrol_hostile, found_country
 from simulators.identity.accounts import Accounts
 from simulators.layout import DEFAULT_BASE_PORT, SUITES, Layout, Seat, first_port_in_use
+from simulators.login_walk import walk_login
 from simulators.pairs import PairOutcome, ask_pairs, proven_evidence
 from simulators.people import Resident
 from simulators.platform_client import PlatformClient, PlatformRefusedError
@@ -187,10 +188,12 @@ class Country:
             asking, answering = self._layout.seats[0], self._layout.seats[2]
             walked = await walk(click.echo, platforms[asking.province], asking, answering, self._population)
             await self._show_proof(platforms[asking.province], walked.request_id)
+            home, visited = self._layout.seats[1], self._layout.seats[3]
+            logged_in = await walk_login(_tell, self._layout, home, visited, self._population)
             pairs = await ask_pairs(self._layout, platforms, self._population)
             verified = await self._verify(pairs, platforms)
             self._tell_pairs(pairs, verified)
-            held = self._conclude(pairs, verified)
+            held = self._conclude(pairs, verified) and logged_in
             if stay:
                 await enrol_hostile(self._layout)
                 self._tell_places()

@@ -64,7 +64,7 @@ def test_the_check_holds_twice_in_a_row_and_leaves_nothing_running(tmp_path: Pat
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.splitlines()[-1] == LAST_LINE
-    for word in ("【一】", "【六】", "存证成立", "The evidence holds"):
+    for word in ("【一】", "【六】", "存证成立", "The evidence holds", "logged in at 340000's portal"):
         assert word in done.stdout
     assert not [port for port in range(base_port, base_port + PORTS) if _listens(port)]
 
