@@ -250,7 +250,9 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "post.platform": ("办事平台", "the service"),
         # --- errors
         "error.platform": ("办事平台", "the service"),
+        "error.platform.first": ("办事平台", "The service"),
         "error.peer": ("对方省市", "the other province"),
+        "error.peer.first": ("对方省市", "The other province"),
         "error.turn": ("接下来", "What now"),
         "error.number": ("如需帮助，请提供编号", "If you need help, quote this number"),
         "error.retry": ("再试一次", "Try again"),

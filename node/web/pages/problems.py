@@ -1,7 +1,7 @@
 """What an error page says for each refusal: what happened, and what to do, in both languages.
 
 Each text is (title, what happened, what now). A code without a text of its own gets that of whose turn it is.
-`{platform}` and `{peer}` are filled in, escaped.
+`{platform}` and `{peer}` are filled in, escaped; `{Platform}` and `{Peer}` are the same where a sentence begins.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ BY_TURN: Final[Mapping[Turn, Problem]] = MappingProxyType(
             ),
             (
                 "The request of {platform} is not in order",
-                "{platform} sent a login request that cannot be accepted. You did nothing wrong; nothing was shared.",
+                "{Platform} sent a login request that cannot be accepted. You did nothing wrong; nothing was shared.",
                 "Please give the number below to the support of {platform}: they have to act.",
             ),
         ),
@@ -83,7 +83,7 @@ BY_TURN: Final[Mapping[Turn, Problem]] = MappingProxyType(
                 "请过几分钟再试。对方正在处理。",
             ),
             (
-                "{peer} does not answer",
+                "{Peer} does not answer",
                 "The login system of {peer} gave no usable answer. You did nothing wrong, and nothing was shared.",
                 "Please try again in a few minutes. It is for them to put right.",
             ),
@@ -192,7 +192,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
             (
                 "Cannot return to {platform}",
                 (
-                    "{platform} asked to return to an address that is not registered. For your safety "
+                    "{Platform} asked to return to an address that is not registered. For your safety "
                     "the login was stopped."
                 ),
                 "Please give the number below to the support of {platform}: they have to act.",
@@ -218,7 +218,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
             ),
             (
                 "The log-out request is not in order",
-                "{platform} sent a log-out request that cannot be accepted. Your login here is unchanged.",
+                "{Platform} sent a log-out request that cannot be accepted. Your login here is unchanged.",
                 (
                     "You can log out under “My logins and consents”. Please give the number below to the "
                     "support of {platform}."
@@ -252,7 +252,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "请过几分钟再试。这需要{peer}恢复服务。",
             ),
             (
-                "{peer} cannot be reached",
+                "{Peer} cannot be reached",
                 "The login system of {peer} does not answer. You did nothing wrong; nothing was shared.",
                 "Please try again in a few minutes. It is for {peer} to restore the service.",
             ),
@@ -264,7 +264,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "请再试一次；如仍不成功，请提供下面的编号，由两地的系统管理人员处理。",
             ),
             (
-                "{peer} did not accept the login",
+                "{Peer} did not accept the login",
                 "The login system of {peer} refused the request. You did nothing wrong; nothing was shared.",
                 (
                     "Please try again. If it still fails, quote the number below: the operators of both "

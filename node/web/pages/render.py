@@ -139,7 +139,7 @@ class Pages:
         if isinstance(page, ErrorPage):
             words["problem"] = problem(page.code, page.turn)
             words["say_in"] = say
-            words["place_in"] = lambda which, name: place(name, which)
+            words["names_in"] = partial(_names, page)
         template = _environment().get_template(page.template)
         return template.render(
             words,
@@ -181,3 +181,14 @@ class Pages:
         if lang in LANGUAGES:
             self._cookies.keep_language(response, lang)
         return response
+
+
+def _names(page: ErrorPage, lang: Lang) -> dict[str, object]:
+    """Whom an error's texts are about."""
+    platform, peer = page.platform_name, place(page.peer_name, lang)
+    return {
+        "platform": platform or say(lang, "error.platform"),
+        "Platform": platform or say(lang, "error.platform.first"),
+        "peer": peer or say(lang, "error.peer"),
+        "Peer": peer or say(lang, "error.peer.first"),
+    }

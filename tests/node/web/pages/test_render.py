@@ -23,6 +23,7 @@ from node.web.pages.phrases import LANGUAGES, PROVINCES, Lang
 from node.web.pages.problems import PROBLEMS
 from tests.support.page_samples import HOSTILE, HOSTILE_PAGES, NODE, PAGES
 
+NAMES = {"platform": "平台{x}", "Platform": "平台{x}"}
 VOID = frozenset({"meta", "link", "img", "input"})
 ALL = [*PAGES.items(), *((f"hostile-{name}", page) for name, page in HOSTILE_PAGES.items())]
 
@@ -161,6 +162,12 @@ def test_an_error_tells_both_languages_the_chosen_one_first_and_a_number() -> No
     assert zh.count("7K3M-Q9RD") == 2
 
 
+def test_an_error_that_knows_no_names_is_whole_sentences() -> None:
+    text = outline(PAGES["error-platform"], "en").text
+    assert "\nThe service asked to return" in text
+    assert "无法返回办事平台" in text
+
+
 @pytest.mark.parametrize("turn", Turn)
 def test_an_error_without_texts_of_its_own_says_whose_turn_it_is(turn: Turn) -> None:
     refusal = PageRefusal("login.of_tomorrow", turn=turn, detail="the reason", status=418)
@@ -178,8 +185,8 @@ def test_every_error_text_can_be_filled_in(code: str) -> None:
         code=code, turn=Turn.CITIZEN, number="ABCD2345", platform_name="平台{x}", peer_name="浙江省节点"
     )
     text = outline(page, "zh").text
-    assert PROBLEMS[code].zh.title.format(platform="平台{x}", peer="浙江省") in text
-    assert PROBLEMS[code].en.title.format(platform="平台{x}", peer="Zhejiang") in text
+    assert PROBLEMS[code].zh.title.format_map(NAMES | {"peer": "浙江省", "Peer": "浙江省"}) in text
+    assert PROBLEMS[code].en.title.format_map(NAMES | {"peer": "Zhejiang", "Peer": "Zhejiang"}) in text
 
 
 def test_times_are_those_of_beijing() -> None:
