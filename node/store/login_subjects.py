@@ -41,7 +41,7 @@ class SubjectRows:
 
         def make(run: Run) -> str:
             # Of replicas that ask at once one inserts; the others wait for it and read what it made.
-            run(_MAKE, subject=made, now=now, **of)
+            run(_ADD, subject=made, created_at=now, **of)
             return str(run(_KNOWN, **of).rows[0][0])
 
         return await self._database.change(make)
