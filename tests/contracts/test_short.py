@@ -1,0 +1,128 @@
+"""Short transactions on both stores: all of one or nothing, from any task, until the store is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from federation.errors import OwnStoreUnavailable
+from node.store.database import Database, open_database
+from node.store.short import Run, in_postgres
+
+ADD = "INSERT INTO replays (issuer, jti, expires_at) VALUES (:issuer, :jti, :expires_at)"
+ADD_ONCE = f"{ADD} ON CONFLICT DO NOTHING"
+ALL = "SELECT jti FROM replays WHERE issuer = :issuer ORDER BY jti"
+
+
+async def known(database: Database) -> list[str]:
+    return [jti for (jti,) in await database.look(ALL, issuer="i")]
+
+
+async def test_what_is_done_and_found_is_told(database: Database) -> None:
+    def steps(run: Run) -> tuple[int, int, list[str]]:
+        first = run(ADD_ONCE, issuer="i", jti="a", expires_at=1).changed
+        again = run(ADD_ONCE, issuer="i", jti="a", expires_at=1).changed
+        return first, again, [row[0] for row in run(ALL, issuer="i").rows]
+
+    assert await database.change(steps) == (1, 0, ["a"])
+    taken = await database.change(
+        lambda run: run("DELETE FROM replays WHERE jti = :jti RETURNING issuer", jti="a")
+    )
+    assert (taken.row, taken.rows) == (("i",), [("i",)])
+    assert await known(database) == []
+    nothing = await database.change(
+        lambda run: run("DELETE FROM replays WHERE jti = :jti RETURNING issuer", jti="a")
+    )
+    assert nothing.row is None
+
+
+async def test_a_step_that_fails_takes_all_back(database: Database) -> None:
+    def steps(run: Run) -> None:
+        run(ADD, issuer="i", jti="a", expires_at=1)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.change(steps)
+    assert await known(database) == []
+    await database.change(lambda run: run(ADD, issuer="i", jti="b", expires_at=1))
+    with pytest.raises(Exception, match=r"UNIQUE|unique"):
+        await database.change(lambda run: run(ADD, issuer="i", jti="b", expires_at=1))
+    assert await known(database) == ["b"], "the connection is as good as before"
+
+
+async def test_many_at_once_from_two_replicas(database: Database, store_url: str) -> None:
+    second = open_database(store_url)
+    try:
+
+        async def add(turn: int) -> None:
+            one = (database, second)[turn % 2]
+            await one.change(lambda run: run(ADD, issuer="i", jti=f"{turn:03}", expires_at=1))
+
+        await asyncio.gather(*(add(turn) for turn in range(40)))
+        assert await known(second) == [f"{turn:03}" for turn in range(40)]
+    finally:
+        await second.close()
+
+
+async def test_who_is_cancelled_leaves_all_or_nothing(database: Database) -> None:
+    def steps(run: Run) -> None:
+        run(ADD, issuer="i", jti="a", expires_at=1)
+        run(ADD, issuer="i", jti="b", expires_at=1)
+
+    task = asyncio.create_task(database.change(steps))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.change(lambda run: run(ADD, issuer="i", jti="c", expires_at=1))
+    assert await known(database) in (["c"], ["a", "b", "c"])
+
+
+async def test_a_store_that_another_holds_is_unavailable_for_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "held.db"
+    database = open_database(f"sqlite:///{path}", busy_timeout_s=0.02)
+    try:
+        with sqlite3.connect(path, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(OwnStoreUnavailable):
+                await database.change(lambda run: run(ADD, issuer="i", jti="a", expires_at=1))
+            assert await known(database) == [], "reading goes on"
+            other.execute("ROLLBACK")
+        other.close()
+        await database.change(lambda run: run(ADD, issuer="i", jti="a", expires_at=1))
+        assert await known(database) == ["a"]
+    finally:
+        await database.close()
+
+
+async def test_what_was_written_is_durable_and_closed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'kept.db'}"
+    first = open_database(url)
+    modes = await first.look("PRAGMA synchronous")
+    await first.change(lambda run: run(ADD, issuer="i", jti="a", expires_at=1))
+    await first.close()
+    await first.close()
+    second = open_database(url)
+    try:
+        assert (modes, await known(second)) == ([(2,)], ["a"])
+    finally:
+        await second.close()
+
+
+def test_parameters_are_named_as_the_driver_wants() -> None:
+    said: list[tuple[str, object]] = []
+
+    class Connection:
+        def exec_driver_sql(self, sql: str, parameters: object) -> Connection:
+            said.append((sql, parameters))
+            return self
+
+        returns_rows = False
+        rowcount = 3
+
+    found = in_postgres(Connection())("UPDATE t SET a = :a WHERE b = :b AND c = x::text", a=1, b=2)
+    assert said == [("UPDATE t SET a = %(a)s WHERE b = %(b)s AND c = x::text", {"a": 1, "b": 2})]
+    assert (found.rows, found.changed) == ([], 3)
