@@ -191,6 +191,7 @@ class _Making:
             path=urlsplit(node.entity_id).path,
             interaction_s=self.at.login.interaction_s,
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=time.monotonic),
+            ended=self.at.ground.metrics.login_ended,
         )
 
     def _home(self, provider: ProviderParts) -> HomeFlow:

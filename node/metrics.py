@@ -185,6 +185,11 @@ class Metrics(Collector):
         self._key = key
         self._exchange = _ExchangeFigures()
         self._journal = _JournalFigures()
+        self._logins = _Counts(
+            "yrd_logins",
+            "Logins that ended here, by side, home province and outcome.",
+            ("side", "province", "outcome"),
+        )
         self._renewals = _Counts(
             "yrd_tls_renewals", "Attempts to renew the TLS certificate, by outcome.", ["outcome"]
         )
@@ -220,6 +225,12 @@ class Metrics(Collector):
     def tls_renewal(self, outcome: str) -> None:
         """The TLS certificate was ``renewed``, or the attempt ``failed``."""
         self._renewals.counts[(outcome,)] += 1
+
+    def login_ended(self, side: str, province: str, outcome: str) -> None:
+        """A login ended here, on the ``home`` or the ``visited`` side: ``granted``, or by an error's code. `province`
+        is the citizen's, or ``unknown``.
+        """
+        self._logins.counts[side, province, outcome] += 1
 
     # --- the journal's hooks
 
@@ -293,6 +304,7 @@ class Metrics(Collector):
         yield from self._exchange.families()
         yield from self._journal.families()
         yield self._renewals.family()
+        yield self._logins.family()
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format."""

@@ -8,6 +8,7 @@ citizen is told.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class Attempt:
     visitor: Visitor
     page: str
     is_stored: bool
+    ended: Callable[[Interaction, str], None]
+    """Told the outcome when the login is over."""
     session: str = ""
 
     @property
@@ -64,6 +67,7 @@ class Attempt:
         """The login is over; nothing of the citizen's stays in its row. Raises as `keep`."""
         if self.is_stored:
             await self.keep(step="done", identity=None, upstream=None)
+        self.ended(self.interaction, outcome)
         _log.info("login.finished", outcome=outcome, **self.facts(), **facts)
 
     async def refuse(self, refusal: OAuthRefusal) -> Respond:

@@ -67,7 +67,8 @@ class OwnProvider(Protocol):
 @dataclass(frozen=True, slots=True)
 class Flow:
     """`path` is that of the entity id; `interaction_s` the life of a login; `begun` bounds how many a client begins.
-    `side` goes to home nodes, `own_side` to the identity provider.
+    `side` goes to home nodes, `own_side` to the identity provider. `ended` is told of each login that is over: side
+    (``home`` or ``visited``), the citizen's province, outcome.
     """
 
     rows: Interactions
@@ -84,6 +85,7 @@ class Flow:
     path: str
     interaction_s: int
     begun: TokenBuckets
+    ended: Callable[[str, str, str], None] = lambda _side, _province, _outcome: None
 
     # --- the four ways in ---------------------------------------------------------------------------------------
 
@@ -149,7 +151,14 @@ class Flow:
 
     def _attempt(self, interaction: Interaction, visitor: Visitor, *, is_stored: bool) -> Attempt:
         page = f"{self.path}/login/i/{interaction.interaction_id}"
-        return Attempt(self.rows, self.answers, interaction, visitor, page, is_stored)
+        return Attempt(self.rows, self.answers, interaction, visitor, page, is_stored, self._ended)
+
+    def _ended(self, interaction: Interaction, outcome: str) -> None:
+        request = interaction.request
+        at_home = request.is_peer or bool(request.own_page)
+        province = self.province if at_home else interaction.province
+        side = "home" if province == self.province else "visited"
+        self.ended(side, province or "unknown", outcome)
 
     async def _found(self, interaction_id: str, visitor: Visitor) -> Attempt:
         """Raises PageRefusal: none of this browser's, expired, or over."""

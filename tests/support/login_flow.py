@@ -325,6 +325,7 @@ class Wayside:
         self.agreements, self.answers = _Agreements(), _Answers()
         self.browser = Visitor(browser="browser-1")
         self.idp_is_away: Exception | None = None
+        self.ended: list[tuple[str, str, str]] = []
         self.flow = self._flow(begun_per_minute)
 
     def peer(self, **changes: Any) -> Peer:
@@ -429,6 +430,7 @@ class Wayside:
             path=self.path,
             interaction_s=900,
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=lambda: self.clock.now().timestamp()),
+            ended=lambda *said: self.ended.append(said),
         )
 
     def _side(self, calls: Scripted) -> RelyingPartySide:

@@ -279,3 +279,16 @@ async def test_a_client_that_begins_too_many_logins_is_told_to_wait() -> None:
     assert isinstance(step, Respond)
     assert parameters_of(step)["error"] == "temporarily_unavailable"
     assert wayside.rows.writes == 2
+
+
+async def test_how_logins_end_is_told() -> None:
+    wayside = Wayside()
+    await to_home(wayside)
+    await wayside.back(wayside.home.answer())
+    await wayside.begin(platform_request(prompt=frozenset({"none"})))
+    await wayside.begin(platform_request(is_peer=True, client_id=JS, prompt=frozenset({"none"})))
+    assert wayside.ended == [
+        ("visited", "320000", "granted"),
+        ("visited", "unknown", "account_selection_required"),
+        ("home", "340000", "login_required"),
+    ]
