@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select, update
 
 from federation.login.model import Agreement, Identity, OnBehalf
 from federation.ports import Clock
 from node.store.database import Database
 from node.store.login_tables import AGREEMENTS, GRANTS
+from node.store.short import Run
 from node.store.times import from_micros, to_micros
 
 __all__ = ["MOST_SHOWN", "AgreementRows"]
@@ -27,6 +27,31 @@ MOST_SHOWN: Final = 200
 
 _ID_BYTES: Final = 18
 _T: Final = AGREEMENTS.c
+_COLUMNS: Final = (
+    _T.agreement_id,
+    _T.recipient,
+    _T.platform,
+    _T.platform_name,
+    _T.claims,
+    _T.given_at,
+    _T.withdrawn_at,
+)
+_Row = tuple[Any, ...]
+"""Of these columns."""
+
+_HOLDING: Final = (
+    "SELECT agreement_id, recipient, platform, platform_name, claims, given_at, withdrawn_at FROM agreements "
+    "WHERE issuer = :issuer AND subject = :subject AND recipient = :recipient AND platform = :platform "
+    "AND withdrawn_at IS NULL ORDER BY given_at DESC, agreement_id"
+)
+_ADD: Final = (
+    "UPDATE agreements SET claims = :claims, platform_name = :platform_name "
+    "WHERE agreement_id = :agreement_id"
+)
+_GIVE: Final = (
+    "INSERT INTO agreements (agreement_id, issuer, subject, recipient, platform, platform_name, claims, given_at) "
+    "VALUES (:agreement_id, :issuer, :subject, :recipient, :platform, :platform_name, :claims, :given_at)"
+)
 
 
 class AgreementRows:
@@ -39,45 +64,36 @@ class AgreementRows:
 
     async def find(self, identity: Identity, recipient: str, platform: str) -> Agreement | None:
         """As `Agreements.find`."""
-        async with self._database.reading() as connection:
-            rows = await _holding(connection, identity, recipient, platform)
+        rows = await self._database.look(_HOLDING, **_key(identity, recipient, platform))
         return _agreement(rows) if rows else None
 
     async def remember(
         self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
     ) -> Agreement:
         """As `Agreements.remember`."""
-        now = to_micros(self._clock.now())
-        async with self._database.writing() as connection:
-            before = await _holding(connection, identity, recipient, platform.client_id)
-            together = _claims(before) | claims
-            said = {"claims": orjson.dumps(sorted(together)).decode(), "platform_name": platform.name}
+        of, now = _key(identity, recipient, platform.client_id), to_micros(self._clock.now())
+
+        def keep(run: Run) -> Agreement:
+            before = run(_HOLDING, **of).rows
+            said = {"claims": _written(_claims(before) | claims), "platform_name": platform.name}
             if before:
-                newest = update(AGREEMENTS).where(_T.agreement_id == before[0].agreement_id)
-                await connection.execute(newest.values(said))
+                run(_ADD, agreement_id=before[0][0], **said)
             else:
-                row = {
-                    **said,
-                    "agreement_id": secrets.token_urlsafe(_ID_BYTES),
-                    "issuer": identity.issuer,
-                    "subject": identity.subject,
-                    "recipient": recipient,
-                    "platform": platform.client_id,
-                    "given_at": now,
-                }
-                await connection.execute(insert(AGREEMENTS).values(row))
-            return _agreement(await _holding(connection, identity, recipient, platform.client_id))
+                run(_GIVE, agreement_id=secrets.token_urlsafe(_ID_BYTES), given_at=now, **said, **of)
+            return _agreement(run(_HOLDING, **of).rows)
+
+        return await self._database.change(keep)
 
     async def of(self, identity: Identity) -> Sequence[Agreement]:
         """As `Agreements.of`: `MOST_SHOWN` at most."""
         query = (
-            select(AGREEMENTS)
+            select(*_COLUMNS)
             .where(_T.issuer == identity.issuer, _T.subject == identity.subject)
             .order_by(_T.given_at.desc(), _T.agreement_id)
             .limit(MOST_SHOWN)
         )
         async with self._database.reading() as connection:
-            return [_agreement([row]) for row in (await connection.execute(query)).all()]
+            return [_agreement([tuple(row)]) for row in (await connection.execute(query)).all()]
 
     async def withdraw(self, identity: Identity, agreement_id: str) -> bool:
         """As `Agreements.withdraw`: in one transaction with the grants to whoever received."""
@@ -101,33 +117,32 @@ class AgreementRows:
         return True
 
 
-async def _holding(
-    connection: AsyncConnection, identity: Identity, recipient: str, platform: str
-) -> Sequence[Row[Any]]:
-    query = select(AGREEMENTS).where(
-        _T.issuer == identity.issuer,
-        _T.subject == identity.subject,
-        _T.recipient == recipient,
-        _T.platform == platform,
-        _T.withdrawn_at.is_(None),
-    )
-    return (await connection.execute(query.order_by(_T.given_at.desc(), _T.agreement_id))).all()
+def _key(identity: Identity, recipient: str, platform: str) -> dict[str, str]:
+    return {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "recipient": recipient,
+        "platform": platform,
+    }
 
 
-def _claims(rows: Iterable[Row[Any]]) -> frozenset[str]:
-    return frozenset(name for row in rows for name in orjson.loads(row.claims))
+def _written(claims: frozenset[str]) -> str:
+    return orjson.dumps(sorted(claims)).decode()
 
 
-def _agreement(rows: Sequence[Row[Any]]) -> Agreement:
-    newest = rows[0]
+def _claims(rows: Iterable[_Row]) -> frozenset[str]:
+    return frozenset(name for row in rows for name in orjson.loads(row[4]))
+
+
+def _agreement(rows: Sequence[_Row]) -> Agreement:
+    """What the newest of the rows says, with the claims of all."""
+    agreement_id, recipient, platform, platform_name, _, given_at, withdrawn_at = rows[0]
     return Agreement(
-        agreement_id=newest.agreement_id,
-        recipient=newest.recipient,
-        platform=newest.platform,
-        platform_name=newest.platform_name,
+        agreement_id=agreement_id,
+        recipient=recipient,
+        platform=platform,
+        platform_name=platform_name,
         claims=_claims(rows),
-        given_at=int(from_micros(newest.given_at).timestamp()),
-        withdrawn_at=None
-        if newest.withdrawn_at is None
-        else int(from_micros(newest.withdrawn_at).timestamp()),
+        given_at=int(from_micros(given_at).timestamp()),
+        withdrawn_at=None if withdrawn_at is None else int(from_micros(withdrawn_at).timestamp()),
     )

@@ -20,12 +20,19 @@ from node.store.database import Database
 from node.store.login_tables import LOGOUTS
 from node.store.times import to_micros
 
-__all__ = ["LogoutRows", "logouts_of"]
+__all__ = ["TELL", "LogoutRows", "logouts_of"]
 
 _NEVER: Final = 2**63 - 1
 _KEPT: Final = timedelta(days=1)
 _ID_BYTES: Final = 24
 _T: Final = LOGOUTS.c
+
+TELL: Final = (
+    "INSERT INTO logouts (logout_id, session_id, client_id, sid, subject, attempts, next_try_at, expires_at, done_at, "
+    "outcome) VALUES (:logout_id, :session_id, :client_id, :sid, :subject, :attempts, :next_try_at, :expires_at, "
+    ":done_at, :outcome)"
+)
+"""Keeps one of `logouts_of`, in the words of `node.store.short`."""
 
 
 def logouts_of(

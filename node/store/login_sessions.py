@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, select
 
 from federation.login.model import Identity, RelyingParty, Session
 from federation.login.ports import Seal
@@ -28,10 +27,10 @@ from federation.login.sessions import (
 )
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.login_logouts import logouts_of
-from node.store.login_tables import GRANTS, LOGIN_SESSIONS, LOGOUTS, SESSION_PARTIES, SUBJECTS
+from node.store.login_logouts import TELL, logouts_of
+from node.store.login_tables import LOGIN_SESSIONS, SESSION_PARTIES
+from node.store.short import Run
 from node.store.times import from_micros, to_micros
-from node.store.upsert import insert_into
 
 __all__ = ["MOST_SHOWN", "SessionRows"]
 
@@ -43,6 +42,53 @@ _ID_BYTES: Final = 24
 _KEPT: Final = timedelta(days=1)
 _S: Final = LOGIN_SESSIONS.c
 _P: Final = SESSION_PARTIES.c
+
+_INSERT: Final = (
+    "INSERT INTO login_sessions "
+    "(session_id, token, issuer, subject, upstream_sid, sealed, created_at, expires_at) VALUES "
+    "(:session_id, :token, :issuer, :subject, :upstream_sid, :sealed, :created_at, :expires_at)"
+)
+_GO_ON: Final = (
+    "UPDATE login_sessions SET token = :token, issuer = :issuer, subject = :subject, upstream_sid = :upstream_sid, "
+    "sealed = :sealed, expires_at = :expires_at WHERE session_id = :session_id"
+)
+_AT_WORK: Final = (
+    "SELECT session_id, issuer, subject, created_at FROM login_sessions "
+    "WHERE token = :token AND ended_at IS NULL AND expires_at > :now"
+)
+_GOES_ON: Final = (
+    "SELECT issuer, subject FROM login_sessions "
+    "WHERE session_id = :session_id AND ended_at IS NULL AND expires_at > :now"
+)
+_SUBJECT: Final = (
+    "SELECT subject FROM subjects "
+    "WHERE issuer = :issuer AND issuer_subject = :subject AND audience = :audience"
+)
+_TAKE_PART: Final = (
+    "INSERT INTO session_parties (session_id, client_id, sid, subject, joined_at) "
+    "VALUES (:session_id, :client_id, :sid, :subject, :now) ON CONFLICT DO NOTHING"
+)
+_BY_COOKIE: Final = (
+    "SELECT session_id, sealed, created_at, expires_at, ended_at FROM login_sessions "
+    "WHERE token = :token AND expires_at > :now"
+)
+_BY_ID: Final = (
+    "SELECT session_id, sealed, created_at, expires_at, ended_at FROM login_sessions "
+    "WHERE session_id = :session_id"
+)
+_BY_PARTY: Final = (
+    "SELECT s.session_id, s.sealed, s.created_at, s.expires_at, s.ended_at FROM session_parties p "
+    "JOIN login_sessions s ON s.session_id = p.session_id WHERE p.sid = :sid AND p.client_id = :client_id"
+)
+_END: Final = (
+    "UPDATE login_sessions SET ended_at = :now WHERE session_id = :session_id AND ended_at IS NULL "
+    "AND expires_at > :now RETURNING issuer, subject, upstream_sid"
+)
+_REVOKE: Final = (
+    "UPDATE grants SET revoked_at = :now "
+    "WHERE session_id = :session_id AND offline = 0 AND revoked_at IS NULL"
+)
+_PARTIES: Final = "SELECT client_id, sid, subject FROM session_parties WHERE session_id = :session_id"
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -63,6 +109,8 @@ class SessionRows:
         self._clock = clock
         self._identity_provider = identity_provider
         self._life = timedelta(seconds=life_s)
+        # On SQLite a transaction that writes has the only write lock already.
+        self._lock = " FOR UPDATE" if database.dialect == "postgresql" else ""
 
     # --- the browser's ---
 
@@ -70,27 +118,32 @@ class SessionRows:
         self, identity: Identity, *, id_token: str = "", replaces: str = ""
     ) -> tuple[str, Session]:
         """As `Sessions.begin`."""
-        token, now = secrets.token_urlsafe(_TOKEN_BYTES), self._clock.now()
-        async with self._database.writing() as connection:
-            old = await self._at_work(connection, replaces)
-            if old is not None and (old.issuer, old.subject) != (identity.issuer, identity.subject):
-                await self._end(connection, old.session_id, upwards=False)
-                old = None
-            session = Session(
-                session_id=secrets.token_urlsafe(_ID_BYTES) if old is None else old.session_id,
-                identity=identity,
-                created_at=_s(now if old is None else from_micros(old.created_at)),
-                expires_at=_s(now + self._life),
-                id_token=id_token,
-            )
-            values = self._values(session, token, now + self._life)
-            if old is None:
-                row = {**values, "session_id": session.session_id, "created_at": to_micros(now)}
-                await connection.execute(insert(LOGIN_SESSIONS).values(row))
-            else:
-                change = update(LOGIN_SESSIONS).where(_S.session_id == old.session_id)
-                await connection.execute(change.values(values))
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        session = await self._database.change(
+            lambda run: self._begin(run, identity, id_token, token, replaces)
+        )
         return token, session
+
+    def _begin(self, run: Run, identity: Identity, id_token: str, token: str, replaces: str) -> Session:
+        now = self._clock.now()
+        old = self._at_work(run, replaces, to_micros(now))
+        if old is not None and old[1:3] != (identity.issuer, identity.subject):
+            self._end(run, old[0], upwards=False)
+            old = None
+        created_at = to_micros(now) if old is None else old[3]
+        session = Session(
+            session_id=secrets.token_urlsafe(_ID_BYTES) if old is None else old[0],
+            identity=identity,
+            created_at=_s(from_micros(created_at)),
+            expires_at=_s(now + self._life),
+            id_token=id_token,
+        )
+        values = self._values(session, token, now + self._life)
+        if old is None:
+            run(_INSERT, **values, created_at=created_at)
+        else:
+            run(_GO_ON, **values)
+        return session
 
     async def find(self, token: str) -> Session | None:
         """As `Sessions.find`. Raises OwnRecordDamaged."""
@@ -99,35 +152,25 @@ class SessionRows:
 
     async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> bool:
         """As `Sessions.add_party`."""
+        return await self._database.change(lambda run: self._add_party(run, session_id, party, sid))
+
+    def _add_party(self, run: Run, session_id: str, party: RelyingParty, sid: str) -> bool:
         now = to_micros(self._clock.now())
-        subject = (
-            select(SUBJECTS.c.subject)
-            .where(
-                SUBJECTS.c.issuer == _S.issuer,
-                SUBJECTS.c.issuer_subject == _S.subject,
-                SUBJECTS.c.audience == (party.sector or party.client_id),
-            )
-            .scalar_subquery()
+        row = run(_GOES_ON + self._lock, session_id=session_id, now=now).row
+        if row is None:
+            return False
+        issuer, subject = row
+        audience = party.sector or party.client_id
+        told = run(_SUBJECT, issuer=issuer, subject=subject, audience=audience).row
+        run(
+            _TAKE_PART,
+            session_id=session_id,
+            client_id=party.client_id,
+            sid=sid,
+            subject="" if told is None else told[0],
+            now=now,
         )
-        going_on = (
-            select(
-                _S.session_id,
-                literal(party.client_id),
-                literal(sid),
-                func.coalesce(subject, ""),
-                literal(now),
-            )
-            .where(_S.session_id == session_id, *_goes_on(now))
-            # Waits for a log-out that is at work on PostgreSQL, which then leaves nothing to take part in.
-            .with_for_update(read=True, of=LOGIN_SESSIONS)
-        )
-        names = ["session_id", "client_id", "sid", "subject", "joined_at"]
-        row = insert_into(self._database, SESSION_PARTIES).from_select(names, going_on)
-        async with self._database.writing() as connection:
-            if (await connection.execute(row.on_conflict_do_nothing())).rowcount == 1:
-                return True
-            still = select(_S.session_id).where(_S.session_id == session_id, *_goes_on(now))
-            return (await connection.execute(still)).one_or_none() is not None
+        return True
 
     async def sid_for(self, session_id: str, client_id: str) -> str:
         """As `Sessions.sid_for`: of no row, so that it is the same before and after somebody takes part."""
@@ -139,16 +182,16 @@ class SessionRows:
         """As `SessionEndings.by_token`. Raises OwnRecordDamaged."""
         if not token:
             return None
-        return await self._one(_S.token == _hash(token), _S.expires_at > to_micros(self._clock.now()))
+        now = to_micros(self._clock.now())
+        return await self._one(_BY_COOKIE, token=_hash(token), now=now)
 
     async def by_id(self, session_id: str) -> EndedSession | None:
         """As `SessionEndings.by_id`. Raises OwnRecordDamaged."""
-        return await self._one(_S.session_id == session_id)
+        return await self._one(_BY_ID, session_id=session_id)
 
     async def by_party(self, client_id: str, sid: str) -> EndedSession | None:
         """As `SessionEndings.by_party`. Raises OwnRecordDamaged."""
-        session = select(_P.session_id).where(_P.sid == sid, _P.client_id == client_id)
-        return await self._one(_S.session_id == session.scalar_subquery())
+        return await self._one(_BY_PARTY, client_id=client_id, sid=sid)
 
     async def by_issuer(self, issuer: str, *, sid: str = "", subject: str = "") -> Sequence[str]:
         """As `SessionEndings.by_issuer`."""
@@ -190,14 +233,18 @@ class SessionRows:
         for one in found:
             parties[one.session_id].append(one.client_id)
         return [
-            ShownSession(session=self._session(row), parties=tuple(parties[row.session_id][:MOST_PARTIES]))
+            ShownSession(
+                session=self._opened(row.session_id, bytes(row.sealed), row.created_at, row.expires_at),
+                parties=tuple(parties[row.session_id][:MOST_PARTIES]),
+            )
             for row in rows
         ]
 
     async def end(self, session_id: str, *, told_by: str = "") -> bool:
         """As `SessionEndings.end`: one transaction."""
-        async with self._database.writing() as connection:
-            return await self._end(connection, session_id, told_by=told_by, upwards=True)
+        return await self._database.change(
+            lambda run: self._end(run, session_id, told_by=told_by, upwards=True)
+        )
 
     async def forget_expired(self) -> int:
         """Delete the sessions that expired a day ago, with who took part; how many. For a background loop."""
@@ -209,48 +256,38 @@ class SessionRows:
 
     # --- inside ---
 
-    async def _at_work(self, connection: AsyncConnection, token: str) -> Row[Any] | None:
-        if not token:
-            return None
-        query = select(LOGIN_SESSIONS).where(
-            _S.token == _hash(token), *_goes_on(to_micros(self._clock.now()))
-        )
-        return (await connection.execute(query.with_for_update())).one_or_none()
+    def _at_work(self, run: Run, token: str, now: int) -> tuple[Any, ...] | None:
+        return run(_AT_WORK + self._lock, token=_hash(token), now=now).row if token else None
 
-    async def _end(
-        self, connection: AsyncConnection, session_id: str, *, upwards: bool, told_by: str = ""
-    ) -> bool:
+    def _end(self, run: Run, session_id: str, *, upwards: bool, told_by: str = "") -> bool:
         now = self._clock.now()
-        change = update(LOGIN_SESSIONS).where(_S.session_id == session_id, *_goes_on(to_micros(now)))
-        ended = change.values(ended_at=to_micros(now)).returning(_S.issuer, _S.subject, _S.upstream_sid)
-        row = (await connection.execute(ended)).one_or_none()
-        if row is None:
+        ended = run(_END, session_id=session_id, now=to_micros(now)).row
+        if ended is None:
             return False
-        revoke = update(GRANTS).where(
-            GRANTS.c.session_id == session_id, GRANTS.c.offline == 0, GRANTS.c.revoked_at.is_(None)
-        )
-        await connection.execute(revoke.values(revoked_at=to_micros(now)))
-        taking_part = (
-            await connection.execute(select(SESSION_PARTIES).where(_P.session_id == session_id))
-        ).all()
-        parties = [Party(client_id=one.client_id, sid=one.sid, subject=one.subject) for one in taking_part]
-        if upwards and row.upstream_sid and row.issuer != self._identity_provider:
-            parties.append(Party(client_id=row.issuer, sid=row.upstream_sid, subject=row.subject))
-        if rows := logouts_of(session_id, parties, now, told_by=told_by):
-            await connection.execute(insert(LOGOUTS), rows)
+        issuer, subject, upstream_sid = ended
+        run(_REVOKE, session_id=session_id, now=to_micros(now))
+        taking_part = run(_PARTIES, session_id=session_id).rows
+        parties = [Party(client_id=one[0], sid=one[1], subject=one[2]) for one in taking_part]
+        if upwards and upstream_sid and issuer != self._identity_provider:
+            parties.append(Party(client_id=issuer, sid=upstream_sid, subject=subject))
+        for row in logouts_of(session_id, parties, now, told_by=told_by):
+            run(TELL, **row)
         return True
 
-    async def _one(self, *conditions: Any) -> EndedSession | None:
-        async with self._database.reading() as connection:
-            row = (await connection.execute(select(LOGIN_SESSIONS).where(*conditions))).one_or_none()
-        if row is None:
+    async def _one(self, sql: str, **parameters: Any) -> EndedSession | None:
+        rows = await self._database.look(sql, **parameters)
+        if not rows:
             return None
-        ended_at = NEVER_ENDED if row.ended_at is None else _s(from_micros(row.ended_at))
-        return EndedSession(session=self._session(row), ended_at=ended_at)
+        session_id, sealed, created_at, expires_at, ended_at = rows[0]
+        return EndedSession(
+            session=self._opened(session_id, bytes(sealed), created_at, expires_at),
+            ended_at=NEVER_ENDED if ended_at is None else _s(from_micros(ended_at)),
+        )
 
     def _values(self, session: Session, token: str, expires_at: datetime) -> dict[str, Any]:
         plain = msgspec.json.encode(_Sealed(session.identity, session.id_token))
         return {
+            "session_id": session.session_id,
             "token": _hash(token),
             "issuer": session.identity.issuer,
             "subject": session.identity.subject,
@@ -259,14 +296,13 @@ class SessionRows:
             "expires_at": to_micros(expires_at),
         }
 
-    def _session(self, row: Row[Any]) -> Session:
-        plain = self._seal.open(_context(row.session_id), bytes(row.sealed))
-        kept = msgspec.json.decode(plain, type=_Sealed)
+    def _opened(self, session_id: str, sealed: bytes, created_at: int, expires_at: int) -> Session:
+        kept = msgspec.json.decode(self._seal.open(_context(session_id), sealed), type=_Sealed)
         return Session(
-            session_id=row.session_id,
+            session_id=session_id,
             identity=kept.identity,
-            created_at=_s(from_micros(row.created_at)),
-            expires_at=_s(from_micros(row.expires_at)),
+            created_at=_s(from_micros(created_at)),
+            expires_at=_s(from_micros(expires_at)),
             id_token=kept.id_token,
         )
 
