@@ -36,7 +36,7 @@ from federation.login.relying_party import (
     ProviderWrong,
 )
 from federation.login.steps import ConsentView, GoTo, Respond, Show, Step
-from federation.login.visited import HomeNodes
+from federation.login.visited import HomeNodes, account_hint
 from federation.ports import Clock
 from federation.translator import Translator
 
@@ -124,7 +124,7 @@ class HomeFlow:
             "max_age": str(min(self.words.session_s, request.max_age_s or self.words.session_s)),
             "acr_values": " ".join(values),
             "ui_locales": " ".join(request.ui_locales),
-            "login_hint": request.login_hint,
+            "login_hint": account_hint(request),
         }
 
     def _prompt(self, attempt: Attempt) -> str:

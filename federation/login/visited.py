@@ -9,6 +9,7 @@ citizen agrees at home; here nothing is asked again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +45,16 @@ from trust.errors import TrustError
 from trust.keys import VerificationKey
 from trust.tokens import read_token, verify_token
 
-__all__ = ["HomeNodes", "VisitedFlow"]
+__all__ = ["HomeNodes", "VisitedFlow", "account_hint"]
 
+_PROVINCE = re.compile(r"[0-9]{6}", re.ASCII)
 _ID_TOKEN_TYPE = "JWT"  # noqa: S105  no password
+
+
+def account_hint(request: AuthRequest) -> str:
+    """What the request says of the account to whoever asks for it; a province says something of the chooser."""
+    hint = request.login_hint
+    return "" if _PROVINCE.fullmatch(hint) else hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ class VisitedFlow:
             "claims": orjson.dumps(claims).decode() if claims else "",
             "authorization_details": request.authorization_details,
             "ui_locales": " ".join(request.ui_locales),
-            "login_hint": request.login_hint,
+            "login_hint": account_hint(request),
             "yrd_platform": request.client_id,
             "yrd_platform_name": request.client_name,
         }

@@ -125,9 +125,11 @@ async def test_a_remembered_province_is_not_asked_for_again() -> None:
 
 @pytest.mark.parametrize("named", [{"province": "320000"}, {"login_hint": "320000"}])
 async def test_the_platform_may_name_the_province(named: dict[str, str]) -> None:
-    step = await Wayside().begin(platform_request(**named))
+    wayside = Wayside()
+    step = await wayside.begin(platform_request(**named))
     assert isinstance(step, GoTo)
     assert step.url.startswith(JS)
+    assert "login_hint" not in wayside.home.forms[0][1]
 
 
 async def test_a_province_without_a_node_is_the_platforms_mistake() -> None:
