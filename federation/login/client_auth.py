@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote_plus
 
-from federation.login.foreign_tokens import ForeignToken, TokenRejected, check_times, unverified_claims
+from federation.login.foreign_tokens import ForeignToken, TokenRejected, check_times
 from federation.login.model import RelyingParty
 from federation.login.ports import RelyingParties, Replays
 from federation.login.refusals import OAuthRefusal
@@ -90,14 +90,14 @@ class ClientAuthentication:
     async def _by_assertion(self, form: Mapping[str, str], endpoint: str) -> RelyingParty:
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             raise OAuthRefusal("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
-        assertion = form["client_assertion"]
         try:
-            client_id = _claimed(assertion)  # 1
+            token = ForeignToken(form["client_assertion"])
+            client_id = _claimed(token.claims)  # 1
             party = await self._parties.find(client_id)
             if party is None or party.auth_method != "private_key_jwt" or party.jwks is None:
                 _refuse("the client or its key is not right")
             types = _PEER_TYPES if party.is_peer else _TYPES
-            token = ForeignToken.verify(assertion, party.jwks, types=types)  # 2
+            token.verify(party.jwks, types=types)  # 2
             self._require_audience(party, token.claims, endpoint)  # 3
             await self._use_once(party, token.claims)
         except TokenRejected as error:
@@ -125,8 +125,7 @@ class ClientAuthentication:
             raise TokenRejected("the assertion was used before: jti must be new each time")
 
 
-def _claimed(assertion: str) -> str:
-    claims = unverified_claims(assertion)
+def _claimed(claims: Mapping[str, Any]) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_ID or claims.get("iss") != subject:
         raise TokenRejected("iss and sub must both be the client id")

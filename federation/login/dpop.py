@@ -53,7 +53,8 @@ class Proofs:
         return found
 
     def _checked(self, proof: str, method: str, url: str, access_token: str) -> tuple[str, datetime, str]:
-        token, found = ForeignToken.verify_proof(proof, types=_TYPE)  # 1, 2
+        token = ForeignToken(proof)
+        found = token.verify_proof(types=_TYPE)  # 1, 2
         claims = token.claims
         if claims.get("htm") != method:  # 3
             raise TokenRejected("htm is not the method of this request")

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey
 
@@ -23,7 +23,6 @@ __all__ = [
     "ForeignToken",
     "TokenRejected",
     "check_times",
-    "header_of",
     "unverified_claims",
 ]
 
@@ -39,59 +38,54 @@ class TokenRejected(Exception):
 
 
 class ForeignToken:
-    """A verified token: `header` and `claims`."""
+    """A token that is well-formed. Nothing in `header` and `claims` is proven before it is verified: until then they
+    are good for finding whose keys to verify with.
+    """
 
-    __slots__ = ("claims", "header")
+    __slots__ = ("_signature", "claims", "header")
 
-    def __init__(self, header: Mapping[str, Any], claims: dict[str, Any]) -> None:
-        self.header = header
-        self.claims = claims
+    def __init__(self, text: str) -> None:
+        """Raises TokenRejected."""
+        if len(text) > MAX_TOKEN_BYTES:
+            raise TokenRejected(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+        try:
+            self._signature = jws.extract_compact(text.encode("ascii"))
+            claims = orjson.loads(self._signature.payload)
+        except (JoseError, ValueError, TypeError, RecursionError):
+            raise TokenRejected("not a signed JWT in compact serialization") from None
+        if not isinstance(claims, dict):
+            raise TokenRejected("the token's claims are not a JSON object")
+        self.header: Mapping[str, Any] = self._signature.headers()
+        self.claims: dict[str, Any] = claims
 
-    @classmethod
-    def verify(cls, token: str, jwks: Mapping[str, Any], *, types: Collection[str | None]) -> ForeignToken:
-        """The token, signed under one of these keys. Raises TokenRejected."""
-        return cls._verified(token, _key_set(orjson.dumps(jwks)), types)
+    def verify(self, jwks: Mapping[str, Any], *, types: Collection[str | None]) -> None:
+        """Return when it is of such a type and signed under one of these keys. Raises TokenRejected."""
+        self._verify(_key_set(orjson.dumps(jwks)), types)
 
-    @classmethod
-    def verify_proof(cls, token: str, *, types: Collection[str | None]) -> tuple[ForeignToken, str]:
-        """The token, signed under the public key in its own header, and that key's RFC 7638 thumbprint.
+    def verify_proof(self, *, types: Collection[str | None]) -> str:
+        """The RFC 7638 thumbprint of the public key in its own header, when it is signed under that.
 
         Raises TokenRejected.
         """
-        key = _public_key(header_of(token).get("jwk"))
-        return cls._verified(token, key, types), key.thumbprint()
+        key = _public_key(self.header.get("jwk"))
+        self._verify(key, types)
+        return key.thumbprint()
 
-    @classmethod
-    def _verified(
-        cls, token: str, key: KeySet | ECKey | OKPKey, types: Collection[str | None]
-    ) -> ForeignToken:
-        header = header_of(token)
-        if header.get("typ") not in types:
+    def _verify(self, key: KeySet | ECKey | OKPKey, types: Collection[str | None]) -> None:
+        if self.header.get("typ") not in types:
             raise TokenRejected(f"typ must be {' or '.join(one for one in types if one)}")
         try:
-            read = jwt.decode(token, key, algorithms=_ALGORITHMS)
+            is_signed = jws.validate_compact(self._signature, key, _ALGORITHMS)
         except (JoseError, ValueError, TypeError, KeyError):
+            is_signed = False
+        if not is_signed:
             allowed = ", ".join(ALGORITHMS)
-            raise TokenRejected(
-                f"the signature is not valid under a known key (kid) with {allowed}"
-            ) from None
-        return cls(read.header, read.claims)
+            raise TokenRejected(f"the signature is not valid under a known key (kid) with {allowed}")
 
 
-def header_of(token: str) -> Mapping[str, Any]:
-    """The header; nothing is proven yet. Raises TokenRejected."""
-    return _taken_apart(token).headers()
-
-
-def unverified_claims(token: str) -> Mapping[str, Any]:
-    """The claims, good for finding whose keys to verify with. Raises TokenRejected."""
-    try:
-        claims = orjson.loads(_taken_apart(token).payload)
-    except ValueError:
-        raise TokenRejected("the token's claims are not JSON") from None
-    if not isinstance(claims, dict):
-        raise TokenRejected("the token's claims are not a JSON object")
-    return claims
+def unverified_claims(text: str) -> Mapping[str, Any]:
+    """What a token says, good for finding whose keys to verify with. Raises TokenRejected."""
+    return ForeignToken(text).claims
 
 
 def check_times(claims: Mapping[str, Any], *, now_s: float, skew_s: float, longest_s: float) -> float:
@@ -121,15 +115,6 @@ def _number(claims: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenRejected(f"{name} must be a number of seconds since 1970")
     return float(value)
-
-
-def _taken_apart(token: str) -> jws.CompactSignature:
-    if len(token) > MAX_TOKEN_BYTES:
-        raise TokenRejected(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
-    try:
-        return jws.extract_compact(token.encode("ascii"))
-    except (JoseError, ValueError, TypeError, RecursionError):
-        raise TokenRejected("not a signed JWT in compact serialization") from None
 
 
 @functools.lru_cache(maxsize=256)

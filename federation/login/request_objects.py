@@ -45,7 +45,9 @@ class RequestObjects:
         try:
             if party.jwks is None:
                 raise TokenRejected("this client has no keys registered: send plain parameters")
-            claims = ForeignToken.verify(text, party.jwks, types=_TYPES).claims  # 1
+            token = ForeignToken(text)
+            token.verify(party.jwks, types=_TYPES)  # 1
+            claims = token.claims
             self._require_parties(claims, party)  # 2
             await self._use_once(text, claims, party)  # 3, 4
             return {name: _text(name, value) for name, value in claims.items() if name not in _OF_THE_TOKEN}
