@@ -28,8 +28,6 @@ from federation.errors import OwnStoreUnavailable
 from node.store.migrate import upgrade
 from node.store.short import Run, SqliteThreads, in_postgres
 
-T = TypeVar("T")
-
 __all__ = [
     "BUSY_TIMEOUT_S",
     "WAL_AUTOCHECKPOINT_PAGES",
@@ -41,6 +39,8 @@ __all__ = [
     "open_database",
     "translated",
 ]
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_S: Final = 2.0
 """How long one writer waits for another before the store counts as unavailable."""
