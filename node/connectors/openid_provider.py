@@ -6,7 +6,7 @@ refusal; anything else is wrong.
 
 Discovery (OpenID Connect Discovery §4) and keys are asked for when they are needed first and then hourly; keys at once,
 but at most every `KEYS_AGAIN_S`, when a token names one that is not known. While the provider is away what was known
-stays.
+stays; one that was never reached is tried every `AWAY_S`, so that logins do not queue up behind each other's waiting.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ __all__ = [
 
 MOST_BYTES: Final = 256 * 1024
 KEYS_AGAIN_S: Final = 30.0
+AWAY_S: Final = 5.0
 _KNOWN_FOR = timedelta(hours=1)
 _CONFIGURATION = "/.well-known/openid-configuration"
 _MOST_KEYS = 64
@@ -175,23 +176,25 @@ class DiscoveredProvider:
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
         self._found: Provider | None = None
-        self._found_at: datetime | None = None
+        self._asked_at: datetime | None = None
 
     async def current(self) -> Provider:
         """The provider. Raises ProviderAway when it was never reached, ProviderWrong when its document is."""
         async with self._one_at_a_time:
-            if self._found is not None and not self._is_old():
+            if self._found is not None and not self._is_older_than(_KNOWN_FOR):
                 return self._found
+            if self._found is None and self._asked_at and not self._is_older_than(timedelta(seconds=AWAY_S)):
+                raise ProviderAway("no discovery: it was away a moment ago")
+            self._asked_at = self._clock.now()
             try:
                 self._found = self._read(await self._calls.get(self._settings.issuer + _CONFIGURATION))
             except (ProviderAway, ProviderRefused, ProviderWrong) as error:
                 if self._found is None:
                     raise ProviderAway(f"no discovery: {error}") from error
-            self._found_at = self._clock.now()
             return self._found
 
-    def _is_old(self) -> bool:
-        return self._found_at is None or self._clock.now() - self._found_at >= _KNOWN_FOR
+    def _is_older_than(self, age: timedelta) -> bool:
+        return self._asked_at is None or self._clock.now() - self._asked_at >= age
 
     def _read(self, document: Mapping[str, Any]) -> Provider:
         settings = self._settings

@@ -23,6 +23,7 @@ from federation.login.relying_party import (
     ProviderWrong,
 )
 from node.connectors.openid_provider import (
+    AWAY_S,
     KEYS_AGAIN_S,
     MOST_BYTES,
     DiscoveredProvider,
@@ -157,7 +158,12 @@ async def test_one_that_was_never_reached_is_away_until_it_comes(
     site.is_away = True
     with pytest.raises(ProviderAway):
         await own.current()
+    asked = len(site.asked)
     site.is_away = False
+    with pytest.raises(ProviderAway):
+        await own.current()
+    assert len(site.asked) == asked, "nobody waits again for what was away a moment ago"
+    clock.advance(seconds=AWAY_S)
     assert (await own.current()).issuer == site.url
 
 
