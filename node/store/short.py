@@ -12,9 +12,11 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from federation.errors import OwnStoreUnavailable
@@ -24,6 +26,7 @@ __all__ = ["Found", "Run", "SqliteThreads", "in_postgres"]
 T = TypeVar("T")
 _NAME: Final = re.compile(r"(?<!:):([a-z_]+)")
 _CACHED_STATEMENTS: Final = 256
+_MOST_TOGETHER: Final = 64
 
 
 class Found(NamedTuple):
@@ -67,39 +70,96 @@ class SqliteThreads:
         await asyncio.to_thread(self._reader.close)
 
 
+@dataclass(slots=True)
+class _Job:
+    """Steps to take, and who waits for them."""
+
+    steps: Callable[[Run], Any]
+    waiting: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def deliver(self) -> None:
+        """In the event loop. Whoever was cancelled waits no more."""
+        if self.waiting.done():
+            return
+        if self.error is None:
+            self.waiting.set_result(self.result)
+        else:
+            self.waiting.set_exception(self.error)
+
+
 class _Worker:
+    """What waits at the same time shares one transaction and its sync to disk, each part behind a savepoint."""
+
     def __init__(self, location: str, pragmas: Sequence[str], busy_timeout_s: float, *, begin: str) -> None:
         self._location = location
         self._pragmas = pragmas
         self._busy_timeout_s = busy_timeout_s
         self._begin = begin
-        self._thread: ThreadPoolExecutor | None = None
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
 
     async def do(self, steps: Callable[[Run], T]) -> T:
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="short")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, steps)
+            self._thread = Thread(target=self._work, name="short", daemon=True)
+            self._thread.start()
+        waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put(_Job(steps, waiting))
+        return await waiting
 
     def close(self) -> None:
-        if self._thread is not None:
-            self._thread.submit(self._let_go).result()
-            self._thread.shutdown()
-            self._thread = None
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            thread.join()
 
     # --- in the thread ---
 
-    def _do(self, steps: Callable[[Run], T]) -> T:
-        with _translated():
-            connection = self._connection or self._open()
-            connection.execute(self._begin)
-            try:
-                result = steps(_On(connection))
-                connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back(connection)
-                raise
-        return result
+    def _work(self) -> None:
+        goes_on = True
+        while goes_on:
+            batch: list[_Job] = []
+            while goes_on and len(batch) < _MOST_TOGETHER and not (batch and self._jobs.empty()):
+                job = self._jobs.get()
+                if job is None:
+                    goes_on = False
+                else:
+                    batch.append(job)
+            if batch:
+                self._take(batch)
+        self._let_go()
+
+    def _take(self, batch: Sequence[_Job]) -> None:
+        try:
+            with _translated():
+                self._transact(batch)
+        except BaseException as error:  # whatever it is, somebody waits for it
+            for job in batch:
+                job.error = job.error or error
+        for job in batch:
+            with suppress(RuntimeError):  # that loop is closed: nobody waits any more
+                job.waiting.get_loop().call_soon_threadsafe(job.deliver)
+
+    def _transact(self, batch: Sequence[_Job]) -> None:
+        connection = self._connection or self._open()
+        run = _On(connection)
+        connection.execute(self._begin)
+        try:
+            for job in batch:
+                connection.execute("SAVEPOINT part")
+                try:
+                    with _translated():
+                        job.result = job.steps(run)
+                except Exception as error:
+                    job.error = error
+                    connection.execute("ROLLBACK TO part")  # fails where SQLite gave up the whole transaction
+                connection.execute("RELEASE part")
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            raise
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

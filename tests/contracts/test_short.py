@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ async def test_many_at_once_from_two_replicas(database: Database, store_url: str
         assert await known(second) == [f"{turn:03}" for turn in range(40)]
     finally:
         await second.close()
+
+
+async def test_one_that_fails_among_many_fails_alone(database: Database) -> None:
+    def steps(turn: int) -> Callable[[Run], int]:
+        def run_it(run: Run) -> int:
+            run(ADD, issuer="i", jti=f"{turn:03}", expires_at=1)
+            if turn % 3 == 0:
+                raise LookupError
+            return turn
+
+        return run_it
+
+    turns = [database.change(steps(turn)) for turn in range(30)]
+    results = await asyncio.gather(*turns, return_exceptions=True)
+    assert [isinstance(result, LookupError) for result in results] == [turn % 3 == 0 for turn in range(30)]
+    assert await known(database) == [f"{turn:03}" for turn in range(30) if turn % 3]
 
 
 async def test_who_is_cancelled_leaves_all_or_nothing(database: Database) -> None:
