@@ -10,11 +10,16 @@ What a relying party asks is checked in this order; the code carries the same nu
  5. the login of this browser is that one, or there is none; otherwise, and where nothing was proven, the citizen is
     asked (§2, §6)
 
-Then the session ends, all who took part are told (`logout`), and the browser goes on to whoever logged the citizen in:
-from a visited node to the home node, from there to the identity provider, and the same way back to
-``/login/signed-out``. Where that is, is in `state`, sealed by this node, so that any replica knows it again and nobody
-can make one up. On the way back nobody is held up who sees nothing new: where nothing else ended than what the citizen
-left, and all were told, the browser goes straight on to where the platform wants it.
+Then the session ends, all who took part are told (`logout`), and whoever asked is sent to ``/login/signed-out``. To end
+a login, what a client knows is enough. To learn anything of it is not, since whoever asks need be no browser: the rest
+takes the cookie of that very login, which comes along there also after another site's form.
+
+ 6. the browser goes on to whoever logged the citizen in, with what names that login there: from a visited node to the
+    home node, from there to the identity provider, and the same way back to ``/login/signed-out``
+ 7. it is shown what else ended, unless that is nothing new: where nothing else ended than what the citizen left, and
+    all were told, it goes straight on to where the platform wants it, as everybody does who has not that cookie
+
+The way is in `state`, sealed by this node, so that any replica knows it again and nobody can make one up.
 """
 
 from __future__ import annotations
@@ -115,9 +120,12 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Leave(Struct, frozen=True, kw_only=True):
-    """Go on to a URL: to whoever logged the citizen in, or to the page after, or from there to the platform."""
+    """Go on to a URL: to the page after, from there to whoever logged the citizen in, or to the platform. `is_last`
+    where nothing is left for which the cookie of the login that ended is needed.
+    """
 
     url: str
+    is_last: bool = False
 
 
 class SignedOut(Struct, frozen=True, kw_only=True):
@@ -247,32 +255,27 @@ class EndSession:
     # --- the way on ---------------------------------------------------------------------------------------------------
 
     async def _leave(self, asked: _Request, ended: EndedSession | None) -> Leave:
-        """End it, and send the browser up to whoever logged the citizen in, or to the page after."""
-        now = int(self.clock.now().timestamp())
-        client_id = "" if asked.party is None else asked.party.client_id
-        if ended is None:
-            return Leave(url=self._signed_out(_Return(at=now, client_id=client_id, uri=asked.uri)))
-        session_id = ended.session.session_id
-        await self.logout.end(session_id)
+        """End it, and send whoever asks to the page after."""
         back = _Return(
-            at=now,
-            session_id=session_id,
-            client_id=client_id,
+            at=self._now(),
+            client_id="" if asked.party is None else asked.party.client_id,
             uri=asked.uri,
-            issuer=ended.session.identity.issuer,
         )
-        url = await self._upwards(ended, back) if self._is_recent(ended, now) else ""
-        return Leave(url=url or self._signed_out(back))
-
-    def _is_recent(self, ended: EndedSession, now: int) -> bool:
-        return not ended.has_ended or now - ended.ended_at < UPWARDS_LIFE_S
+        if ended is not None:
+            await self.logout.end(ended.session.session_id)
+            back = msgspec.structs.replace(
+                back, session_id=ended.session.session_id, issuer=ended.session.identity.issuer
+            )
+        return Leave(url=_with(self.entity_id + SIGNED_OUT, {"state": self._sealed(back)}))
 
     async def _upwards(self, ended: EndedSession, back: _Return) -> str:
-        """The end_session of whoever logged the citizen in; empty when there is nowhere to go.
+        """The end_session of whoever logged the citizen in; empty when there is nowhere to go, or no more.
 
         A home node knows the login by the session id that this node had from it: its ID token holds what the citizen
         agreed to give, which should stand in no browser's history.
         """
+        if back.is_sent or self._now() - ended.ended_at >= UPWARDS_LIFE_S:
+            return ""
         identity = ended.session.identity
         upstream = await self.upstreams.upstream(identity.issuer)
         if upstream is None or (upstream.is_node and not await self._was_told(ended)):
@@ -293,26 +296,41 @@ class EndSession:
         told = await self.logout.ended_with(ended.session.session_id)
         return any(one.is_told for one in told if one.client_id == ended.session.identity.issuer)
 
-    def _signed_out(self, back: _Return) -> str:
-        return _with(self.entity_id + SIGNED_OUT, {"state": self._sealed(back)})
-
     # --- the page after -----------------------------------------------------------------------------------------------
 
-    async def signed_out(self, state: str) -> SignedOut | Leave:
-        """What ended, by the `state` that came back; without one that this node sealed, no more than that something
-        did. Raises OwnStoreUnavailable.
+    async def signed_out(self, state: str, session_token: str) -> SignedOut | Leave:
+        """What ended, by the `state` that came back and the cookie of the login that it is about; without both, and
+        without a `state` that this node sealed, no more than that something did. Raises OwnStoreUnavailable.
         """
         back = self._opened(state)
         if back is None:
             return SignedOut(ended=(), onward="", platform_name="")
-        ended = list(await self.logout.ended_with(back.session_id)) if back.session_id else []
+        mine = await self._left_by(back, session_token)
+        if mine is None:
+            return Leave(url=back.uri) if back.uri else SignedOut(ended=(), onward="", platform_name="")
+        if url := await self._upwards(mine, back):  # 6
+            return Leave(url=url)
+        return await self._told(back)  # 7
+
+    async def _left_by(self, back: _Return, session_token: str) -> EndedSession | None:
+        """The login that ended, where it was this browser's."""
+        found = await self.sessions.by_token(session_token) if back.session_id and session_token else None
+        if found is None or not found.has_ended or found.session.session_id != back.session_id:
+            return None
+        return found
+
+    async def _told(self, back: _Return) -> SignedOut | Leave:
+        ended = list(await self.logout.ended_with(back.session_id))
         if back.uri and not _is_news(ended, back):
-            return Leave(url=back.uri)
+            return Leave(url=back.uri, is_last=True)
         if back.is_sent and all(one.client_id != back.issuer for one in ended):
             host = urlsplit(back.issuer).hostname or back.issuer
             ended.append(EndedWith(client_id=back.issuer, name=host, is_told=True))
         name = await self.logout.name_of(back.client_id) if back.client_id else ""
         return SignedOut(ended=ended, onward=back.uri, platform_name=name)
+
+    def _now(self) -> int:
+        return int(self.clock.now().timestamp())
 
     def _sealed(self, back: _Return) -> str:
         return b64url(self.seal.seal(_CONTEXT, msgspec.json.encode(back)))
@@ -325,7 +343,7 @@ class EndSession:
             back = msgspec.json.decode(self.seal.open(_CONTEXT, sealed), type=_Return)
         except (ValueError, OwnRecordDamaged):
             return None
-        return back if back.at + RETURN_LIFE_S > int(self.clock.now().timestamp()) else None
+        return back if back.at + RETURN_LIFE_S > self._now() else None
 
 
 def _is_news(ended: Sequence[EndedWith], back: _Return) -> bool:

@@ -172,8 +172,10 @@ class MyPage:
     # --- what is taken back -------------------------------------------------------------------------------------------
 
     def check_form(self, session_token: str, csrf: str) -> None:
-        """Raises PageRefusal for a form that this page did not make for this browser."""
-        if not hmac.compare_digest(csrf.encode(), form_token(session_token, FORM_USE).encode()):
+        """Raises PageRefusal for a form that this page did not make for this browser: another site's has no cookie."""
+        if not session_token or not hmac.compare_digest(
+            csrf.encode(), form_token(session_token, FORM_USE).encode()
+        ):
             raise PageRefusal("login.csrf", turn=Turn.CITIZEN, status=403, retry=self.own_path)
 
     async def end_session(self, session: Session, handle: str) -> bool:

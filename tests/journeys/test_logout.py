@@ -77,10 +77,12 @@ async def test_a_log_out_at_a_visited_platform_ends_all_of_it(country: LoginCoun
     anhui, jiangsu = country.provinces[ANHUI], country.provinces[JIANGSU]
     portal = await browser.open(f"{anhui.portal}/")
     page = await browser.submit("/logout", page=portal)
-    assert hosts(page)[-5:] == [
+    assert hosts(page)[-7:] == [
         f"{anhui.portal}/logout",
         f"{anhui.entity_id}/oidc/logout",
+        f"{anhui.entity_id}/login/signed-out",
         f"{jiangsu.entity_id}/oidc/logout",
+        f"{jiangsu.entity_id}/login/signed-out",
         f"{jiangsu.identity_provider}/logout",
         f"{jiangsu.entity_id}/login/signed-out",
     ], "up to whoever logged the citizen in"
@@ -101,6 +103,7 @@ async def test_a_log_out_at_home_ends_all_visited_ones(country: LoginCountry) ->
     page = await browser.submit("/me/logout")
     assert hosts(page) == [
         f"{jiangsu.entity_id}/me/logout",
+        f"{jiangsu.entity_id}/login/signed-out",
         f"{jiangsu.identity_provider}/logout",
         f"{jiangsu.entity_id}/login/signed-out",
     ]

@@ -83,7 +83,7 @@ class MyPages:
         async def end(session: Session, handle: str, token: str) -> web.Response | bool:
             mine = await self.rules.my_sessions(session)
             if any(one.is_this and one.handle == handle for one in mine):
-                return await self._leave(request, token)
+                return await self._leave(token)
             return await self.rules.end_session(session, handle)
 
         return await self._change(request, "session", end)
@@ -105,12 +105,10 @@ class MyPages:
         form = await read_form(request)
         token = self.cookies.visitor(request).session
         self.rules.check_form(token, form.get("csrf", ""))
-        return await self._leave(request, token)
+        return await self._leave(token)
 
-    async def _leave(self, request: web.Request, token: str) -> web.Response:
-        response = see_other((await self.end.leave_by_page(token)).url)
-        self.cookies.drop_session(response)
-        return response
+    async def _leave(self, token: str) -> web.Response:
+        return see_other((await self.end.leave_by_page(token)).url)
 
     async def _change(
         self,

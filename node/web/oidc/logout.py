@@ -57,9 +57,9 @@ class LogoutPages:
 
     async def signed_out(self, request: web.Request) -> web.Response:
         """GET /login/signed-out."""
-        found = await self.rules.signed_out(_query(request).get("state", ""))
+        found = await self.rules.signed_out(_query(request).get("state", ""), self._session(request))
         if isinstance(found, Leave):
-            return see_other(found.url)
+            return self._leave(found)
         page = SignedOutPage(
             ended=[_shown(one) for one in found.ended],
             onward=found.onward,
@@ -76,19 +76,19 @@ class LogoutPages:
                 parties=found.parties,
             )
             return self.pages.render(page, request, ui_locales=found.ui_locales)
-        return self.leave(request, found)
+        return self._leave(found)
 
     async def _decide(self, request: web.Request, form: Mapping[str, str]) -> web.Response:
         if form["decision"] != "logout":
             return see_other(f"{self.path}/me")
         parameters = _query(request)
-        leave = await self.rules.confirm(parameters, self._session(request), csrf=form.get("csrf", ""))
-        return self.leave(request, leave)
+        return self._leave(
+            await self.rules.confirm(parameters, self._session(request), csrf=form.get("csrf", ""))
+        )
 
-    def leave(self, request: web.Request, leave: Leave) -> web.Response:
-        """Go on; the cookie that came names a session that is no more."""
+    def _leave(self, leave: Leave) -> web.Response:
         response = see_other(leave.url)
-        if self._session(request):
+        if leave.is_last:
             self.cookies.drop_session(response)
         return response
 

@@ -8,8 +8,10 @@ import pytest
 import pytest_asyncio
 
 from federation.holder_record import Login, NotAsked
+from federation.login.end_session import Leave
 from federation.login.model import OnBehalf
 from federation.login.my_page import MOST_USES_SHOWN
+from federation.login.sessions import form_token
 from federation.query import Outcome
 from simulators.browser import Page, _read
 from tests.support.clock import NOON
@@ -175,7 +177,7 @@ async def test_a_login_on_another_device_is_ended(mine: MyNode) -> None:
     handles = [value for form in shown.forms if form.action == "/me/sessions" for _, value in form.buttons]
     assert session.session_id not in shown.html
     ended = [await press(mine, token, shown, "/me/sessions", handle) for handle in handles]
-    assert sorted(ended) == ["/me", f"{IDENTITY_PROVIDER}/logout"], "this one goes the way of a log-out"
+    assert sorted(ended) == ["/me", f"{HOME}/login/signed-out"], "this one goes the way of a log-out"
     assert await mine.node.is_over(token)
     assert await mine.node.is_over(lost) is (ended[0] == "/me")
 
@@ -237,8 +239,10 @@ async def test_a_form_of_another_site_does_nothing(mine: MyNode, action: str) ->
     for csrf in ({}, {"csrf": ""}, {"csrf": "x" * 43}, {"csrf": theirs}):
         answer = await mine.node.post(f"/me/{action}", csrf, token=token)
         assert answer.status == 403
-    answer = await mine.node.post(f"/me/{action}", {"csrf": theirs})
-    assert answer.status in (303, 403), "another site's form brings no cookie"
+    for known in (theirs, form_token("", "me")):
+        answer = await mine.node.post(f"/me/{action}", {"csrf": known})
+        assert answer.status == (403 if action == "logout" else 303), "another site's form brings no cookie"
+        assert "Set-Cookie" not in answer.headers, "and takes none away"
     assert not await mine.node.is_over(token)
     assert (await mine.node.client.get(f"/me/{action}", allow_redirects=False)).status == 405
 
@@ -247,7 +251,10 @@ async def test_logging_out_tells_everybody(mine: MyNode) -> None:
     token, _ = await mine.node.logged_in("leaving", "portal", VISITED)
     shown = await page(mine, token)
     answer = await mine.node.post("/me/logout", shown.form("/me/logout").fields, token=token)
-    assert location(answer)[0] == f"{IDENTITY_PROVIDER}/logout"
-    assert answer.cookies[mine.node.cookies.name("session")]["max-age"] == "0"
+    after, query = location(answer)
+    assert after == f"{HOME}/login/signed-out"
+    up = await mine.node.end.signed_out(query["state"], token)
+    assert isinstance(up, Leave)
+    assert up.url.startswith(f"{IDENTITY_PROVIDER}/logout")
     assert await mine.node.is_over(token)
     assert {name for name, _ in mine.node.heard.taken} == {"portal.example", "node.ah.example"}

@@ -35,10 +35,18 @@ async def node(running: LogoutNode) -> LogoutNode:
     return running
 
 
-async def back(node: LogoutNode, answer: ClientResponse) -> ClientResponse:
-    """Come back from whoever the browser was sent to."""
-    _, query = location(answer)
-    return await node.get("/login/signed-out", {"state": query["state"]})
+async def back(node: LogoutNode, answer: ClientResponse, token: str = "") -> ClientResponse:
+    """Go on to the page after, or come back to it from whoever the browser was sent to."""
+    url, query = location(answer)
+    assert SIGNED_OUT in (url, query.get("post_logout_redirect_uri"))
+    return await node.get("/login/signed-out", {"state": query["state"]}, token=token)
+
+
+async def up_and_back(node: LogoutNode, answer: ClientResponse, token: str) -> ClientResponse:
+    """As a browser with this cookie goes: on, up, and back."""
+    up = await back(node, answer, token)
+    assert location(up)[0] != SIGNED_OUT
+    return await back(node, up, token)
 
 
 async def refused(answer: ClientResponse, why: str) -> None:
@@ -61,18 +69,20 @@ async def test_a_hint_that_fits_ends_it_without_a_question(node: LogoutNode, met
         answer = await node.get(PATH, said, token=cookie)
     else:
         answer = await node.post(PATH, said, token=cookie)
-    url, query = location(answer)
+    assert await node.is_over(token)
+    assert {name for name, _ in node.heard.taken} == {"portal.example", "hall.example"}
+    assert set(location(answer)[1]) == {"state"}
+    assert location(answer)[0] == SIGNED_OUT, "where the cookie comes along whoever sent the form"
+
+    up = await back(node, answer, token)
+    url, query = location(up)
     assert url == PROVIDER_OUT, "on to whoever logged the citizen in"
     assert query["tenant"] == "js"
     assert query["id_token_hint"] == "idp.id.token"
     assert query["client_id"] == CLIENT_ID
     assert query["post_logout_redirect_uri"] == SIGNED_OUT
-    assert await node.is_over(token)
-    assert {name for name, _ in node.heard.taken} == {"portal.example", "hall.example"}
-    gone = answer.cookies.get(node.cookies.name("session"))
-    assert (gone is not None and gone["max-age"] == "0") is bool(cookie)
 
-    page = await back(node, answer)
+    page = await back(node, up, token)
     text = await page.text()
     assert page.status == 200
     assert "hall 平台" in text, "another platform's login ended with it: the citizen is told"
@@ -82,26 +92,60 @@ async def test_a_hint_that_fits_ends_it_without_a_question(node: LogoutNode, met
 
 
 async def test_who_sees_nothing_new_is_led_straight_back(node: LogoutNode) -> None:
-    _, session = await node.logged_in("alone", "portal")
+    token, session = await node.logged_in("alone", "portal")
     answer = await node.get(
         PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT, "client_id": "portal"}
     )
-    assert location(await back(node, answer)) == (OUT, {})
+    led = await up_and_back(node, answer, token)
+    assert location(led) == (OUT, {})
+    assert led.cookies[node.cookies.name("session")]["max-age"] == "0"
+
+
+async def test_who_is_not_the_browser_of_that_login_ends_it_and_learns_nothing(node: LogoutNode) -> None:
+    """A platform's server, with what the platform knows: not the ID token of whoever logged the citizen in, not its
+    session id there, not who else took part.
+    """
+    token, session = await node.logged_in("unlinked", "portal", "hall", "quiet")
+    guest, visiting = await node.logged_in(
+        "unlinked-guest", "portal", "hall", whose=identity("unlinked", issuer=VISITED, upstream_sid="sid-up")
+    )
+    other, _ = await node.logged_in("unlinked-other", "hall")
+    left, _ = await node.logged_in("unlinked-left", "hall")
+    await node.end.leave_by_page(left)
+    for meant, mine in ((session, token), (visiting, guest)):
+        said = {"client_id": "portal", "logout_hint": sid_of(meant.session_id, "portal")}
+        for more in ({}, {"post_logout_redirect_uri": OUT}):
+            answer = await node.get(PATH, {**said, **more})
+            assert location(answer)[0] == SIGNED_OUT
+            assert set(location(answer)[1]) == {"state"}
+            assert await node.is_over(mine)
+            for cookie in ("", other, left, "x" * 43):
+                page = await back(node, answer, cookie)
+                assert "Set-Cookie" not in page.headers
+                if more:
+                    assert location(page) == (OUT, {})
+                    continue
+                text = await page.text()
+                assert page.status == 200
+                assert "平台" not in text
+                assert "id.js.example" not in text
+        assert location(await back(node, answer, mine))[0] in (PROVIDER_OUT, f"{VISITED}/oidc/logout")
 
 
 async def test_an_unfinished_telling_is_shown_and_then_done(node: LogoutNode) -> None:
     node.heard.away.add("hall.example")
-    _, session = await node.logged_in("unfinished", "portal", "hall")
+    token, session = await node.logged_in("unfinished", "portal", "hall")
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
-    assert "being told" in await (await back(node, answer)).text()
+    up = await back(node, answer, token)
+    assert "being told" in await (await back(node, up, token)).text()
     await node.calm_down()
-    assert "being told" not in await (await back(node, answer)).text()
+    assert "being told" not in await (await back(node, up, token)).text()
 
 
 async def test_who_cannot_be_told_is_named(node: LogoutNode) -> None:
-    _, session = await node.logged_in("untold", "portal", "quiet")
+    token, session = await node.logged_in("untold", "portal", "quiet")
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
-    text = await (await back(node, answer)).text()
+    text = await (await up_and_back(node, answer, token)).text()
     assert "quiet 平台" in text
     assert "cannot be told" in text
 
@@ -109,7 +153,7 @@ async def test_who_cannot_be_told_is_named(node: LogoutNode) -> None:
 async def test_without_a_way_back_the_page_says_what_ended(node: LogoutNode) -> None:
     token, session = await node.logged_in("no-way-back", "portal")
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "state": "s"}, token=token)
-    page = await back(node, answer)
+    page = await up_and_back(node, answer, token)
     text = await page.text()
     assert page.status == 200
     assert "portal 平台" in text
@@ -119,12 +163,11 @@ async def test_without_a_way_back_the_page_says_what_ended(node: LogoutNode) -> 
 async def test_a_provider_without_an_address_for_it_is_left_alone(node: LogoutNode) -> None:
     kept, node.own.end_session_endpoint = node.own.end_session_endpoint, ""
     try:
-        _, session = await node.logged_in("no-endpoint", "portal")
+        token, session = await node.logged_in("no-endpoint", "portal")
         answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
+        assert location(await back(node, answer, token))[0] == OUT
     finally:
         node.own.end_session_endpoint = kept
-    assert location(answer)[0] == SIGNED_OUT
-    assert location(await back(node, answer))[0] == OUT
 
 
 async def test_a_visited_login_goes_on_to_the_home_node_with_nothing_of_the_citizen(node: LogoutNode) -> None:
@@ -133,21 +176,21 @@ async def test_a_visited_login_goes_on_to_the_home_node_with_nothing_of_the_citi
     answer = await node.get(
         PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT}, token=token
     )
-    url, query = location(answer)
+    up = await back(node, answer, token)
+    url, query = location(up)
     assert url == f"{VISITED}/oidc/logout"
     assert set(query) == {"logout_hint", "client_id", "post_logout_redirect_uri", "state"}
     assert (query["logout_hint"], query["client_id"]) == ("sid-at-home", HOME)
     assert {name for name, _ in node.heard.taken} == {"portal.example", "node.ah.example"}
-    assert location(await back(node, answer))[0] == OUT
+    assert location(await back(node, up, token))[0] == OUT
 
 
 async def test_the_browser_is_sent_to_no_home_node_that_is_away(node: LogoutNode) -> None:
     node.heard.away.add("node.ah.example")
     theirs = identity("guest-2", issuer=VISITED, upstream_sid="sid-at-home-2")
-    _, session = await node.logged_in("guest-2", "portal", whose=theirs)
+    token, session = await node.logged_in("guest-2", "portal", whose=theirs)
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
-    assert location(answer)[0] == SIGNED_OUT
-    text = await (await back(node, answer)).text()
+    text = await (await back(node, answer, token)).text()
     assert "being told" in text
     assert OUT in text
 
@@ -165,17 +208,18 @@ async def test_a_visited_node_names_the_login_by_its_session_id(node: LogoutNode
         "post_logout_redirect_uri": there,
         "state": "s" * 2000,
     }
-    answer = await node.get(PATH, said, token=token)
-    assert location(answer)[0] == PROVIDER_OUT
-    assert len(answer.headers["Location"]) < 6000
+    up = await back(node, await node.get(PATH, said, token=token), token)
+    assert location(up)[0] == PROVIDER_OUT
+    assert len(up.headers["Location"]) < 6000
     await node.logout.tell_due()
-    page = await back(node, answer)
+    page = await back(node, up, token)
     assert "portal 平台" in await page.text()
 
     await node.calm_down()
     node.clock.advance(hours=1)
-    late = await node.get(PATH, said)
-    assert location(late)[0] == SIGNED_OUT, "long after, nobody is sent to log out once more"
+    late = await back(node, await node.get(PATH, said, token=token), token)
+    assert late.status == 200, "long after, nobody is sent to log out once more"
+    assert "portal 平台" in await late.text()
 
 
 # --- what is not ------------------------------------------------------------------------------------------------------
@@ -234,9 +278,10 @@ async def test_the_answer_to_the_question_counts(node: LogoutNode) -> None:
     assert not await node.is_over(stranger)
 
     left = await node.post(form.action, {**csrf, "decision": "logout"}, token=token)
-    assert location(left)[0] == PROVIDER_OUT
     assert await node.is_over(token)
-    assert location(await back(node, left)) == (OUT, {"state": "s&1"})
+    up = await back(node, left, token)
+    assert location(up)[0] == PROVIDER_OUT
+    assert location(await back(node, up, token)) == (OUT, {"state": "s&1"})
 
 
 async def test_a_form_of_another_site_that_proves_nothing_comes_once_more_with_its_cookies(
@@ -282,15 +327,15 @@ async def test_nobody_is_led_where_no_client_registered(node: LogoutNode) -> Non
 
 
 async def test_a_state_that_this_node_did_not_seal_leads_nowhere(node: LogoutNode) -> None:
-    _, session = await node.logged_in("sealed", "portal", "hall")
+    token, session = await node.logged_in("sealed", "portal", "hall")
     answer = await node.get(PATH, {"id_token_hint": node.hint(session), "post_logout_redirect_uri": OUT})
     state = location(answer)[1]["state"]
     for wrong in ("", "x", "é", state[:-2], "B" + state[1:], f"{state}{state}", "a" * 20_000):
-        page = await node.get("/login/signed-out", {"state": wrong} if wrong else "")
+        page = await node.get("/login/signed-out", {"state": wrong} if wrong else "", token=token)
         text = await page.text()
         assert page.status in (200, 400)
         assert "portal.example" not in text
         assert "hall" not in text
     node.clock.advance(hours=1)
-    page = await node.get("/login/signed-out", {"state": state})
+    page = await node.get("/login/signed-out", {"state": state}, token=token)
     assert "hall" not in await page.text(), "the way back is known for an hour"
