@@ -122,6 +122,6 @@ def _time(claims: Mapping[str, Any], name: str) -> float:
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name, "")
-    if not isinstance(value, str) or len(value) > _MOST_TEXT:
-        raise LogoutTokenRejected(f"{name} is not a short text")
+    if not isinstance(value, str) or len(value) > _MOST_TEXT or not value.isprintable():
+        raise LogoutTokenRejected(f"{name} is not a short text that can be printed")
     return value

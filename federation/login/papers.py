@@ -200,6 +200,8 @@ class HomePapers:
             uses=use.uses,
             expires_at=issued_at + use.valid_s,
             issued_at=issued_at if paper_id else 0,
+            service_item_code=use.service_item_code,
+            basis=use.basis,
         )
 
 

@@ -210,6 +210,10 @@ class PaperView(Struct, frozen=True, kw_only=True):
     expires_at: int
     issued_at: int = 0
     withdrawn_at: int | None = None
+    service_item_code: str = ""
+    """Of the item that access rules go by; its name is the platform's text. Empty in what was kept before."""
+    basis: str = ""
+    """A code, as in `authorization_details`."""
 
 
 class Papers(Protocol):

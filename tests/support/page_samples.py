@@ -73,6 +73,8 @@ _PAPER: Final = PaperView(
     purpose="核实申请人住房情况",
     uses=3,
     expires_at=int((_AT + timedelta(days=7)).timestamp()),
+    service_item_code="11340000MB0000000X4442014005000",
+    basis="delegated_consent",
 )
 _GIVEN: Final = PaperView(
     **{name: getattr(_PAPER, name) for name in _PAPER.__struct_fields__}
@@ -236,6 +238,7 @@ _EVIL_PAPER: Final = PaperView(
     purpose=HOSTILE,
     uses=1,
     expires_at=int((_AT + timedelta(days=7)).timestamp()),
+    service_item_code=HOSTILE,
 )
 HOSTILE_PAGES: Final[Mapping[str, Page]] = MappingProxyType(
     {

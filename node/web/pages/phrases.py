@@ -136,6 +136,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "paper.fields.all": ("照面全部信息", "everything on the face"),
         "paper.answering": ("提供方", "Provided by"),
         "paper.asking": ("使用方", "Used by"),
+        "paper.basis": ("依据", "Basis"),
         "paper.item": ("服务事项", "Service"),
         "paper.case": ("办件编号", "Case"),
         "paper.purpose": ("用途", "Purpose"),

@@ -42,6 +42,7 @@ def test_the_citizen_is_shown_names_and_nothing_is_kept(consents: Consents) -> N
     assert (view.answering, view.certificate_types) == (("330000",), ("居民身份证",))
     assert (view.fields, view.service_item) == (("姓名", "公民身份号码"), "出生一件事")
     assert (view.case_number, view.purpose, view.uses) == ("C-1", "核验身份", 2)
+    assert (view.service_item_code, view.basis) == (USE["service_item_code"], "holders_consent")
     assert view.expires_at == BEGUN + 3600
     assert consents.home.papers_kept.kept == []
 

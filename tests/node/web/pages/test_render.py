@@ -132,6 +132,8 @@ def test_consent_shows_each_attribute_to_whom_and_for_what_and_hides_the_number(
         "结婚证",
         "住房公积金异地贷款",
         "340100-2026-000123",
+        "11340000MB0000000X4442014005000",
+        "委托授权" if lang == "zh" else "delegated consent",
     ):
         assert said in text
     page = PAGES["consent"]
