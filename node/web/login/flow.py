@@ -130,7 +130,7 @@ async def read_form(request: web.Request) -> Mapping[str, str]:
 
 
 def read_pairs(text: str) -> Mapping[str, str]:
-    """``name=value&…``, each name once. Raises PageRefusal."""
+    """``name=value&…``, each name once, and nothing that a store would not take. Raises PageRefusal."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
     except ValueError:
@@ -138,6 +138,8 @@ def read_pairs(text: str) -> Mapping[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _bad_request("a parameter comes twice")
+    if any("\0" in value for value in found.values()):
+        raise _bad_request("a parameter has the character U+0000")
     return found
 
 

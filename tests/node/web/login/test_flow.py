@@ -129,6 +129,13 @@ async def test_a_parameter_that_comes_twice_is_refused(site: Site) -> None:
     assert answer.status == 400
 
 
+async def test_a_parameter_that_no_store_takes_is_refused(site: Site) -> None:
+    page = await site.begin()
+    answer = await site.post(page, **await site.form(page) | {"province": "32\0"})
+    assert answer.status == 400
+    assert (await site.get(f"{PATH}/login/callback?state=%00")).status == 400
+
+
 @pytest.mark.parametrize(
     ("body", "media"),
     [
