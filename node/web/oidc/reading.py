@@ -57,6 +57,10 @@ def one_header(request: web.Request, name: str) -> str | None:
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(text, max_num_fields=2 * MOST_PARAMETERS, errors="strict")
+        pairs = parse_qsl(text, max_num_fields=2 * MOST_PARAMETERS, errors="strict")
     except ValueError:
         raise OAuthRefusal("invalid_request", "the parameters cannot be read") from None
+    if any("\0" in value for _name, value in pairs):
+        # PostgreSQL has no such text, so to look for it would break.
+        raise OAuthRefusal("invalid_request", "a parameter has the character U+0000")
+    return pairs

@@ -76,6 +76,15 @@ async def test_a_parameter_that_comes_twice_is_a_page(provider: Provider) -> Non
     assert {refusal.code for refusal in provider.refused} == {"login.bad_request"}
 
 
+async def test_a_parameter_that_no_store_takes_is_a_page(provider: Provider) -> None:
+    for name in ("client_id", "state", "request_uri"):
+        for method in ("GET", "POST"):
+            response = await provider.authorize(urlencode(provider.request() | {name: "\0"}), method=method)
+            assert response.status == 400
+            assert "Location" not in response.headers
+    assert {refusal.code for refusal in provider.refused} == {"login.bad_request"}
+
+
 async def test_a_form_that_cannot_be_read_is_a_page(provider: Provider) -> None:
     url = f"{PATH}/oidc/authorize"
     for data, content_type in (

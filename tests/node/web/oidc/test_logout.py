@@ -323,6 +323,9 @@ async def test_nobody_is_led_where_no_client_registered(node: LogoutNode) -> Non
     await refused(await node.get(PATH, long, token=token), "state is too long")
     twice = await node.get(f"{PATH}?client_id=portal&client_id=hall", token=token)
     assert twice.status == 400
+    unstorable = {"client_id": "portal", "logout_hint": "\0"}
+    assert (await node.get(PATH, unstorable, token=token)).status == 400
+    assert (await node.post(PATH, unstorable, token=token)).status == 400
     assert not await node.is_over(token), "what is not in order ends nothing"
 
 
