@@ -80,6 +80,8 @@ class ClientRows:
 
     async def find(self, client_id: str) -> ClientRow | None:
         """One client, or None."""
+        if "\0" in client_id:  # whoever calls says it, and PostgreSQL takes no such text
+            return None
         async with self._database.reading() as connection:
             rows = await connection.execute(select(CLIENTS).where(CLIENTS.c.client_id == client_id))
             row = rows.mappings().one_or_none()

@@ -87,6 +87,7 @@ async def test_an_id_is_given_once_until_it_is_removed(database: Database, clock
     assert await rows.remove("portal")
     assert not await rows.remove("portal")
     assert await rows.find("portal") is None
+    assert await rows.find("portal\0") is None
     await rows.add_with_secret("portal", "另一个", ["*"])
 
 
