@@ -106,10 +106,11 @@ class Suite:
         return self.country.provinces[ANHUI].entity_id
 
     def somebody(self) -> tuple[LoginBrowser, Account]:
-        """A citizen whom no other case knows."""
+        """A citizen whom no other case knows, with a verified account."""
         self.people += 1
-        number = self.people + self.people // 6  # each seventh account is not verified
-        return self.country.browser(), self.country.account(ANHUI, number)
+        account = self.country.account(ANHUI, self.people + (self.people + 2) // 9)
+        assert account.is_verified, "of ten accounts the one ending in 7 is not"
+        return self.country.browser(), account
 
     def request(self, **changes: str | None) -> dict[str, str]:
         """A good authorization request, with changes."""
