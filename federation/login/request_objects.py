@@ -3,7 +3,7 @@
  1. signed with an allowed algorithm under one of the client's keys: never ``none``
  2. issuer and `client_id` are the client, the audience is this provider
  3. made just now, and ends soon
- 4. not used before, by `jti` or else by the hash of the object
+ 4. not used before, by `jti` or else by the hash of what was signed: a signature has more than one spelling
  5. no request object or reference to one inside
 Only what is in the object counts then (RFC 9101 §6.3): a parameter beside it that it does not hold is as good as none.
 """
@@ -66,7 +66,8 @@ class RequestObjects:
     async def _use_once(self, text: str, claims: Mapping[str, Any], party: RelyingParty) -> None:
         now_s = self._clock.now().timestamp()
         expires_s = check_times(claims, now_s=now_s, skew_s=self._skew_s, longest_s=_LONGEST_LIFE_S)
-        jti = claims.get("jti", hashlib.sha256(text.encode()).hexdigest())
+        signed = text.rpartition(".")[0]
+        jti = claims.get("jti", hashlib.sha256(signed.encode()).hexdigest())
         if not isinstance(jti, str) or not 0 < len(jti) <= _MOST_JTI or not jti.isprintable():
             raise TokenRejected(f"jti must be a text of 1 to {_MOST_JTI} printable characters")
         kept_until = datetime.fromtimestamp(expires_s + self._skew_s, UTC)

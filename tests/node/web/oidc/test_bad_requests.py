@@ -173,6 +173,13 @@ async def test_what_breaks_here_is_a_page_without_its_cause(provider: Provider) 
         assert "secret" not in provider.refused[-1].detail
 
 
+async def test_a_peer_cannot_ask_for_days_that_are_none(provider: Provider) -> None:
+    named = {"yrd_platform": "portal-js", "yrd_platform_name": "江苏门户"}
+    for wrong in ("-1", "many", "99999"):
+        pushed = await provider.push(PEER, provider.request(PEER, **named, yrd_offline_days=wrong))
+        assert (pushed.status, (await pushed.json())["error"]) == (400, "invalid_request"), wrong
+
+
 @pytest.mark.parametrize("client", [BANK, PEER])
 async def test_fapi2_takes_only_what_was_pushed(provider: Provider, client: str) -> None:
     response = await provider.authorize(provider.request(client))
@@ -293,6 +300,28 @@ async def test_a_request_object_is_good_once_and_under_a_known_key(provider: Pro
     assert answered["error"] == "invalid_request_object"
     portal = await provider.answer({**provider.request(), "request": forged})
     assert portal["error"] == "invalid_request_object", "it has no keys"
+
+
+ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""FIPS 186-4, D.1.2.3."""
+
+
+def respelt(signed: str) -> str:
+    """The same token with the other signature that ECDSA takes for it: (r, n - s)."""
+    inside, _, signature = signed.rpartition(".")
+    raw = base64.urlsafe_b64decode(f"{signature}==")
+    other = raw[:32] + (ORDER_OF_P256 - int.from_bytes(raw[32:])).to_bytes(32)
+    return f"{inside}.{base64.urlsafe_b64encode(other).rstrip(b'=').decode()}"
+
+
+async def test_a_request_object_with_its_signature_respelt_is_the_same(provider: Provider) -> None:
+    first, second = (request_object(provider, {"nonce": nonce}, {}) for nonce in ("first", "second"))
+    respelt_first = {"client_id": HALL, "request": respelt(first)}
+    assert "code" in await provider.answer(respelt_first), "it is as good as the other"
+    again = await provider.answer({**provider.request(HALL), "request": first})
+    assert again["error"] == "invalid_request_object"
+    assert "before" in again["error_description"]
+    assert "code" in await provider.answer({"client_id": HALL, "request": second})
 
 
 async def test_nothing_beside_a_request_object_counts(provider: Provider) -> None:
