@@ -181,6 +181,22 @@ def check_login(sections: Sections) -> Iterator[Finding]:
         yield from (Finding(*found) for found in login_findings(login))
 
 
+def check_issuers(sections: Sections) -> Iterator[Finding]:
+    """Citizens log in under one issuer, platforms call under another: a token of the one is then none of the other."""
+    node = _section(sections, "node", NodeSection)
+    listen = _section(sections, "listen", ListenSection)
+    public = _section(sections, "public", PublicSection)
+    if node is None or listen is None or public is None or _section(sections, "login", LoginSection) is None:
+        return
+    platform = public.platform or f"http://{listen.platform}"
+    if platform == node.entity_id:
+        yield Finding(
+            "public.platform",
+            "不能与 node.entity_id 相同：登录令牌与平台令牌的 iss 须不同；请为平台 API 另设路径或域名",
+            "must not be node.entity_id, the issuer of logins: give the platforms' API another path or host name",
+        )
+
+
 def check_login_secret(sections: Sections) -> Iterator[Finding]:
     """The secret for the identity provider is there, and nobody else may read it."""
     login = _section(sections, "login", LoginSection)
@@ -235,7 +251,14 @@ def check_access_file(sections: Sections) -> Iterator[Finding]:
 
 Check = Callable[[Sections], Iterator[Finding]]
 
-SETTING_CHECKS: tuple[Check, ...] = (check_urls, check_ports, check_reachable, check_key_times, check_login)
+SETTING_CHECKS: tuple[Check, ...] = (
+    check_urls,
+    check_ports,
+    check_reachable,
+    check_key_times,
+    check_login,
+    check_issuers,
+)
 FILE_CHECKS: tuple[Check, ...] = (
     check_key_file,
     check_trust_files,

@@ -98,5 +98,29 @@ def test_a_provider_whose_levels_are_not_known_is_of_no_use(tmp_path: Path) -> N
     assert read_config(write(tmp_path, fallen_back)).login is not None
 
 
+def test_logins_and_the_platforms_api_are_two_issuers(tmp_path: Path) -> None:
+    entity_id, its_path = "http://127.0.0.1:8330", "http://127.0.0.1:8330/api"
+
+    def public(platform: str) -> str:
+        return f'{LOGIN}\n[public]\nplatform = "{platform}"\n'
+
+    clash = public(entity_id)
+    assert faults_of(write(tmp_path, clash)) == {
+        "public.platform": line_of(NODE_TOML + clash, 'platform = "http')
+    }
+    assert read_config(write(tmp_path, public(its_path))).platform_url == its_path
+    no_login = write_node_files(tmp_path, NODE_TOML + clash.removeprefix(LOGIN))
+    assert read_config(no_login).login is None
+
+
+def test_the_listeners_own_address_is_an_issuer_too(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    text = path.read_text("utf-8").replace("127.0.0.1:8331", "127.0.0.1:18330")
+    path.write_text(
+        text.replace('entity_id = "http://127.0.0.1:8330"', 'entity_id = "http://127.0.0.1:18330"')
+    )
+    assert "public.platform" in faults_of(path)
+
+
 def test_a_secret_that_others_may_read_is_none(tmp_path: Path) -> None:
     assert set(faults_of(write(tmp_path, mode=0o644))) == {f"{PROVIDER}.client_secret_file"}
