@@ -294,9 +294,10 @@ class Flow:
             return await attempt.refuse(refusal)
         except ProviderRefused as error:
             if error.error in _PASSED_ON:
-                return await attempt.refuse(
-                    OAuthRefusal(error.error, error.description or "see the home node")
-                )
+                # What it wrote may name the citizen's account: that is for this node's log alone.
+                _log.info("login.upstream_refused", detail=str(error), **attempt.facts())
+                said = "the citizen's side refused the login, for the reason that error names"
+                return await attempt.refuse(OAuthRefusal(error.error, said))
             away = error.error in _AWAY
             return await self._failed(attempt, "away" if away else "refused", str(error))
         except ProviderAway as error:

@@ -7,7 +7,7 @@ is ignored; what is known and cannot be honoured is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, cast
 
@@ -17,7 +17,7 @@ from authlib.oauth2.rfc7636.challenge import CODE_CHALLENGE_PATTERN
 
 from federation.login.claims import CLAIMS, claims_of_scopes
 from federation.login.discovery import SCOPES
-from federation.login.model import LEVELS, Level, OnBehalf, RelyingParty
+from federation.login.model import LEVELS, Level, OnBehalf, RelyingParty, meets
 from federation.login.refusals import OAuthRefusal
 
 __all__ = [
@@ -57,6 +57,7 @@ _LONGEST_OF: Mapping[str, int] = {
     "dpop_jkt": 43,
     "yrd_platform_name": 60,
     "yrd_platform": 64,
+    "yrd_offline_days": 4,
 }
 _PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _PROVINCE = re.compile(r"[1-9][0-9]0000", re.ASCII)
@@ -143,11 +144,13 @@ def dpop_jkt(parameters: Mapping[str, str], proven: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsAsked:
-    """What is asked for beyond scopes: names, those of them for the ID token, and what was demanded of two of them."""
+    """What is asked for beyond scopes: names, those of them for the ID token, and what was demanded of two of them:
+    of `acr` in each place that names it, and of `sub`.
+    """
 
     names: frozenset[str]
     in_id_token: frozenset[str]
-    levels: tuple[str, ...] = ()
+    levels: tuple[tuple[str, ...], ...] = ()
     subject: str = ""
 
 
@@ -155,7 +158,7 @@ class ClaimsAsked:
 class _Found:
     names: set[str] = field(default_factory=set)
     in_id_token: set[str] = field(default_factory=set)
-    levels: list[str] = field(default_factory=list)
+    levels: list[tuple[str, ...]] = field(default_factory=list)
     subject: str = ""
 
 
@@ -188,7 +191,7 @@ def _take_claim(found: _Found, place: str, name: str, wish: Mapping[str, Any]) -
         if place == "id_token":
             found.in_id_token.add(name)
     elif name == "acr":
-        found.levels.extend(_wished(wish))
+        found.levels.append(tuple(_wished(wish)))
     elif name == "sub" and (subjects := _wished(wish)):
         if len(subjects) > 1 or found.subject not in ("", subjects[0]):
             _refuse("the claims parameter names more than one sub")
@@ -223,11 +226,20 @@ def _wished(wish: Mapping[str, Any]) -> list[str]:
     return values
 
 
-def acr_values(parameters: Mapping[str, str], levels: tuple[str, ...]) -> tuple[Level, ...]:
-    """The levels that will do, in the order of preference. Refused when none of those that are named is known."""
-    named = (*levels, *parameters.get("acr_values", "").split())
-    known = tuple(dict.fromkeys(level for level in named if level in LEVELS))
-    if named and not known:
+def acr_values(parameters: Mapping[str, str], levels: Iterable[Sequence[str]]) -> tuple[Level, ...]:
+    """The levels that will do, in the order of preference: they meet `acr_values`, and each of the demands of the
+    claims parameter beside it (`levels`), so that none lowers another. Refused when one that names any names none that
+    is known.
+    """
+    demands = [_known_levels(named) for named in (*levels, parameters.get("acr_values", "").split()) if named]
+    floors = [min(known, key=LEVELS.index) for known in demands]
+    named = dict.fromkeys(level for known in demands for level in known)
+    return tuple(level for level in named if all(meets(level, floor) for floor in floors))
+
+
+def _known_levels(named: Iterable[str]) -> list[Level]:
+    known = [level for level in named if level in LEVELS]
+    if not known:
         raise OAuthRefusal("unmet_authentication_requirements", f"the levels of acr are {', '.join(LEVELS)}")
     return known
 
@@ -253,7 +265,10 @@ def on_behalf(parameters: Mapping[str, str], party: RelyingParty) -> OnBehalf | 
         return None
     if not name or not name.isprintable() or not client_id.isprintable():
         _refuse("yrd_platform and yrd_platform_name must both be printable text")
-    return OnBehalf(client_id, name)
+    days = parameters.get("yrd_offline_days", "") or "0"
+    if not (days.isascii() and days.isdigit()):
+        _refuse("yrd_offline_days must be a whole number of days, 0 or more")
+    return OnBehalf(client_id, name, int(days))
 
 
 def _refuse(description: str) -> NoReturn:

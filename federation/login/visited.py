@@ -27,7 +27,7 @@ from federation.login.claims import (
     platform_claims,
 )
 from federation.login.levels import demanded_level, require_level
-from federation.login.model import LEVELS, Agreed, AuthRequest, Identity, meets
+from federation.login.model import LEVELS, OFFLINE, Agreed, AuthRequest, Identity, meets
 from federation.login.ports import Answers, Sessions, Subjects
 from federation.login.refusals import OAuthRefusal
 from federation.login.relying_party import (
@@ -41,6 +41,7 @@ from federation.login.steps import ProvinceView, Respond
 from federation.peers import Directory, Peer
 from federation.ports import Clock
 from federation.translator import Translator
+from trust.consent import read_consent
 from trust.errors import TrustError
 from trust.keys import VerificationKey
 from trust.tokens import read_token, verify_token
@@ -144,6 +145,8 @@ class VisitedFlow:
     answers: Answers
     translator: Callable[[], Translator]
     translated: Callable[[Translator], None]
+    offline_days: int = 30
+    """How long a platform's refresh tokens are good for: what the citizen agrees to at home."""
 
     def wanted(self, request: AuthRequest) -> Mapping[str, str]:
         """What the home node is asked, beside what every request has. Raises OAuthRefusal."""
@@ -160,6 +163,7 @@ class VisitedFlow:
             "login_hint": account_hint(request),
             "yrd_platform": request.client_id,
             "yrd_platform_name": request.client_name,
+            "yrd_offline_days": str(self.offline_days) if OFFLINE in request.scopes else "",
         }
 
     async def returned(self, attempt: Attempt, found: Authenticated, issuer: str) -> Respond:
@@ -171,6 +175,7 @@ class VisitedFlow:
         identity = self._identity(request, found, issuer)
         require_level(identity.acr, demanded_level(request))
         await self._require_subject(request, identity)
+        papers = self._papers(request, found, issuer)
         attempt.session, session = await self.sessions.begin(
             identity, id_token=found.id_token, replaces=attempt.visitor.session
         )
@@ -179,7 +184,7 @@ class VisitedFlow:
             identity=replace(identity, claims={}),  # what goes to the platform is beside it
             session_id=session.session_id,
             claims=identity.claims,
-            authorization_details=found.authorization_details,
+            authorization_details=papers,
         )
         response = await self.answers.grant(request, agreed)
         return Respond(response=response, session=attempt.session)
@@ -210,6 +215,16 @@ class VisitedFlow:
             upstream_sid=found.sid,
         )
 
+    def _papers(self, request: AuthRequest, found: Authenticated, issuer: str) -> tuple[dict[str, Any], ...]:
+        """The consents that were asked for and granted (RFC 9396 §7); what nobody asked for goes no further."""
+        if not request.authorization_details:
+            return ()
+        asked = orjson.loads(request.authorization_details)
+        if len(found.authorization_details) > len(asked):
+            raise ProviderWrong("there are more consents than were asked for (authorization_details)")
+        for_whom = (issuer, self.homes.own_entity, request.client_id)
+        return tuple([_paper(one, asked, for_whom) for one in found.authorization_details])
+
     async def _require_subject(self, request: AuthRequest, identity: Identity) -> None:
         expected = request.id_token_hint_sub
         if not expected:
@@ -217,3 +232,20 @@ class VisitedFlow:
         subject = await self.subjects.subject_for(identity.issuer, identity.subject, request.sector)
         if subject != expected:
             raise OAuthRefusal("login_required", "somebody else logged in than the request names")
+
+
+def _paper(
+    granted: Mapping[str, Any], asked: Sequence[Any], for_whom: tuple[str, str, str]
+) -> dict[str, Any]:
+    """One of those asked for, with a consent that `for_whom` (issuer, asking node, platform) may show."""
+    use = {name: value for name, value in granted.items() if name not in ("consent", "expires_at")}
+    token = granted.get("consent")
+    if use not in asked or not isinstance(token, str):
+        raise ProviderWrong("there is something else than the consents asked for (authorization_details)")
+    try:
+        consent = read_consent(token).consent
+    except TrustError as error:
+        raise ProviderWrong(f"what should be a consent is none: {error.detail}") from None
+    if (consent.iss, consent.asking, consent.platform) != for_whom:
+        raise ProviderWrong("the consent is another node's, or for another node or platform")
+    return {**use, "consent": token, "expires_at": int(consent.expires_at.timestamp())}

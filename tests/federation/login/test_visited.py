@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,10 @@ import pytest
 from federation.login.refusals import PageRefusal
 from federation.login.relying_party import ProviderAway, ProviderRefused
 from federation.login.steps import ChooserView, GoTo, Respond, Show, Step
+from tests.support.clock import FixedClock
+from tests.support.consents import USE
 from tests.support.login_flow import (
+    AH,
     HOME_CLAIMS,
     JS,
     Wayside,
@@ -17,6 +22,8 @@ from tests.support.login_flow import (
     parameters_of,
     platform_request,
 )
+from trust.consent import Consent, sign_consent
+from trust.keys import SigningKey
 
 IDENTITY = frozenset({"name", "citizen_number", "holder_id_type", "face"})
 
@@ -73,7 +80,15 @@ async def test_what_is_pushed_to_the_home_node_is_what_fapi_asks_for() -> None:
     assert (form["prompt"], form["max_age"], form["acr_values"]) == ("consent login", "60", "yrd.l3 yrd.l4")
     assert (form["ui_locales"], form["authorization_details"]) == ("en", "[]")
     assert (form["yrd_platform"], form["yrd_platform_name"]) == ("portal", "安徽政务服务网")
+    assert "yrd_offline_days" not in form
     assert claims_parameter(form) == {"id_token": dict.fromkeys(sorted(IDENTITY))}
+
+
+async def test_the_home_node_is_told_that_the_platform_wants_to_stay() -> None:
+    wayside = Wayside()
+    await to_home(wayside, scopes=frozenset({"openid", "offline_access"}))
+    ((_, form, _headers),) = wayside.home.forms
+    assert (form["scope"], form["yrd_offline_days"]) == ("openid", "30"), "no refresh token between nodes"
 
 
 async def test_the_code_is_redeemed_with_the_key_and_the_verifier() -> None:
@@ -100,13 +115,89 @@ async def test_claims_reach_the_platform_in_its_own_words() -> None:
     assert agreed.identity.claims == {}
 
 
+def paper(clock: FixedClock, **changes: Any) -> str:
+    """A consent of Jiangsu's that Anhui's portal may show."""
+    said: dict[str, Any] = {
+        "iss": JS,
+        "jti": "jti-1",
+        "issued_at": clock.now(),
+        "expires_at": clock.now() + timedelta(hours=1),
+        "answering": ("https://node.zj.example",),
+        "asking": AH,
+        "platform": "portal",
+        "basis": "holders_consent",
+        "service_item_name": USE["service_item_name"],
+        "service_item_code": USE["service_item_code"],
+        "case_number": "C-1",
+        "purpose": USE["purpose"],
+        "certificate_types": tuple(USE["certificate_types"]),
+        "fields": tuple(USE["fields"]),
+        "uses": 2,
+        "holders": {"https://node.zj.example": "a.b.c.d.e"},
+        "status_uri": f"{JS}/oidc/status-list",
+        "status_index": 1,
+    }
+    return sign_consent(Consent(**{**said, **changes}), SigningKey.generate())
+
+
 async def test_consents_come_through_as_the_home_node_granted_them() -> None:
     wayside = Wayside()
-    granted = [{"type": "certificate_use", "consent": "a.b.c"}]
-    wayside.home.tokens = {"authorization_details": granted}
-    await to_home(wayside, authorization_details="[]")
+    token = paper(wayside.clock)
+    wayside.home.tokens = {"authorization_details": [{**USE, "consent": token, "expires_at": 9}]}
+    await to_home(wayside, authorization_details=json.dumps([USE]))
     await wayside.back(wayside.home.answer())
-    assert list(wayside.answers.granted[0].authorization_details) == granted
+    expires_at = int(wayside.clock.now().timestamp()) + 3600
+    (given,) = wayside.answers.granted[0].authorization_details
+    assert given == {**USE, "consent": token, "expires_at": expires_at}
+
+
+async def test_consents_that_nobody_asked_for_go_no_further() -> None:
+    wayside = Wayside()
+    wayside.home.tokens = {"authorization_details": [{**USE, "consent": paper(wayside.clock)}]}
+    await to_home(wayside)
+    await wayside.back(wayside.home.answer())
+    assert wayside.answers.granted[0].authorization_details == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "consent", "times"),
+    [
+        ({"type": "account_access"}, {}, 1),
+        ({"more": "x" * 100_000}, {}, 1),
+        ({"uses": 20}, {}, 1),
+        ({"consent": None}, {}, 1),
+        ({"consent": "a.b.c"}, {}, 1),
+        ({"consent": "x" * 100_000}, {}, 1),
+        ({}, {"iss": "https://node.zj.example"}, 1),
+        ({}, {"asking": "https://node.zj.example"}, 1),
+        ({}, {"platform": "hall"}, 1),
+        ({}, {}, 2),
+    ],
+    ids=[
+        "another type",
+        "a further member",
+        "another use",
+        "no consent",
+        "no token",
+        "too long",
+        "another issuer",
+        "for another node",
+        "for another platform",
+        "more than were asked for",
+    ],
+)
+async def test_consents_that_do_not_fit_end_the_login(
+    members: dict[str, Any], consent: dict[str, Any], times: int
+) -> None:
+    wayside = Wayside()
+    entry = {**USE, "consent": paper(wayside.clock, **consent), **members}
+    wayside.home.tokens = {"authorization_details": [entry] * times}
+    await to_home(wayside, authorization_details=json.dumps([USE]))
+    with pytest.raises(PageRefusal) as caught:
+        await wayside.back(wayside.home.answer())
+    assert page_of(caught) == ("login.peer_node_wrong", "peer_node")
+    assert wayside.sessions.began == 0
+    assert not wayside.answers.granted
 
 
 async def test_a_remembered_province_is_not_asked_for_again() -> None:
@@ -176,8 +267,9 @@ async def test_what_is_about_the_citizen_is_told_to_the_platform(error: str) -> 
     wayside = Wayside()
     await to_home(wayside)
     answer = {"error": error, "state": wayside.home.asked["state"], "iss": JS}
-    step = await wayside.back(answer)
+    step = await wayside.back({**answer, "error_description": "account 13800000000 is locked"})
     assert parameters_of(step)["error"] == error
+    assert "13800000000" not in parameters_of(step)["error_description"], "that is for this node's log"
     assert wayside.sessions.began == 0
 
 
