@@ -180,6 +180,7 @@ class _Making:
                 answers=provider.granting,
                 translator=self.parts.translator,
                 translated=self._count,
+                offline_days=self._offline_days(),
             ),
             homes=partners.homes,
             own=partners.own,
@@ -218,7 +219,11 @@ class _Making:
             translator=self.parts.translator,
             translated=self._count,
             papers=self.papers,
+            offline_days=self._offline_days(),
         )
+
+    def _offline_days(self) -> int:
+        return -(-self.at.login.refresh_s // 86400)
 
     def _count(self, words: Translator) -> None:
         self.parts.translations.add(words, self.at.ground.clock)

@@ -26,7 +26,7 @@ from federation.login.claims import (
     platform_claims,
 )
 from federation.login.levels import UNMET, ProviderLevels, demanded_level, require_level
-from federation.login.model import Agreed, AuthRequest, Identity, OnBehalf, Session, meets
+from federation.login.model import OFFLINE, Agreed, AuthRequest, Identity, OnBehalf, Session, meets
 from federation.login.ports import Agreements, Answers, Papers, Sessions, Subjects
 from federation.login.refusals import OAuthRefusal, Turn
 from federation.login.relying_party import (
@@ -75,6 +75,8 @@ class HomeFlow:
     translator: Callable[[], Translator]
     translated: Callable[[Translator], None]
     papers: Papers | None = None
+    offline_days: int = 30
+    """How long own platforms' refresh tokens are good for."""
 
     # --- logging in ---------------------------------------------------------------------------------------------
 
@@ -206,13 +208,13 @@ class HomeFlow:
             return False
         recipient, platform = self._to_whom(request)
         agreement = await self.agreements.find(identity, recipient, platform.client_id)
-        return agreement is not None and _names(claims) <= agreement.claims
+        return agreement is not None and _names(claims, platform) <= agreement.claims
 
     def _to_whom(self, request: AuthRequest) -> tuple[str, OnBehalf]:
-        own = OnBehalf(request.client_id, request.client_name)
         if request.is_peer:
-            return request.client_id, request.on_behalf or own
-        return self.entity_id, own
+            return request.client_id, request.on_behalf or OnBehalf(request.client_id, request.client_name)
+        offline_days = self.offline_days if OFFLINE in request.scopes else 0
+        return self.entity_id, OnBehalf(request.client_id, request.client_name, offline_days)
 
     async def show(self, attempt: Attempt) -> Step:
         """The consent page. Raises PageRefusal as `_own_session`, OwnStoreUnavailable."""
@@ -249,7 +251,7 @@ class HomeFlow:
         request = attempt.request
         claims = self._handed_over(request, identity)
         recipient, platform = self._to_whom(request)
-        await self.agreements.remember(identity, recipient, platform, _names(claims))
+        await self.agreements.remember(identity, recipient, platform, _names(claims, platform))
         return await self._answer(attempt, attempt.interaction.session_id, identity, claims)
 
     async def _own_identity(self, attempt: Attempt) -> Identity:
@@ -293,6 +295,8 @@ class HomeFlow:
         return self.clock.now().timestamp()
 
 
-def _names(claims: Mapping[str, Any]) -> frozenset[str]:
-    """The claims that are agreed to; how one was translated is no claim."""
-    return frozenset(claims) - {"face_relations"}
+def _names(claims: Mapping[str, Any], platform: OnBehalf) -> frozenset[str]:
+    """What is agreed to: the claims (how one was translated is no claim), and to stay logged in (OpenID Connect Core
+    §11: not without consent).
+    """
+    return frozenset(claims) - {"face_relations"} | ({OFFLINE} if platform.offline_days else set())

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 __all__ = [
     "LEVELS",
+    "OFFLINE",
     "Agreed",
     "Agreement",
     "AuthRequest",
@@ -32,6 +33,9 @@ LEVELS: tuple[Level, ...] = ("yrd.l1", "yrd.l2", "yrd.l3", "yrd.l4")
 person verified as well (face, or a second factor); in person, or by a qualified key. The four levels of real-name
 authentication of the national government-services platform.
 """
+
+OFFLINE = "offline_access"
+"""The scope of a client that wants to go on after the session (OpenID Connect Core §11); agreed to like a claim."""
 
 
 def meets(acr: Level, demanded: Level) -> bool:
@@ -63,10 +67,15 @@ class RelyingParty(Struct, frozen=True, kw_only=True):
 
 
 class OnBehalf(Struct, frozen=True):
-    """For which platform of its own a node asks: what the citizen is shown, and what consents are bound to."""
+    """For which platform of its own a node asks: what the citizen is shown, and what consents are bound to.
+
+    `offline_days` is how long the citizen stays logged in there without being asked (scope ``offline_access``), 0 when
+    only as long as the session.
+    """
 
     client_id: str
     name: str
+    offline_days: int = 0
 
 
 class AuthRequest(Struct, frozen=True, kw_only=True):

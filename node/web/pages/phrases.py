@@ -32,6 +32,7 @@ CLAIMS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "citizen_number": ("公民身份号码", "Citizen number"),
         "holder_id_type": ("证件类型", "Type of identity document"),
         "face": ("居民身份证照面信息", "What is on the identity card"),
+        "offline_access": ("保持登录", "Staying logged in"),
         "姓名": ("姓名", "Name"),
         "性别": ("性别", "Sex"),
         "民族": ("民族", "Ethnic group"),
@@ -99,6 +100,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "consent.to": ("提供给", "Shared with"),
         "consent.for": ("用于", "For"),
         "consent.for.login": ("登录并识别您的身份", "logging you in and knowing who you are"),
+        "consent.offline": (
+            "在该平台保持登录 {days} 天，期间不再询问，退出登录后仍然有效。",
+            "You stay logged in there for {days} days without being asked, even after you log out.",
+        ),
         "consent.claims": ("将提供的信息", "What is shared"),
         "consent.always": (
             "另含：一个仅供该平台识别您的编号、实名等级和登录时间。",

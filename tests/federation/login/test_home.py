@@ -102,6 +102,35 @@ async def test_what_was_agreed_to_is_not_asked_again_and_more_is() -> None:
     assert isinstance(elsewhere, GoTo), "another platform of the same node asks for itself"
 
 
+async def test_to_stay_logged_in_is_agreed_to_like_a_claim() -> None:
+    wayside = Wayside()
+    page = await at_consent(wayside, claims=frozenset({"name"}))
+    assert consent_of(await wayside.open(page)).platform.offline_days == 0
+    await wayside.act(page.url, decision="agree")
+    stays = {**PEER, "claims": frozenset({"name"}), "on_behalf": OnBehalf("js-portal", "江苏政务服务网", 30)}
+    silent = await wayside.begin(platform_request(**stays, prompt=frozenset({"none"})))
+    assert parameters_of(silent)["error"] == "consent_required"
+    again = await wayside.begin(platform_request(**stays))
+    assert isinstance(again, GoTo), "agreed to without it: asked again"
+    assert consent_of(await wayside.open(again)).platform.offline_days == 30
+    await wayside.act(again.url, decision="agree")
+    assert isinstance(await wayside.begin(platform_request(**stays, prompt=frozenset({"none"}))), Respond)
+
+
+async def test_an_own_platform_that_wants_to_stay_is_shown_as_such() -> None:
+    wayside = Wayside()
+    await at_consent(wayside)
+    asked = {"province": "340000", "scopes": frozenset({"openid", "offline_access"})}
+    silent = await wayside.begin(platform_request(**asked, prompt=frozenset({"none"})))
+    assert parameters_of(silent)["error"] == "consent_required"
+    page = await wayside.begin(platform_request(**asked))
+    assert isinstance(page, GoTo)
+    assert consent_of(await wayside.open(page)).platform.offline_days == 30
+    await wayside.act(page.url, decision="agree")
+    (agreement,) = wayside.agreements.held.values()
+    assert agreement.claims == {"offline_access"}
+
+
 @pytest.mark.parametrize("asked", [{"prompt": frozenset({"consent"})}, {"authorization_details": "[]"}])
 async def test_where_it_must_be_asked_each_time_it_is(asked: dict[str, Any]) -> None:
     wayside = Wayside()

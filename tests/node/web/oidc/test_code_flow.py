@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from federation.login.discovery import discovery
-from federation.login.model import Agreed
+from federation.login.model import Agreed, OnBehalf
 from tests.support.login_provider import (
     BACK,
     BANK,
@@ -142,10 +142,10 @@ async def test_a_pushed_request_with_keys_and_proofs(provider: Provider, client:
 
 
 async def test_a_peer_gets_what_was_agreed_in_the_id_token(provider: Provider) -> None:
-    await provider.code(PEER, yrd_platform="portal-js", yrd_platform_name="江苏门户")
+    await provider.code(PEER, yrd_platform="portal-js", yrd_platform_name="江苏门户", yrd_offline_days="30")
     request, _visitor = provider.asked[-1]
     assert request.on_behalf is not None
-    assert (request.on_behalf.client_id, request.on_behalf.name) == ("portal-js", "江苏门户")
+    assert request.on_behalf == OnBehalf("portal-js", "江苏门户", 30)
     assert (request.is_peer, request.sector) == (True, PEER)
     tokens = await provider.tokens(PEER)
     claims = await read_id_token(provider, tokens["id_token"])

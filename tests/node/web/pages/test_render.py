@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from federation.login.model import OnBehalf
 from federation.login.refusals import PageRefusal, Turn
 from node.config import NodeSection
 from node.web.pages import (
@@ -146,6 +148,9 @@ def test_consent_shows_each_attribute_to_whom_and_for_what_and_hides_the_number(
     assert ("汉族" if lang == "zh" else "Han") in text, "codes are read out"
     order = ("姓名", "性别", "出生日期") if lang == "zh" else ("Name", "Sex", "Date of birth")
     assert sorted(order, key=text.index) == list(order)
+    stays = "保持登录 30 天" if lang == "zh" else "stay logged in there for 30 days"
+    assert stays not in text
+    assert stays in outline(replace(page, platform=OnBehalf("p", "P", 30)), lang).text
 
 
 def test_nothing_on_a_page_hides_or_turns_round_what_is_read() -> None:
