@@ -23,6 +23,7 @@ from federation.login.foreign_tokens import ForeignToken, TokenRejected, check_t
 from federation.login.model import RelyingParty
 from federation.login.ports import RelyingParties, Replays
 from federation.login.refusals import OAuthRefusal
+from federation.login.texts import is_storable
 from federation.ports import Clock
 
 __all__ = ["ASSERTION_TYPE", "ClientAuthentication", "Secrets"]
@@ -142,7 +143,10 @@ def _read_basic(header: str) -> tuple[str, str]:
     client_id, colon, secret = decoded.partition(":")
     if scheme.lower() != "basic" or not colon or len(client_id) > _MOST_ID:
         _refuse("the Authorization header cannot be read")
-    return unquote_plus(client_id), unquote_plus(secret)
+    found = unquote_plus(client_id), unquote_plus(secret)
+    if not is_storable(*found):
+        _refuse("the Authorization header cannot be read")
+    return found
 
 
 def _refuse(description: str) -> NoReturn:

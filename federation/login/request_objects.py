@@ -21,6 +21,7 @@ from federation.login.foreign_tokens import ForeignToken, TokenRejected, check_t
 from federation.login.model import RelyingParty
 from federation.login.ports import Replays
 from federation.login.refusals import OAuthRefusal
+from federation.login.texts import UNSTORABLE, is_storable
 from federation.ports import Clock
 
 __all__ = ["RequestObjects"]
@@ -78,6 +79,8 @@ class RequestObjects:
 def _text(name: str, value: Any) -> str:
     """A parameter as the query would have it: numbers and JSON objects as their text (OpenID Connect Core §6.1)."""
     if isinstance(value, str):
+        if not is_storable(value):
+            raise TokenRejected(UNSTORABLE)
         return value
     if isinstance(value, bool) or value is None:
         raise TokenRejected(f"{name[:40]!a} must be text, a number or a JSON object")

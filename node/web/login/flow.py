@@ -23,6 +23,7 @@ from federation.errors import FederationError, code_of
 from federation.login.attempt import new_number
 from federation.login.refusals import PageRefusal, Turn
 from federation.login.steps import LoginFlow, Visitor
+from federation.login.texts import UNSTORABLE, is_storable
 from node.web.login.cookies import LoginCookies, new_secret
 from node.web.login.steps import StepAnswers
 from node.web.pages import Pages
@@ -138,8 +139,8 @@ def read_pairs(text: str) -> Mapping[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _bad_request("a parameter comes twice")
-    if any("\0" in value for value in found.values()):
-        raise _bad_request("a parameter has the character U+0000")
+    if not is_storable(*found.values()):
+        raise _bad_request(UNSTORABLE)
     return found
 
 

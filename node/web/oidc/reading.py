@@ -9,6 +9,7 @@ from aiohttp import web
 
 from federation.login.parameters import MOST_PARAMETERS
 from federation.login.refusals import OAuthRefusal
+from federation.login.texts import UNSTORABLE, is_storable
 
 __all__ = ["MOST_FORM_BYTES", "one_header", "read_form", "read_pairs", "read_query"]
 
@@ -60,7 +61,6 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         pairs = parse_qsl(text, max_num_fields=2 * MOST_PARAMETERS, errors="strict")
     except ValueError:
         raise OAuthRefusal("invalid_request", "the parameters cannot be read") from None
-    if any("\0" in value for _name, value in pairs):
-        # PostgreSQL has no such text, so to look for it would break.
-        raise OAuthRefusal("invalid_request", "a parameter has the character U+0000")
+    if not is_storable(*(value for _name, value in pairs)):
+        raise OAuthRefusal("invalid_request", UNSTORABLE)
     return pairs
