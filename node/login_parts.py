@@ -50,6 +50,8 @@ __all__ = ["LoginParts", "open_logins"]
 FORGET_EVERY_S = 600.0
 _LOOKS_PER_S, _LOOKS_AT_ONCE = 0.2, 10.0
 """How often one citizen has the record gathered from all provinces."""
+_MOST_SENDERS = 65_536
+"""From how many networks logins are counted at once; some 10 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ class LoginParts:
     def add_to(self, app: web.Application, *, path: str) -> None:
         """Serve them on the public listener. `path` is that of the entity id when it has one."""
         node, login = self.ground.ground.config.node, self.ground.login
-        cookies = LoginCookies(node.province, node.entity_id, login.remember_province_s)
+        proxies = self.ground.ground.config.public.proxies
+        cookies = LoginCookies(node.province, node.entity_id, login.remember_province_s, proxies)
         pages = Pages(node)
         border, answers = LoginBorder(pages, cookies), StepAnswers(cookies, pages)
         add_provider(app, self.provider.deps(self.flow, answers, border.refused), path=path)
@@ -167,7 +170,8 @@ class _Making:
     # --- the flow -----------------------------------------------------------------------------------------------
 
     def _flow(self, provider: ProviderParts) -> Flow:
-        node, per_minute = self.at.ground.config.node, self.at.login.begin_per_minute
+        node, login = self.at.ground.config.node, self.at.login
+        per_minute, per_sender = login.begin_per_minute, login.begin_per_sender
         rows, partners = self.at.rows, self.at.partners
         return Flow(
             rows=rows.interactions,
@@ -190,8 +194,9 @@ class _Making:
             province=node.province,
             name=node.name,
             path=urlsplit(node.entity_id).path,
-            interaction_s=self.at.login.interaction_s,
+            interaction_s=login.interaction_s,
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=time.monotonic),
+            senders=TokenBuckets(per_sender / 60, per_sender, now_s=time.monotonic, most=_MOST_SENDERS),
             ended=self.at.ground.metrics.login_ended,
         )
 

@@ -66,7 +66,8 @@ class OwnProvider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`path` is that of the entity id; `interaction_s` the life of a login; `begun` bounds how many a client begins.
+    """`path` is that of the entity id; `interaction_s` the life of a login; `begun` bounds how many a client begins,
+    `senders` how many are begun, and taken to a provider, from one network: who floods shuts out nobody else.
     `side` goes to home nodes, `own_side` to the identity provider. `ended` is told of each login that is over: side
     (``home`` or ``visited``), the citizen's province, outcome.
     """
@@ -85,6 +86,7 @@ class Flow:
     path: str
     interaction_s: int
     begun: TokenBuckets
+    senders: TokenBuckets
     ended: Callable[[str, str, str], None] = lambda _side, _province, _outcome: None
 
     # --- the four ways in ---------------------------------------------------------------------------------------
@@ -92,6 +94,7 @@ class Flow:
     async def begin(self, request: AuthRequest, visitor: Visitor) -> Step:
         """See `LoginFlow.begin`."""
         attempt = self._attempt(self._new(request), visitor, is_stored=False)
+        self._take(attempt)
         if self.begun.take(request.client_id) > 0:
             refusal = OAuthRefusal("temporarily_unavailable", "this client begins too many logins at once")
             return await attempt.refuse(refusal)
@@ -148,6 +151,14 @@ class Flow:
             expires_at=now + self.interaction_s,
             number=new_number(),
         )
+
+    def _take(self, attempt: Attempt) -> None:
+        """Raises PageRefusal: too much comes from where this comes from."""
+        if self.senders.take(attempt.visitor.sender) > 0:
+            detail = "too many logins are begun from one network"
+            raise attempt.page_refusal(
+                "login.too_often", Turn.CITIZEN, detail=detail, status=429, can_retry=True
+            )
 
     def _attempt(self, interaction: Interaction, visitor: Visitor, *, is_stored: bool) -> Attempt:
         page = f"{self.path}/login/i/{interaction.interaction_id}"
@@ -252,6 +263,8 @@ class Flow:
         province: str,
     ) -> GoTo:
         """To a provider. When it cannot be reached the login is kept, so that the citizen can try again."""
+        if attempt.is_stored:  # else its beginning was counted
+            self._take(attempt)
         try:
             provider = await find()
             upstream = side.prepare(provider, attempt.interaction.interaction_id)

@@ -28,12 +28,13 @@ __all__ = [
 
 class Visitor(Struct, frozen=True, kw_only=True):
     """The browser that asks, by its cookies: all of it is the browser's word. `browser` is never empty where a page
-    is shown; `province` is the remembered one.
+    is shown; `province` is the remembered one. `sender` is the network that it asks from.
     """
 
     browser: str = ""
     session: str = ""
     province: str = ""
+    sender: str = ""
 
 
 class ProvinceView(Struct, frozen=True, kw_only=True):

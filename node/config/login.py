@@ -54,8 +54,9 @@ class LoginSection(Section):
 
     `interaction_s` from the platform's request to its code; `code_s` from there to the tokens. `session_s` is the life
     of a login in a browser, whatever happens in it. `refresh_s` is the life of a refresh token, for clients with
-    `offline_access`. `begin_per_minute` bounds how many logins one client may begin, `paper_*` what one consent to
-    fetch certificates may cover.
+    `offline_access`. `begin_per_minute` bounds how many logins one client may begin, `begin_per_sender` how many a
+    minute may begin from one address (an IPv6 network of 64 bits); `paper_*` what one consent to fetch certificates may
+    cover.
     """
 
     identity_provider: IdentityProviderSection
@@ -68,6 +69,7 @@ class LoginSection(Section):
     refresh_s: Annotated[int, Field(ge=3600, le=90 * _DAY_S)] = 30 * _DAY_S
     remember_province_s: Annotated[int, Field(ge=0, le=400 * _DAY_S)] = 180 * _DAY_S
     begin_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 6000
+    begin_per_sender: Annotated[int, Field(ge=1, le=1_000_000)] = 300
     paper_life_s: Annotated[int, Field(ge=60, le=30 * _DAY_S)] = 30 * _DAY_S
     paper_uses: Annotated[int, Field(ge=1, le=100)] = 20
     papers_per_login: Annotated[int, Field(ge=1, le=20)] = 5

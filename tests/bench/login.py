@@ -43,7 +43,7 @@ from tests.support.login_country import (
 
 _YRD = Path(sys.executable).with_name("yrd")
 _SETTINGS = {
-    "login": "begin_per_minute = 100000",
+    "login": "begin_per_minute = 100000\nbegin_per_sender = 100000",
     "limits": "peer_quota_per_s = 100000\npeer_quota_burst = 100000",
 }
 _PARTY = "bench"

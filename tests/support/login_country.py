@@ -67,6 +67,7 @@ deadline_s = 60
 _LOGIN = """
 [login]
 begin_per_minute = 100000
+begin_per_sender = 100000
 """
 
 

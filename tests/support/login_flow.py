@@ -314,7 +314,8 @@ _dialect = cache(load_dialect)
 class Wayside:
     """Anhui's node as far as the flow goes. `home` and `idp` are who it goes to; `browser` is a citizen's."""
 
-    def __init__(self, *, begun_per_minute: int = 1000, path: str = "") -> None:
+    def __init__(self, *, begun_per_minute: int = 1000, per_sender: int = 1000, path: str = "") -> None:
+        self.per_sender = per_sender
         self.path = path
         self.clock = FixedClock()
         self.home = Scripted(JS, self.clock, claims={"acr": "yrd.l2", "origin": "https://id.js.example"})
@@ -388,6 +389,10 @@ class Wayside:
             self.clock,
         )
         subjects = _Subjects()
+
+        def now_s() -> float:
+            return self.clock.now().timestamp()
+
         return Flow(
             rows=self.rows,
             answers=self.answers,
@@ -429,7 +434,8 @@ class Wayside:
             name="安徽省节点",
             path=self.path,
             interaction_s=900,
-            begun=TokenBuckets(per_minute / 60, per_minute, now_s=lambda: self.clock.now().timestamp()),
+            begun=TokenBuckets(per_minute / 60, per_minute, now_s=now_s),
+            senders=TokenBuckets(self.per_sender / 60, self.per_sender, now_s=now_s),
             ended=lambda *said: self.ended.append(said),
         )
 

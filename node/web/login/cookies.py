@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from federation.login.steps import Visitor
+from node.web.senders import sender_of
 
 __all__ = ["LANGUAGES", "LoginCookies", "new_secret"]
 
@@ -36,11 +37,12 @@ def new_secret() -> str:
 
 @dataclass(frozen=True, slots=True)
 class LoginCookies:
-    """The cookies of the node of one province at one entity id."""
+    """The cookies of the node of one province at one entity id. `proxies` as `sender_of`."""
 
     province: str
     entity_id: str
     remember_province_s: int
+    proxies: int = 0
 
     @property
     def is_secure(self) -> bool:
@@ -52,11 +54,12 @@ class LoginCookies:
         return f"{'__Host-' if self.is_secure else ''}yrd-{self.province}-{kind}"
 
     def visitor(self, request: web.Request) -> Visitor:
-        """What a request's cookies say."""
+        """What a request's cookies say, and where it comes from."""
         return Visitor(
             browser=self._read(request, "browser", _SECRET),
             session=self._read(request, "session", _SECRET),
             province=self._read(request, "home", _PROVINCE),
+            sender=sender_of(request, proxies=self.proxies),
         )
 
     def language(self, request: web.Request) -> str:

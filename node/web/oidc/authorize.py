@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
+from msgspec.structs import replace
 
 from federation.login.refusals import OAuthRefusal
 from federation.login.requests import RefusedToClient
@@ -30,12 +31,13 @@ class Authorization:
         """GET /oidc/authorize. A browser that has no name yet is given one, which the login is bound to."""
         visitor = self.deps.answers.cookies.visitor(request)
         if not visitor.browser:
-            visitor = Visitor(browser=new_secret(), session=visitor.session, province=visitor.province)
+            visitor = replace(visitor, browser=new_secret())
         return await self._begin(request, read_query(request), visitor)
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/authorize. A form from another site brings no cookies: the next step reads them."""
-        return await self._begin(request, await read_pairs(request), Visitor())
+        sender = self.deps.answers.cookies.visitor(request).sender
+        return await self._begin(request, await read_pairs(request), Visitor(sender=sender))
 
     async def push(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/par."""

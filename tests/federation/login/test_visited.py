@@ -10,7 +10,7 @@ import pytest
 
 from federation.login.refusals import PageRefusal
 from federation.login.relying_party import ProviderAway, ProviderRefused
-from federation.login.steps import ChooserView, GoTo, Respond, Show, Step
+from federation.login.steps import ChooserView, GoTo, Respond, Show, Step, Visitor
 from tests.support.clock import FixedClock
 from tests.support.consents import USE
 from tests.support.login_flow import (
@@ -386,3 +386,32 @@ async def test_how_logins_end_is_told() -> None:
         ("visited", "unknown", "account_selection_required"),
         ("home", "340000", "login_required"),
     ]
+
+
+async def test_who_floods_shuts_out_nobody_else() -> None:
+    wayside = Wayside(begun_per_minute=9, per_sender=5)
+    flooding = Visitor(sender="192.0.2.1")
+    for _ in range(5):
+        await wayside.flow.begin(platform_request(), flooding)
+    for request in (platform_request(), platform_request(province="320000", prompt=frozenset({"none"}))):
+        with pytest.raises(PageRefusal) as caught:
+            await wayside.flow.begin(request, flooding)
+        assert (*page_of(caught), caught.value.status) == ("login.too_often", "citizen", 429)
+    assert wayside.rows.writes == 5, "nothing is kept of what is refused"
+    assert not wayside.home.forms
+    await to_home(wayside)
+    wayside.clock.advance(seconds=60)
+    await wayside.flow.begin(platform_request(), flooding)
+
+
+async def test_who_has_begun_a_login_cannot_have_a_home_node_flooded_by_it() -> None:
+    wayside = Wayside(per_sender=3)
+    step = await wayside.begin()
+    assert isinstance(step, GoTo)
+    for _ in range(2):
+        await wayside.act(step.url, province="320000")
+    with pytest.raises(PageRefusal) as caught:
+        await wayside.act(step.url, province="320000")
+    assert page_of(caught) == ("login.too_often", "citizen")
+    assert caught.value.retry == step.url
+    assert len(wayside.home.forms) == 2

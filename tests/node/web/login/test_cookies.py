@@ -72,6 +72,13 @@ def test_what_this_node_did_not_set_is_nothing(value: str) -> None:
     assert visitor(browser=value, session=value, home=value) == Visitor()
 
 
+@pytest.mark.parametrize(("proxies", "sender"), [(0, ""), (1, "192.0.2.7"), (2, "198.51.100.9")])
+def test_where_a_visitor_comes_from_is_the_proxies_word(proxies: int, sender: str) -> None:
+    cookies = LoginCookies("340000", "https://node.ah.example", 3600, proxies)
+    request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": "198.51.100.9, 192.0.2.7"})
+    assert cookies.visitor(request).sender == sender
+
+
 @pytest.mark.parametrize(("said", "language"), [("en", "en"), ("zh", "zh"), ("fr", ""), ("", "")])
 def test_a_language_is_one_of_two(said: str, language: str) -> None:
     request = make_mocked_request("GET", "/", headers={"Cookie": f"{PLAIN.name('lang')}={said}"})
