@@ -40,7 +40,10 @@ class Secrets(Protocol):
     """Secrets of clients, kept as hashes."""
 
     async def accepts_secret(self, client_id: str, secret: str) -> bool:
-        """Whether it is that client's. As slow without one. Raises OwnBusy, OwnStoreUnavailable."""
+        """Whether it is that client's now. A wrong one takes as long where there is no such client.
+
+        Raises OwnBusy, OwnStoreUnavailable.
+        """
         ...
 
 
@@ -82,8 +85,8 @@ class ClientAuthentication:
 
     async def _by_secret(self, authorization: str) -> RelyingParty:
         client_id, secret = _read_basic(authorization)
-        party = await self._parties.find(client_id)
         is_right = await self._secrets.accepts_secret(client_id, secret)
+        party = await self._parties.find(client_id)
         if party is None or party.auth_method != "client_secret_basic" or not is_right:
             _refuse("the client or its secret is not right")
         return party

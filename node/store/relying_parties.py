@@ -1,8 +1,8 @@
 """Who may log people in at this node: own platforms from the rows, peers from the trust chains in memory.
 
 Implements `federation.login.ports.RelyingParties` and `federation.login.client_auth.Secrets`. Rows are kept in memory
-for `KEPT_S`: a client that was disabled or changed is so everywhere within that time. A peer counts as its chain and
-the anchor's status say at that moment; no request leaves for it.
+for `KEPT_S`: a client that was disabled or changed is so everywhere within that time, its secret at once. A peer counts
+as its chain and the anchor's status say at that moment; no request leaves for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from federation.peers import Directory, Peer
 from federation.ports import Clock
 from node.store.client_secrets import is_secret
 from node.store.clients import AuthMethod, ClientRow, ClientRows
+from node.store.known_secrets import KnownSecrets
 from trust.keys import jwks_of
 from trust.openid_profile import OpenIdProfile
 
@@ -47,6 +48,7 @@ class RelyingPartyRows:
         self._clock = clock
         self._now_s = now_s
         self._kept: OrderedDict[str, tuple[float, ClientRow | None]] = OrderedDict()
+        self._known = KnownSecrets()
         self._hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
         self._waiting = 0
 
@@ -59,9 +61,19 @@ class RelyingPartyRows:
         return None if row is None else _of_platform(row)
 
     async def accepts_secret(self, client_id: str, secret: str) -> bool:
-        """Hashing takes time and memory on purpose: beside the loop, and few at once. Raises OwnBusy."""
-        row = await self._row(client_id)
+        """Hashing takes time and memory on purpose: beside the loop, few at once, and not again for a secret that was
+        right before. The row is read anew, so what was rotated or disabled is refused at once. Raises OwnBusy.
+        """
+        row = await self._read(client_id)
         stored = "" if row is None or row.disabled_at is not None else row.secret_hash
+        if stored and self._known.knows(client_id, secret, stored):
+            return True
+        is_right = await self._hashed(secret, stored)
+        if is_right:
+            self._known.remember(client_id, secret, stored)
+        return is_right
+
+    async def _hashed(self, secret: str, stored: str) -> bool:
         if self._waiting >= _MOST_WAITING:
             raise OwnBusy("too many clients authenticate at once; try again shortly")
         self._waiting += 1
@@ -82,11 +94,14 @@ class RelyingPartyRows:
 
     async def _row(self, client_id: str) -> ClientRow | None:
         until_s, row = self._kept.get(client_id, (0.0, None))
-        now_s = self._now_s()
-        if now_s < until_s:
+        if self._now_s() < until_s:
             return row
+        return await self._read(client_id)
+
+    async def _read(self, client_id: str) -> ClientRow | None:
+        until_s = self._now_s() + KEPT_S
         row = await self._clients.find(client_id)
-        self._kept[client_id] = now_s + KEPT_S, row
+        self._kept[client_id] = until_s, row
         self._kept.move_to_end(client_id)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
