@@ -191,7 +191,8 @@ class Logout:
 
     async def end_by(self, said: LogoutSaid) -> int:
         """End what a checked logout token is about: sessions that hang on its issuer's, and the session that its issuer
-        takes part in. How many ended; none is no error (§2.8). Who took part is told in the background.
+        takes part in; grants that outlive sessions too when it is about what a citizen withdrew there. How many
+        sessions ended; none is no error (§2.8). Who took part is told in the background.
 
         Raises LogoutTokenRejected for an id that was used before, OwnStoreUnavailable.
         """
@@ -200,6 +201,9 @@ class Logout:
         ended = 0
         for session_id in await self._meant(said):
             ended += await self._sessions.end(session_id, told_by=said.issuer)
+        if said.is_withdrawn:  # after the sessions: from then on nothing is granted on them
+            revoked = await self._sessions.revoke_all(said.issuer, said.subject)
+            _log.info("login.agreement_withdrawn", by=said.issuer, grants=revoked)
         if ended:
             _log.info("login.session_ended", by=said.issuer, sessions=ended)
             self._work.set()

@@ -4,6 +4,9 @@ A provider tells its relying parties, as the standard has it (§2.4). Between no
 visited node tells the home node, with the session id that it had from there, so that a log-out at a platform ends the
 login at home even when the citizen's browser never gets there.
 
+A citizen who withdraws at home what was agreed to has the visited node told by a logout token as well: about the person
+(`sub`) and no session, with a second event (`WITHDRAWN`), which says that what outlives sessions ends too.
+
 Checks of one that arrives (§2.6), in this order; the code carries the same numbers. The signature was verified before.
 
  1. the issuer is the one whose keys were used
@@ -30,6 +33,7 @@ __all__ = [
     "EVENT",
     "LOGOUT_TYP",
     "TOKEN_LIFE_S",
+    "WITHDRAWN",
     "LogoutSaid",
     "LogoutTokenRejected",
     "check_said",
@@ -37,6 +41,7 @@ __all__ = [
 ]
 
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+WITHDRAWN: Final = "urn:yrd:event:agreement-withdrawn"
 LOGOUT_TYP: Final = "logout+jwt"
 TOKEN_LIFE_S: Final = 120
 """As §2.4 recommends at most."""
@@ -58,10 +63,14 @@ class LogoutSaid(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     sid: str = ""
     subject: str = ""
+    is_withdrawn: bool = False
+    """Whether grants with offline_access of that person's end as well."""
 
 
 def logout_claims(issuer: str, party: Party, now: datetime) -> dict[str, Any]:
-    """The claims of a logout token for one party (§2.4). Each has an id of its own, also when one is told again."""
+    """The claims of a logout token for one party (§2.4); without a session of its own, about what was withdrawn. Each
+    has an id of its own, also when one is told again.
+    """
     at = int(now.timestamp())
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -69,9 +78,10 @@ def logout_claims(issuer: str, party: Party, now: datetime) -> dict[str, Any]:
         "iat": at,
         "exp": at + TOKEN_LIFE_S,
         "jti": secrets.token_urlsafe(16),
-        "sid": party.sid,
-        "events": {EVENT: {}},
+        "events": {EVENT: {}} if party.sid else {EVENT: {}, WITHDRAWN: {}},
     }
+    if party.sid:
+        claims["sid"] = party.sid
     if party.subject:
         claims["sub"] = party.subject
     return claims
@@ -97,7 +107,14 @@ def check_said(
     jti = _text(claims, "jti")  # 7
     if not jti:
         raise LogoutTokenRejected("it has no jti")
-    return LogoutSaid(issuer=issuer, jti=jti, expires_at=expires_at, sid=sid, subject=subject)
+    return LogoutSaid(
+        issuer=issuer,
+        jti=jti,
+        expires_at=expires_at,
+        sid=sid,
+        subject=subject,
+        is_withdrawn=not sid and WITHDRAWN in events,
+    )
 
 
 def _check_times(claims: Mapping[str, Any], now: datetime, skew_s: float) -> datetime:

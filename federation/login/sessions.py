@@ -96,6 +96,10 @@ class SessionEndings(Protocol):
         """
         ...
 
+    async def revoke_all(self, issuer: str, subject: str) -> int:
+        """End all grants of a person of that issuer's, those with offline_access too. How many ended."""
+        ...
+
 
 def sid_of(session_id: str, client_id: str) -> str:
     """The session id that one relying party is told. It says nothing about the session to whoever has not its id,

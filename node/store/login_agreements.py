@@ -2,6 +2,9 @@
 
 Names of claims are kept, never their values. Agreeing to more adds to what was agreed to before. Two replicas may each
 insert a row for the same recipient at once; all that hold count together, and are withdrawn together.
+
+Another node that something is taken back from is told in the way of log-outs (`login_logouts`): what it granted on it
+to its platforms ends as well, however long it was to live.
 """
 
 from __future__ import annotations
@@ -11,19 +14,25 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.login.model import Agreement, Identity, OnBehalf
+from federation.login.sessions import Party
 from federation.ports import Clock
 from node.store.database import Database
-from node.store.login_tables import AGREEMENTS, GRANTS
+from node.store.login_logouts import logouts_of
+from node.store.login_tables import AGREEMENTS, GRANTS, LOGOUTS, SUBJECTS
 from node.store.short import Run
 from node.store.times import from_micros, to_micros
 
-__all__ = ["MOST_SHOWN", "AgreementRows"]
+__all__ = ["MOST_SHOWN", "TOLD_FOR_S", "AgreementRows"]
 
 MOST_SHOWN: Final = 200
 """Agreements of one citizen on a page."""
+
+TOLD_FOR_S: Final = 90 * 86400
+"""How long a node that is away is told again: no refresh token lives longer (`LoginSection.refresh_s`)."""
 
 _ID_BYTES: Final = 18
 _T: Final = AGREEMENTS.c
@@ -96,7 +105,9 @@ class AgreementRows:
             return [_agreement([tuple(row)]) for row in (await connection.execute(query)).all()]
 
     async def withdraw(self, identity: Identity, agreement_id: str) -> bool:
-        """As `Agreements.withdraw`: in one transaction with the grants to whoever received."""
+        """As `Agreements.withdraw`: in one transaction with the grants to whoever received, and with the row by which
+        another node is told.
+        """
         now = to_micros(self._clock.now())
         mine = (_T.issuer == identity.issuer, _T.subject == identity.subject)
         named = select(AGREEMENTS).where(_T.agreement_id == agreement_id, *mine, _T.withdrawn_at.is_(None))
@@ -114,7 +125,24 @@ class AgreementRows:
                 GRANTS.c.revoked_at.is_(None),
             )
             await connection.execute(revoke.values(revoked_at=now))
+            if row.recipient != self._own_entity:
+                await self._tell(connection, identity, row.recipient, agreement_id)
         return True
+
+    async def _tell(
+        self, connection: AsyncConnection, identity: Identity, recipient: str, agreement_id: str
+    ) -> None:
+        """Have the node told that knows the citizen by a subject; about no session (the row's is the agreement)."""
+        subject = select(SUBJECTS.c.subject).where(
+            SUBJECTS.c.issuer == identity.issuer,
+            SUBJECTS.c.issuer_subject == identity.subject,
+            SUBJECTS.c.audience == recipient,
+        )
+        known = (await connection.execute(subject)).scalar_one_or_none()
+        if known is not None:
+            told = Party(client_id=recipient, sid="", subject=known)
+            rows = logouts_of(agreement_id, [told], self._clock.now(), life_s=TOLD_FOR_S)
+            await connection.execute(insert(LOGOUTS), rows)
 
 
 def _key(identity: Identity, recipient: str, platform: str) -> dict[str, str]:

@@ -36,9 +36,11 @@ TELL: Final = (
 
 
 def logouts_of(
-    session_id: str, parties: Sequence[Party], now: datetime, *, told_by: str = ""
+    session_id: str, parties: Sequence[Party], now: datetime, *, told_by: str = "", life_s: float = LIFE_S
 ) -> list[dict[str, Any]]:
-    """The rows for those who took part in a session that ends now. `told_by` knows already."""
+    """The rows for those who took part in a session that ends now. `told_by` knows already; `life_s` is how long the
+    others are told again.
+    """
     at = to_micros(now)
     return [
         {
@@ -49,7 +51,7 @@ def logouts_of(
             "subject": party.subject,
             "attempts": 0,
             "next_try_at": _NEVER if party.client_id == told_by else at,
-            "expires_at": to_micros(now + timedelta(seconds=LIFE_S)),
+            "expires_at": to_micros(now + timedelta(seconds=life_s)),
             "done_at": at if party.client_id == told_by else None,
             "outcome": TOLD_US if party.client_id == told_by else "",
         }

@@ -88,6 +88,9 @@ _REVOKE: Final = (
     "UPDATE grants SET revoked_at = :now "
     "WHERE session_id = :session_id AND offline = 0 AND revoked_at IS NULL"
 )
+_REVOKE_ALL: Final = (
+    "UPDATE grants SET revoked_at = :now WHERE issuer = :issuer AND subject = :subject AND revoked_at IS NULL"
+)
 _PARTIES: Final = "SELECT client_id, sid, subject FROM session_parties WHERE session_id = :session_id"
 
 
@@ -244,6 +247,13 @@ class SessionRows:
         """As `SessionEndings.end`: one transaction."""
         return await self._database.change(
             lambda run: self._end(run, session_id, told_by=told_by, upwards=True)
+        )
+
+    async def revoke_all(self, issuer: str, subject: str) -> int:
+        """As `SessionEndings.revoke_all`."""
+        now = to_micros(self._clock.now())
+        return await self._database.change(
+            lambda run: run(_REVOKE_ALL, issuer=issuer, subject=subject, now=now).changed
         )
 
     async def forget_expired(self) -> int:

@@ -12,6 +12,7 @@ from federation.login.logout import TOLD_US
 from federation.login.model import OnBehalf
 from federation.login.sessions import Party, sid_of
 from node.store.database import Database
+from node.store.login_agreements import TOLD_FOR_S
 from node.store.login_tables import LOGIN_SESSIONS, SESSION_PARTIES
 from tests.support.clock import FixedClock
 from tests.support.login_people import (
@@ -313,6 +314,19 @@ async def test_what_was_agreed_to_adds_up_until_it_is_withdrawn(rows: LoginRows)
     assert not await agreements.withdraw(citizen, both.agreement_id)
     assert await agreements.find(citizen, VISITED, PORTAL.client_id) is None
     assert await rows.live_grants() == ["g2"], "what was granted on it ends with it"
+
+
+async def test_a_node_that_something_is_taken_back_from_is_told(rows: LoginRows) -> None:
+    """About the person and no session, for as long as a refresh token may live; nobody else is."""
+    for recipient, subject in ((HOME, "citizen-1"), (VISITED, "citizen-1"), (VISITED, "never-there")):
+        given = await rows.agreements.remember(identity(subject), recipient, PORTAL, frozenset({"name"}))
+        if subject == "citizen-1":
+            await rows.subjects.subject_for(IDENTITY_PROVIDER, subject, recipient)
+        assert await rows.agreements.withdraw(identity(subject), given.agreement_id)
+    (due,) = await rows.logouts.take_due(lease_s=30, limit=10)
+    known_as = await rows.subjects.subject_for(IDENTITY_PROVIDER, "citizen-1", VISITED)
+    assert due.party == Party(client_id=VISITED, sid="", subject=known_as)
+    assert due.expires_at == int(rows.clock.now().timestamp()) + TOLD_FOR_S
 
 
 async def test_an_agreement_with_an_own_platform_ends_its_grants(rows: LoginRows, clock: FixedClock) -> None:

@@ -94,15 +94,22 @@ class LoginRows:
     replays: ReplayRows
 
     async def add_grant(
-        self, grant_id: str, session_id: str, client_id: str = "portal", *, offline: bool = False
+        self,
+        grant_id: str,
+        session_id: str,
+        client_id: str = "portal",
+        *,
+        offline: bool = False,
+        whose: Identity | None = None,
     ) -> None:
         """A grant of a session, as far as its end is concerned."""
+        citizen = whose or identity()
         row = {
             "grant_id": grant_id,
             "client_id": client_id,
             "session_id": session_id,
-            "issuer": IDENTITY_PROVIDER,
-            "subject": "citizen-1",
+            "issuer": citizen.issuer,
+            "subject": citizen.subject,
             "offline": int(offline),
             "sealed": b"",
             "expires_at": 2**62,

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from federation.login.logout import AT_ONCE_S, LIFE_S, LOOK_EVERY_S, MOST_REFUSALS
-from federation.login.logout_tokens import LogoutSaid, LogoutTokenRejected
+from federation.login.logout_tokens import EVENT, WITHDRAWN, LogoutSaid, LogoutTokenRejected
 from federation.login.model import Session
 from federation.login.sessions import sid_of
 from tests.support.login_people import HOME, VISITED, identity
-from tests.support.logout import LogoutNode, running_logout_node
+from tests.support.logout import LogoutNode, receiver_of, running_logout_node
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,9 +39,9 @@ async def states(node: LogoutNode, session: Session) -> dict[str, str]:
     }
 
 
-def said(node: LogoutNode, jti: str, **more: str) -> LogoutSaid:
+def said(node: LogoutNode, jti: str, *, sid: str = "", subject: str = "") -> LogoutSaid:
     expires_at = node.clock.now().replace(microsecond=1)
-    return LogoutSaid(issuer=VISITED, jti=jti, expires_at=expires_at, **more)
+    return LogoutSaid(issuer=VISITED, jti=jti, expires_at=expires_at, sid=sid, subject=subject)
 
 
 async def test_all_who_took_part_are_told_at_once_each_in_its_own_words(node: LogoutNode) -> None:
@@ -179,6 +179,23 @@ async def test_a_visited_node_that_says_so_ends_the_session_that_it_took_part_in
     await node.logout.tell_due()
     assert [name for name, _ in node.heard.taken] == ["portal.example"], "who told is not told"
     assert await states(node, session) == {"portal": "told", VISITED: "told"}
+
+
+async def test_what_a_citizen_withdraws_at_home_ends_here_also_what_outlives_sessions(
+    node: LogoutNode,
+) -> None:
+    theirs = identity("withdraws", issuer=VISITED, upstream_sid="sid-w")
+    token, session = await node.logged_in("", "portal", whose=theirs)
+    await node.rows.add_grant("theirs", session.session_id, offline=True, whose=theirs)
+    await node.rows.add_grant("own", "s", offline=True, whose=identity("withdraws"))
+    await node.rows.add_grant("another's", "s", offline=True, whose=identity("stays", issuer=VISITED))
+    receiver, about = receiver_of(node), {"sid": None, "sub": "withdraws"}
+    assert await receiver.receive(node.logout_token(**about)) == 1
+    assert await node.is_over(token)
+    assert await node.rows.live_grants() == ["another's", "own", "theirs"], "a log-out leaves offline_access"
+    withdrawn = node.logout_token(**about, events={EVENT: {}, WITHDRAWN: {}})
+    assert await receiver.receive(withdrawn) == 0
+    assert await node.rows.live_grants() == ["another's", "own"]
 
 
 async def test_a_token_ends_something_once(node: LogoutNode) -> None:

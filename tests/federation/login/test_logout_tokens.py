@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from federation.login.logout_tokens import EVENT, LogoutTokenRejected, check_said, logout_claims
+from federation.login.logout_tokens import EVENT, WITHDRAWN, LogoutTokenRejected, check_said, logout_claims
 from federation.login.sessions import Party
 from tests.support.clock import FixedClock
 from tests.support.login_people import HOME, VISITED
@@ -30,6 +30,19 @@ def test_what_this_node_says_is_what_it_takes() -> None:
     assert claims["events"] == {EVENT: {}}
     assert claims["jti"] != logout_claims(VISITED, party, CLOCK.now())["jti"]
     assert "sub" not in logout_claims(VISITED, Party(client_id=HOME, sid="s", subject=""), CLOCK.now())
+
+
+def test_what_was_withdrawn_is_about_a_person_and_no_session() -> None:
+    claims = logout_claims(VISITED, Party(client_id=HOME, sid="", subject="subject-1"), CLOCK.now())
+    assert "sid" not in claims
+    taken = check_said(claims, issuer=VISITED, audience=HOME, now=CLOCK.now(), skew_s=60)
+    assert (taken.sid, taken.subject, taken.is_withdrawn) == ("", "subject-1", True)
+    assert not said(sid=None, sub="subject-1").is_withdrawn, "a log-out alone takes nothing back"
+    assert not said(sub="subject-1", events={EVENT: {}, WITHDRAWN: {}}).is_withdrawn, (
+        "with a session it is its end"
+    )
+    with pytest.raises(LogoutTokenRejected, match="events"):
+        said(sid=None, sub="subject-1", events={WITHDRAWN: {}})
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ async def test_what_is_wished_reaches_the_flow(provider: Provider) -> None:
     request = provider.asked[-1][0]
     assert request.prompt == {"login", "consent"}
     assert request.max_age_s == 0
-    assert request.acr_values == ("yrd.l4", "yrd.l3", "yrd.l2")
+    assert request.acr_values == ("yrd.l4",), "what claims demands, no other wish lowers"
     assert (request.province, request.login_hint) == ("320000", "320000")
     assert request.ui_locales == ("en", "zh-CN")
     assert request.id_token_hint_sub == "somebody"
