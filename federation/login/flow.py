@@ -18,7 +18,13 @@ from typing import Protocol
 
 import structlog
 
-from federation.errors import FederationError, OwnOwnProvince, OwnStoreUnavailable, OwnUnknownProvince
+from federation.errors import (
+    FederationError,
+    OwnBusy,
+    OwnOwnProvince,
+    OwnStoreUnavailable,
+    OwnUnknownProvince,
+)
 from federation.login.attempt import Attempt, new_number
 from federation.login.home import HomeFlow
 from federation.login.model import AuthRequest, Interaction, Upstream
@@ -317,7 +323,7 @@ class Flow:
             return await self._failed(attempt, "away", str(error))
         except ProviderWrong as error:
             return await self._failed(attempt, "wrong", str(error))
-        except OwnStoreUnavailable:
+        except (OwnStoreUnavailable, OwnBusy):
             raise
         except FederationError as error:
             if isinstance(error, OwnUnknownProvince | OwnOwnProvince):

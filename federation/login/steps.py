@@ -110,7 +110,7 @@ Step = GoTo | Respond | Show
 
 class LoginFlow(Protocol):
     """From a checked authorization request to its answer. Each method raises PageRefusal (nobody but the citizen can
-    do something about it) and OwnStoreUnavailable; what the client is to be told is a `Respond`.
+    do something about it), OwnStoreUnavailable and OwnBusy; what the client is to be told is a `Respond`.
     """
 
     async def begin(self, request: AuthRequest, visitor: Visitor) -> Step:

@@ -15,6 +15,7 @@ from federation.login.model import Interaction
 from federation.login.ports import Seal
 from federation.ports import Clock
 from node.store.database import Database
+from node.store.login_room import RowRoom
 from node.store.times import to_micros
 
 __all__ = ["InteractionRows"]
@@ -30,6 +31,8 @@ _REPLACE = (
     "WHERE interaction = :interaction AND version = :before"
 )
 _FORGET = "DELETE FROM interactions WHERE expires_at <= :now"
+MOST = 200_000
+"""How many logins are at work at once; a client with the usual `begin_per_minute` fills less than half of it."""
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Interaction)
 
@@ -37,13 +40,15 @@ _DECODER = msgspec.json.Decoder(Interaction)
 class InteractionRows:
     """Every method raises OwnStoreUnavailable; those that read and write, OwnKeyUnavailable and OwnRecordDamaged."""
 
-    def __init__(self, database: Database, seal: Seal, clock: Clock) -> None:
+    def __init__(self, database: Database, seal: Seal, clock: Clock, *, most: int = MOST) -> None:
+        self._room = RowRoom(database, clock, "interactions", most)
         self._database = database
         self._seal = seal
         self._clock = clock
 
     async def create(self, interaction: Interaction, browser: str) -> None:
-        """See `Interactions.create`."""
+        """See `Interactions.create`. Raises OwnBusy when too many are at work."""
+        await self._room.enter()
         key = _hash(interaction.interaction_id)
         row = {
             "interaction": key,

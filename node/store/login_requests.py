@@ -14,6 +14,7 @@ from federation.login.ports import Seal
 from federation.login.requests import PUSHED_PREFIX
 from federation.ports import Clock
 from node.store.database import Database
+from node.store.login_room import RowRoom
 from node.store.login_tables import PUSHED_REQUESTS
 from node.store.times import to_micros
 
@@ -27,19 +28,23 @@ _TAKE = (
     "DELETE FROM pushed_requests WHERE request_uri = :request_uri AND client_id = :client_id AND expires_at > :now "
     "RETURNING sealed"
 )
+MOST = 100_000
+"""How many requests wait for their browsers at once."""
 _DECODER = msgspec.json.Decoder(AuthRequest)
 
 
 class PushedRequestRows:
     """Every method raises OwnStoreUnavailable."""
 
-    def __init__(self, database: Database, seal: Seal, clock: Clock) -> None:
+    def __init__(self, database: Database, seal: Seal, clock: Clock, *, most: int = MOST) -> None:
+        self._room = RowRoom(database, clock, "pushed_requests", most)
         self._database = database
         self._seal = seal
         self._clock = clock
 
     async def keep(self, request: AuthRequest, *, life_s: int) -> str:
-        """The request_uri: a name of 256 random bits, kept as its hash."""
+        """The request_uri: a name of 256 random bits, kept as its hash. Raises OwnBusy when too many wait."""
+        await self._room.enter()
         request_uri = PUSHED_PREFIX + secrets.token_urlsafe(32)
         key = _digest(request_uri)
         row = {

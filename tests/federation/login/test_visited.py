@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from federation.errors import OwnBusy
 from federation.login.refusals import PageRefusal
 from federation.login.relying_party import ProviderAway, ProviderRefused
 from federation.login.steps import ChooserView, GoTo, Respond, Show, Step, Visitor
@@ -415,3 +416,15 @@ async def test_who_has_begun_a_login_cannot_have_a_home_node_flooded_by_it() -> 
     assert page_of(caught) == ("login.too_often", "citizen")
     assert caught.value.retry == step.url
     assert len(wayside.home.forms) == 2
+
+
+@pytest.mark.parametrize("asked", [{}, {"province": "320000"}], ids=["the chooser", "a home node"])
+async def test_without_room_for_a_login_the_node_is_busy(asked: dict[str, str]) -> None:
+    wayside = Wayside()
+
+    async def create(_interaction: object, _browser: str) -> None:
+        raise OwnBusy("no room")
+
+    wayside.rows.create = create  # type: ignore[assignment,method-assign]
+    with pytest.raises(OwnBusy):
+        await wayside.begin(platform_request(**asked))

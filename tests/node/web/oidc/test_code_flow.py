@@ -212,6 +212,13 @@ async def test_what_is_wished_reaches_the_flow(provider: Provider) -> None:
     assert request.id_token_hint_sub == "somebody"
 
 
+async def test_the_flow_is_told_where_a_login_comes_from(provider: Provider) -> None:
+    for method in ("GET", "POST"):
+        await provider.authorize(provider.request(), method=method)
+        visitor = provider.asked[-1][1]
+        assert (visitor.sender, bool(visitor.browser)) == ("127.0.0.1", method == "GET")
+
+
 async def test_another_citizen_than_the_hint_says_is_refused(provider: Provider) -> None:
     tokens = await provider.tokens()
     hint = tokens["id_token"]
