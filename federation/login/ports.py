@@ -68,7 +68,10 @@ class Interactions(Protocol):
     """Logins at work. Ids are secrets of the browser's; rows hold their hashes."""
 
     async def create(self, interaction: Interaction, browser: str) -> None:
-        """Keep a new one, bound to a browser; `browser` empty: the first that comes with its id is bound."""
+        """Keep a new one, bound to a browser; `browser` empty: the first that comes with its id is bound.
+
+        Raises OwnBusy when too many are at work.
+        """
         ...
 
     async def find(self, interaction_id: str, browser: str) -> Interaction | None:
@@ -88,7 +91,7 @@ class PushedRequests(Protocol):
     """Requests that were pushed (RFC 9126). What is kept was checked already."""
 
     async def keep(self, request: AuthRequest, *, life_s: int) -> str:
-        """The request_uri."""
+        """The request_uri. Raises OwnBusy when too many wait."""
         ...
 
     async def take(self, request_uri: str, client_id: str) -> AuthRequest | None:
