@@ -80,14 +80,7 @@ async def open_consents(
 ) -> ConsentParts:
     """The parts, with the status lists as they were stored. Raises OwnStoreUnavailable."""
     config, keystore, clock = ground.config, ground.keystore, ground.clock
-    lists = StatusLists(
-        StatusListRows(ground.database),
-        HttpStatementSource(session, allow_http_on_loopback=config.node.allow_http_on_loopback),
-        ground.directory,
-        clock,
-        skew_s=config.limits.skew_s,
-    )
-    await lists.load()
+    lists = await _stored_lists(ground, session)
     watch = ConsentWatch(
         lists, ground.directory, clock, status_max_age_s=config.consent.status_list_max_age_s
     )
@@ -122,6 +115,19 @@ async def open_consents(
         ),
         status_lists_s=config.consent.status_lists_s,
     )
+
+
+async def _stored_lists(ground: Ground, session: aiohttp.ClientSession) -> StatusLists:
+    config = ground.config
+    lists = StatusLists(
+        StatusListRows(ground.database),
+        HttpStatementSource(session, allow_http_on_loopback=config.node.allow_http_on_loopback),
+        ground.directory,
+        ground.clock,
+        skew_s=config.limits.skew_s,
+    )
+    await lists.load()
+    return lists
 
 
 def _own_consents(keystore: Keystore, rows: PaperRows) -> OwnConsents:
