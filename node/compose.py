@@ -65,6 +65,7 @@ from node.store.clients import ClientRows
 from node.store.idempotency import LEASE_S, IdempotencyRows
 from node.store.journal import StoreJournal
 from node.store.replay import ReplayRows
+from node.store.secret_checks import SecretChecks
 from node.store.tree import TreeStore
 from node.store.trust import TrustRows
 from node.tls_steering import TlsSteering
@@ -363,13 +364,15 @@ def _platform(made: _Made) -> web.Application:
         deadline_s=config.limits.deadline_s,
         skew_s=config.limits.skew_s,
     )
+    clients = ClientRows(ground.database, ground.clock)
     deps = PlatformDeps(
         settings=settings,
         asker=made.asker,
         records=parts.journal,
         evidence=_exporter(ground, parts, made.trust_sync),
         dialect=parts.dialect,
-        clients=ClientRows(ground.database, ground.clock),
+        clients=clients,
+        secrets=SecretChecks(clients.find),
         idempotency=made.idempotency,
         replays=made.replays,
         keys=OpenIdKeys(

@@ -68,7 +68,7 @@ def platform_app(deps: PlatformDeps) -> web.Application:
         deps.clock,
         skew_s=settings.skew_s,
     )
-    server = AuthorizationServer(settings.issuer, clients, tokens, assertions, deps.keys)
+    server = AuthorizationServer(settings.issuer, clients, deps.secrets, tokens, assertions, deps.keys)
     asking = Asking(settings, gate, Repeats(deps.idempotency), deps.asker, type_names)
     evidence = EvidenceReads(settings, gate, deps.asker, deps.records, deps.evidence, type_names)
     examples = Examples.of(deps.asker.peers().own_province, deps.dialect.current)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from federation.exchange import DialectHolder
 from federation.ports import Clock
 from node.api.access_tokens import OpenIdKeys
-from node.api.ports import Asker, Clients, EvidenceExporter, IdempotencyKeys, Records, Replays
+from node.api.ports import Asker, Clients, EvidenceExporter, IdempotencyKeys, Records, Replays, Secrets
 
 __all__ = ["PlatformDeps", "PlatformSettings"]
 
@@ -40,6 +40,7 @@ class PlatformDeps:
     evidence: EvidenceExporter
     dialect: DialectHolder
     clients: Clients
+    secrets: Secrets
     idempotency: IdempotencyKeys
     replays: Replays
     keys: OpenIdKeys

@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, unquote_plus
 import orjson
 from aiohttp import web
 
-from federation.errors import OwnBusy, OwnTooLarge
+from federation.errors import OwnTooLarge
 from node.api.access_tokens import AccessTokens, OpenIdKeys
 from node.api.assertions import AssertionRejectedError, Assertions
 from node.api.client_directory import ClientDirectory
-from node.api.ports import PlatformClient
+from node.api.ports import PlatformClient, Secrets
 from node.api.rights import RIGHTS, is_granted
 from trust.keys import jwks_of
 
@@ -28,8 +28,6 @@ __all__ = ["AuthorizationServer", "OAuthRefusalError"]
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _MOST_BYTES = 16_384
-_AT_ONCE = 2
-_MOST_WAITING = 64
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -58,17 +56,17 @@ class AuthorizationServer:
         self,
         issuer: str,
         clients: ClientDirectory,
+        secrets: Secrets,
         tokens: AccessTokens,
         assertions: Assertions,
         keys: OpenIdKeys,
     ) -> None:
         self._issuer = issuer
         self._clients = clients
+        self._secrets = secrets
         self._tokens = tokens
         self._assertions = assertions
         self._keys = keys
-        self._hashing = asyncio.Semaphore(_AT_ONCE)
-        self._waiting = 0
 
     async def token(self, request: web.Request) -> web.Response:
         """POST /oauth/token."""
@@ -121,24 +119,11 @@ class AuthorizationServer:
 
     async def _by_secret(self, header: str) -> tuple[str, PlatformClient]:
         client_id, secret = _read_basic(header)
+        is_right = await self._secrets.accepts_secret(client_id, secret)
         client = await self._clients.find_new(client_id)
-        if client is None or not await self._accepts(client, secret):
+        if client is None or not is_right:
             _refuse_client("the client or its secret is not right")
         return client_id, client
-
-    async def _accepts(self, client: PlatformClient, secret: str) -> bool:
-        """Hashing a secret takes time and memory on purpose: beside the loop, and few at once.
-
-        Raises OwnBusy.
-        """
-        if self._waiting >= _MOST_WAITING:
-            raise OwnBusy("too many clients ask for tokens at once; try again shortly")
-        self._waiting += 1
-        try:
-            async with self._hashing:
-                return await asyncio.to_thread(client.accepts_secret, secret)
-        finally:
-            self._waiting -= 1
 
     async def _by_assertion(self, form: dict[str, str]) -> tuple[str, PlatformClient]:
         if form.get("client_assertion_type") != ASSERTION_TYPE:

@@ -22,6 +22,7 @@ __all__ = [
     "PlatformClient",
     "Records",
     "Replays",
+    "Secrets",
 ]
 
 
@@ -87,16 +88,23 @@ class PlatformClient(Protocol):
         """Since when it may not call any more."""
         ...
 
-    def accepts_secret(self, secret: str) -> bool:
-        """Whether this is its secret; False for a client without one. Takes the same time either way."""
-        ...
-
 
 class Clients(Protocol):
     """The rows of clients."""
 
     async def all_clients(self) -> Sequence[PlatformClient]:
         """Every client, also those that are disabled. Raises OwnStoreUnavailable."""
+        ...
+
+
+class Secrets(Protocol):
+    """The secrets of clients."""
+
+    async def accepts_secret(self, client_id: str, secret: str) -> bool:
+        """Whether it is that client's now. A wrong one takes as long where there is no such client, or it has none.
+
+        Raises OwnBusy, OwnStoreUnavailable.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 
 from federation.errors import OwnBadValue
 from federation.ports import Clock
-from node.store.client_secrets import hash_secret, is_secret, new_secret
+from node.store.client_secrets import hash_secret, new_secret
 from node.store.database import Database
 from node.store.tables import CLIENTS
 from node.store.times import from_micros, to_micros
@@ -56,13 +56,6 @@ class ClientRow:
     disabled_at: datetime | None
     secret_hash: str = field(repr=False)
     login: LoginTerms | None = None
-
-    def accepts_secret(self, secret: str) -> bool:
-        """Whether this is its secret; False without one, or when it is disabled. Slow on purpose: never on
-        the loop.
-        """
-        stored = self.secret_hash if self.disabled_at is None else ""
-        return is_secret(secret, stored)
 
 
 class ClientRows:

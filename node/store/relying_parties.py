@@ -7,19 +7,17 @@ as its chain and the anchor's status say at that moment; no request leaves for i
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from federation.errors import FederationError, OwnBusy
+from federation.errors import FederationError
 from federation.login.discovery import SCOPES
 from federation.login.model import RelyingParty
 from federation.peers import Directory, Peer
 from federation.ports import Clock
-from node.store.client_secrets import is_secret
 from node.store.clients import AuthMethod, ClientRow, ClientRows
-from node.store.known_secrets import KnownSecrets
+from node.store.secret_checks import SecretChecks
 from trust.keys import jwks_of
 from trust.openid_profile import OpenIdProfile
 
@@ -27,8 +25,6 @@ __all__ = ["KEPT_S", "RelyingPartyRows"]
 
 KEPT_S = 2.0
 _MOST_KEPT = 4096
-_HASHING_AT_ONCE = 2
-_MOST_WAITING = 64
 _PEER_SCOPES = frozenset(SCOPES) - {"offline_access"}
 
 
@@ -48,9 +44,7 @@ class RelyingPartyRows:
         self._clock = clock
         self._now_s = now_s
         self._kept: OrderedDict[str, tuple[float, ClientRow | None]] = OrderedDict()
-        self._known = KnownSecrets()
-        self._hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
-        self._waiting = 0
+        self._secrets = SecretChecks(self._read)
 
     async def find(self, client_id: str) -> RelyingParty | None:
         """The one with that id, or None: not registered for logins, disabled, not a member in good standing."""
@@ -61,27 +55,8 @@ class RelyingPartyRows:
         return None if row is None else _of_platform(row)
 
     async def accepts_secret(self, client_id: str, secret: str) -> bool:
-        """Hashing takes time and memory on purpose: beside the loop, few at once, and not again for a secret that was
-        right before. The row is read anew, so what was rotated or disabled is refused at once. Raises OwnBusy.
-        """
-        row = await self._read(client_id)
-        stored = "" if row is None or row.disabled_at is not None else row.secret_hash
-        if stored and self._known.knows(client_id, secret, stored):
-            return True
-        is_right = await self._hashed(secret, stored)
-        if is_right:
-            self._known.remember(client_id, secret, stored)
-        return is_right
-
-    async def _hashed(self, secret: str, stored: str) -> bool:
-        if self._waiting >= _MOST_WAITING:
-            raise OwnBusy("too many clients authenticate at once; try again shortly")
-        self._waiting += 1
-        try:
-            async with self._hashing:
-                return await asyncio.to_thread(is_secret, secret, stored)
-        finally:
-            self._waiting -= 1
+        """Whether it is that client's now: see `SecretChecks`. Raises OwnBusy."""
+        return await self._secrets.accepts_secret(client_id, secret)
 
     def _of_peer(self, peer: Peer) -> RelyingParty | None:
         if peer.openid is None:

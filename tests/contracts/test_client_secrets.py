@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from federation.peers import Directory, TrustSnapshot
-from node.store import relying_parties
+from node.store import secret_checks
 from node.store.client_secrets import is_secret
 from node.store.clients import ClientRows
 from node.store.database import Database
@@ -23,7 +23,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(stored)
         return is_secret(secret, stored)
 
-    monkeypatch.setattr(relying_parties, "is_secret", counted)
+    monkeypatch.setattr(secret_checks, "is_secret", counted)
     return found
 
 

@@ -15,6 +15,7 @@ from node.store.clients import AuthMethod, ClientRows
 from node.store.database import Database
 from node.store.idempotency import LEASE_S, LIFE_S, IdempotencyRows
 from node.store.replay import ReplayRows
+from node.store.secret_checks import SecretChecks
 from node.store.trust import TrustRows
 from tests.support.clock import NOON, FixedClock
 from trust.errors import StatementRolledBack
@@ -38,10 +39,10 @@ async def test_a_client_with_a_secret(database: Database, clock: FixedClock) -> 
     assert client.operations == {"certificates.query", "services.get"}
     assert (client.auth_method, client.jwks) == (AuthMethod.CLIENT_SECRET_BASIC, None)
     assert (client.created_at, client.disabled_at) == (NOON, None)
-    assert client.accepts_secret(secret)
-    assert not client.accepts_secret(secret + "x")
-    assert not client.accepts_secret("")
-    assert not client.accepts_secret("\ud800")
+    accepts = SecretChecks(rows.find).accepts_secret
+    assert await accepts("demo-portal", secret)
+    for wrong in (secret + "x", "", "\ud800"):
+        assert not await accepts("demo-portal", wrong)
     assert secret not in repr(client)
     assert secret not in client.secret_hash
 
@@ -52,7 +53,7 @@ async def test_a_client_with_keys_has_no_secret(database: Database, clock: Fixed
     found = await rows.find("portal")
     assert found is not None
     assert found.jwks == {"keys": [{"kty": "EC"}]}
-    assert not found.accepts_secret("")
+    assert not await SecretChecks(rows.find).accepts_secret("portal", "")
 
 
 async def test_two_clients_with_one_secret_have_different_hashes(
@@ -75,7 +76,7 @@ async def test_a_disabled_client_is_still_listed_and_accepts_nothing(
     assert not await rows.disable("portal")
     (client,) = await rows.all_clients()
     assert client.disabled_at == clock.at
-    assert not client.accepts_secret(secret)
+    assert not await SecretChecks(rows.find).accepts_secret("portal", secret)
 
 
 async def test_an_id_is_given_once_until_it_is_removed(database: Database, clock: FixedClock) -> None:

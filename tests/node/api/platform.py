@@ -22,6 +22,7 @@ from node.store.clients import ClientRows
 from node.store.database import Database, open_database
 from node.store.idempotency import IdempotencyRows
 from node.store.replay import ReplayRows
+from node.store.secret_checks import SecretChecks
 from tests.support.clock import FixedClock
 from tests.support.exchange import HOLDER, Node, make_country
 from trust.keys import SigningKey
@@ -114,6 +115,7 @@ async def open_platform(
         evidence=MemoryExporter(own),
         dialect=DialectHolder(own.registry.dialect),
         clients=clients,
+        secrets=SecretChecks(clients.find),
         idempotency=IdempotencyRows(database, clock),
         replays=ReplayRows(database, clock),
         keys=keys,

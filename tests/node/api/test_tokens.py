@@ -9,6 +9,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
+from node.store import secret_checks
+from node.store.client_secrets import is_secret
 from tests.node.api.platform import ISSUER, Platform
 from trust.keys import SigningKey
 from trust.tokens import sign_token
@@ -82,6 +84,41 @@ async def test_a_wrong_secret_an_unknown_client_and_a_client_of_another_method_l
         assert (status, body["error"]) == (401, "invalid_client")
         assert body["error_description"] == "the client or its secret is not right"
         assert headers["WWW-Authenticate"].startswith("Basic")
+
+
+async def test_a_platform_that_fetches_token_after_token_is_hashed_slowly_once(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def counted(secret: str, stored: str) -> bool:
+        hashed.append(stored)
+        return is_secret(secret, stored)
+
+    monkeypatch.setattr(secret_checks, "is_secret", counted)
+    secret = await platform.clients.add_with_secret("hall", "大厅", ["*"])
+    for _ in range(5):
+        assert (await ask_token(platform, GRANT, **basic("hall", secret)))[0] == 200
+    assert len(hashed) == 1
+    for wrong in (secret + "x", secret + "x", secret[:-1]):
+        assert (await ask_token(platform, GRANT, **basic("hall", wrong)))[0] == 401
+    assert (await ask_token(platform, GRANT, **basic("nobody", secret)))[0] == 401
+    assert len(hashed) == 5
+
+
+@pytest.mark.parametrize("how", ["disabled", "rotated", "removed"])
+async def test_a_secret_that_was_good_a_moment_ago_is_refused_at_once(platform: Platform, how: str) -> None:
+    """The clients are read every few seconds elsewhere (never, in here); a secret is checked against its row of now."""
+    secret = await platform.clients.add_with_secret("hall", "大厅", ["*"])
+    assert (await ask_token(platform, GRANT, **basic("hall", secret)))[0] == 200
+    new = secret
+    if how == "rotated":
+        new = await platform.clients.rotate_secret("hall")
+    else:
+        assert await (platform.clients.disable if how == "disabled" else platform.clients.remove)("hall")
+    status, body = await ask_token(platform, GRANT, **basic("hall", secret))
+    assert (status, body["error"]) == (401, "invalid_client")
+    assert (await ask_token(platform, GRANT, **basic("hall", new)))[0] == (200 if how == "rotated" else 401)
 
 
 async def test_a_client_with_a_secret_cannot_use_a_key(platform: Platform) -> None:
