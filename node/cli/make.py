@@ -16,7 +16,7 @@ from typing import Any, TypedDict, Unpack
 import click
 import orjson
 
-from node.cli.say import Failed, say, write_new
+from node.cli.say import Failed, say, warn, write_new
 from node.config import Config, read_config
 
 __all__ = ["init"]
@@ -132,13 +132,14 @@ def init(**given: Unpack[_Given]) -> None:
     """新建节点：密钥、配置、访问规则与入网申请。
 
     Make a node: keys in its store under a key file (0600), node.toml, access.toml that denies all, and
-    enrolment.json for the anchor. Nothing is overwritten.
+    enrolment.json for the anchor. Nothing is overwritten. What `yrd check-config` would warn of is said at once.
     """
     directory, wanted = given["directory"], _wanted(given)
     kids = _make_folder(directory, wanted)
     for purpose, kid in kids.items():
         click.echo(f"  {purpose:11}{kid}")
     say(f"节点已建：{directory}", "the node is there; back up kek apart from the store")
+    warn(read_config(directory / "node.toml", check_files=False))
     _say_next(directory, wanted)
 
 

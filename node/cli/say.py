@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from federation.plain_text import plain
+
+if TYPE_CHECKING:
+    from node.config import Config
 
 __all__ = [
     "EXIT_FAILED",
@@ -22,6 +26,7 @@ __all__ = [
     "config_option",
     "say",
     "told",
+    "warn",
     "write_new",
 ]
 
@@ -52,6 +57,16 @@ class NotRunning(Failed):
 def say(zh: str, en: str) -> None:
     """One line of progress or result."""
     click.echo(f"{zh} / {en}")
+
+
+def warn(config: Config) -> int:
+    """Tell on standard error what is no fault of a configuration and hardly meant, and how much of it there is."""
+    from node.config.warnings import config_warnings
+
+    warnings = config_warnings(config)
+    for one in warnings:
+        click.echo(f"警告 / warning: {one}", err=True)
+    return len(warnings)
 
 
 @contextmanager

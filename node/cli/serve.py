@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from node.cli.say import config_option, say
+from node.cli.say import config_option, say, warn
 from node.config import Config, ConfigFaults, Fault, read_config
 from node.config.lines import KeyPath, key_lines
 
@@ -20,7 +20,7 @@ def check_config(config_path: Path) -> None:
     """检查配置及其所指的文件，一次说明全部错误及行号。
 
     Check a configuration and the files it names; tell every fault, each with its line. Exit code 2 when
-    there are any.
+    there are any. What a node runs with, but is hardly meant, is a warning.
     """
     faults: list[Fault] = []
     config: Config | None = None
@@ -31,9 +31,17 @@ def check_config(config_path: Path) -> None:
         config = _without_files(config_path)
     if config is not None:
         faults.extend(_content_faults(config))
+    warnings = 0 if config is None else warn(config)
     if faults:
         raise ConfigFaults(faults)
-    say(f"{config_path} 没有错误", f"{config_path} is fine")
+    if warnings:
+        plural = "" if warnings == 1 else "s"
+        say(
+            f"{config_path} 没有错误，有 {warnings} 处警告",
+            f"{config_path} has no faults, and {warnings} warning{plural}",
+        )
+    else:
+        say(f"{config_path} 没有错误", f"{config_path} is fine")
 
 
 def _without_files(config_path: Path) -> Config | None:

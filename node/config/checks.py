@@ -34,6 +34,9 @@ __all__ = ["FILE_CHECKS", "SETTING_CHECKS", "Finding", "Sections", "check_secret
 Sections = dict[str, Section]
 S = TypeVar("S", bound=Section)
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  to be refused
+_NOWHERE = ("不是他人能访问的地址", "is not an address that anybody can reach")
+
 
 class Finding(NamedTuple):
     """A fault before its line is known: the dotted key, and what is wrong in Chinese and English."""
@@ -66,6 +69,9 @@ def check_urls(sections: Sections) -> Iterator[Finding]:
                 "须为规范的 https URL；回环地址须设 node.allow_http_on_loopback = true 方可用 http",
                 error.detail,
             )
+        else:
+            if urlsplit(url).hostname in _EVERYWHERE:
+                yield Finding(key, *_NOWHERE)
     if trust and node.entity_id == trust.anchor:
         yield Finding("trust.anchor", "不能与 node.entity_id 相同", "must not be the node itself")
 
@@ -85,10 +91,6 @@ def check_ports(sections: Sections) -> Iterator[Finding]:
                 f"port {port} is already that of listen.{taken[port]}",
             )
         taken.setdefault(port, name)
-
-
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  to be refused
-_NOWHERE = ("不是他人能访问的地址", "is not an address that anybody can reach")
 
 
 def check_reachable(sections: Sections) -> Iterator[Finding]:

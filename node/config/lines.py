@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 
-__all__ = ["KeyPath", "key_lines"]
+__all__ = ["KeyPath", "key_lines", "nearest_line"]
 
 KeyPath = tuple[str | int, ...]
 """Keys from the root down; the items of an array are counted from 0."""
@@ -25,6 +26,14 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     walk = _Walk(text)
     walk.document()
     return walk.lines
+
+
+def nearest_line(lines: Mapping[KeyPath, int], key: str) -> int:
+    """The line of a dotted key, or of the nearest table around it when the key is not there; 0 for none of them."""
+    named = {".".join(map(str, path)): line for path, line in lines.items()}
+    while key not in named and "." in key:
+        key = key.rpartition(".")[0]
+    return named.get(key, 0)
 
 
 class _Walk:

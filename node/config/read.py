@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from node.config.checks import FILE_CHECKS, SETTING_CHECKS, Finding, Sections
 from node.config.faults import ConfigFaults, Fault, message_of
-from node.config.lines import key_lines
+from node.config.lines import key_lines, nearest_line
 from node.config.model import Config, Section, resolve_sqlite
 from node.connectors.settings import RegistrySettings, RegistrySettingsError
 from node.connectors.settings_reader import read_registry
@@ -44,7 +44,7 @@ class _Reading:
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
         self._table = self._parse(text)
-        self._lines = {".".join(map(str, keys)): line for keys, line in key_lines(text).items()}
+        self._lines = key_lines(text)
         self._findings: list[Finding] = []
 
     def _parse(self, text: str) -> dict[str, Any]:
@@ -104,13 +104,8 @@ class _Reading:
             return None
 
     def _located(self, finding: Finding) -> Fault:
-        return Fault(str(self._path), self._line(finding.key), finding.key, finding.zh, finding.en)
-
-    def _line(self, key: str) -> int:
-        """The line of a key, or of the nearest table around it when the key is not there."""
-        while key not in self._lines and "." in key:
-            key = key.rpartition(".")[0]
-        return self._lines.get(key, 0)
+        line = nearest_line(self._lines, finding.key)
+        return Fault(str(self._path), line, finding.key, finding.zh, finding.en)
 
 
 def _section_kind(annotation: Any) -> type[Section] | None:

@@ -36,8 +36,10 @@ def test_a_new_node_has_everything_and_is_fine(node: Path, yrd: Yrd) -> None:
     config = read_config(node)
     assert config.node.name == "浙江省节点"
     assert str(config.listen.grpc) == "127.0.0.1:8333"
+    node.write_text(node.read_text("utf-8").replace("# proxies = 1", "proxies = 1"), "utf-8")
     said = yrd("check-config", "--config", node)
     assert (said.code, said.err) == (0, "")
+    assert "is fine" in said.out
 
 
 def test_no_private_key_leaves_the_store_unwrapped(node: Path) -> None:
@@ -113,6 +115,30 @@ def test_who_listens_everywhere_says_where_others_reach_it(tmp_path: Path, yrd: 
     config = read_config(tmp_path / "ah" / "node.toml", check_files=False)
     assert (config.listen.grpc.host, str(config.grpc_target)) == ("::", "yrd.ah.example.cn:8343")
     assert config.platform_url == "https://api.example.cn"
+
+
+def test_what_is_hardly_meant_is_said_when_a_node_is_made_and_whenever_it_is_checked(
+    tmp_path: Path, yrd: Yrd
+) -> None:
+    wide = ["--host", "0.0.0.0", "--grpc-public", "yrd.ah.example.cn:8343"]
+    wide += ["--platform-url", "https://api.example.cn"]
+    made = yrd("init", "--province", "340000", "--dir", tmp_path / "ah", *wide)
+    assert made.code == 0
+    (line,) = made.err.splitlines()
+    assert line.startswith(f"警告 / warning: {tmp_path / 'ah' / 'node.toml'}:7: node.entity_id: 为 127.0.0.1")
+    checked = yrd("check-config", "--config", tmp_path / "ah" / "node.toml")
+    assert checked.code == 2, "it is not enrolled"
+    assert line in checked.err.splitlines()
+
+
+def test_a_warning_is_no_fault(node: Path, yrd: Yrd) -> None:
+    said = yrd("check-config", "--config", node)
+    assert (said.code, said.out) == (
+        0,
+        f"{node} 没有错误，有 1 处警告 / {node} has no faults, and 1 warning\n",
+    )
+    assert said.err.count("\n") == 1
+    assert "public.proxies" in said.err
 
 
 def test_a_province_is_six_digits(tmp_path: Path, yrd: Yrd) -> None:

@@ -68,6 +68,8 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         ('platform = "127.0.0.1:8331"', 'platform = "[::]:8331"', "public.platform"),
         ("[store]", '[public]\nplatform = "http://0.0.0.0:8331"\n[store]', "public.platform"),
         ("[store]", '[public]\nplatform = "https://[::]/api"\n[store]', "public.platform"),
+        ("http://127.0.0.1:8330", "https://0.0.0.0:8330", "node.entity_id"),
+        ("http://127.0.0.1:8300", "https://[::]:8300", "trust.anchor"),
         ("allow_http_on_loopback = true", "", "node.entity_id"),
         ("http://127.0.0.1:8330", "http://node.example", "node.entity_id"),
         ("http://127.0.0.1:8330", "https://user@node.example", "node.entity_id"),
