@@ -3,7 +3,9 @@
 The checks of a token (RFC 9068 §4, numbered as in the code):
  1. type ``at+jwt``, signed under one of this node's OpenID keys
  2. issuer is this authorization server, audience is this API
- 3. not expired
+ 3. bound to no key: one with ``cnf`` is none for whoever merely carries it (RFC 9449 §7.2, RFC 8705 §3.1), and this API
+    asks nobody for a proof
+ 4. not expired
 A token that passed is kept by its SHA-256 until it expires, so that the next request with it costs a look-up;
 it counts for as long as the key that signed it does.
 Whether its client may still call is not in here: `ClientDirectory` knows.
@@ -86,7 +88,7 @@ class AccessTokens:
         if permit is None or kid not in verifiers:
             kid, permit = self._checked(token, verifiers)
             self._keep(digest, kid, permit)
-        if self._clock.now().timestamp() >= permit.expires_s:
+        if self._clock.now().timestamp() >= permit.expires_s:  # 4
             self._permits.pop(digest, None)
             raise _expired(permit.expires_s)
         return permit
@@ -101,6 +103,8 @@ class AccessTokens:
         claims = signed.claims
         if claims.get("iss") != self._issuer or claims.get("aud") != self._issuer:  # 2
             raise _not_ours("the token is for another service")
+        if "cnf" in claims:  # 3
+            raise _not_ours("the token is bound to a key and is no bearer token")
         client_id, scope, expires_s = claims.get("client_id"), claims.get("scope"), claims.get("exp")
         if not isinstance(client_id, str) or not isinstance(scope, str) or not isinstance(expires_s, int):
             raise _not_ours("the token is not complete")

@@ -282,6 +282,17 @@ async def test_a_token_of_this_node_for_something_else(
     assert (status, problem["code"]) in ((401, "own.unauthenticated"), (401, "own.token_expired"))
 
 
+@pytest.mark.parametrize("cnf", [{"jkt": "x" * 43}, {"x5t#S256": "x" * 43}, {}, None])
+async def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(platform: Platform, cnf: object) -> None:
+    good = {"Authorization": f"Bearer {foreign(platform)}"}
+    assert (await platform.send("GET", "/v1/peers", headers=good))[0] == 200
+    bound = {"Authorization": f"Bearer {foreign(platform, cnf=cnf)}"}
+    status, headers, problem = await platform.send("GET", "/v1/peers", headers=bound)
+    assert (status, problem["code"]) == (401, "own.unauthenticated")
+    assert "bound to a key" in problem["detail"]
+    assert 'error="invalid_token"' in headers["WWW-Authenticate"]
+
+
 async def test_a_token_signed_by_another(platform: Platform) -> None:
     headers = {"Authorization": f"Bearer {foreign(platform, key=SigningKey.generate())}"}
     status, _, problem = await platform.send("GET", "/v1/peers", headers=headers)
