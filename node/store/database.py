@@ -83,10 +83,16 @@ class Database:
 
     async def look(self, sql: str, /, **parameters: Any) -> Sequence[tuple[Any, ...]]:
         """The rows of one statement in the words of `node.store.short`. Raises OwnStoreUnavailable."""
+        return (await self.read(lambda run: run(sql, **parameters))).rows
+
+    async def read(self, steps: Callable[[Run], T]) -> T:
+        """What `steps` returns, which reads with statements in the words of `node.store.short`, in one transaction, and
+        waits for nothing else. Raises OwnStoreUnavailable.
+        """
         if self.threads is not None:
-            return (await self.threads.read(lambda run: run(sql, **parameters))).rows
+            return await self.threads.read(steps)
         async with self.reading() as connection:
-            return (await connection.run_sync(lambda sync: in_postgres(sync)(sql, **parameters))).rows
+            return await connection.run_sync(lambda sync: steps(in_postgres(sync)))
 
     async def change(self, steps: Callable[[Run], T]) -> T:
         """One short transaction: what `steps` returns, which runs statements in the words of `node.store.short` and

@@ -1,4 +1,4 @@
-"""Short transactions: a few statements on indexed rows, as logins make dozens of.
+"""Short transactions: a few statements on indexed rows, as logins make dozens of, and the log every second.
 
 On SQLite a whole transaction is one step of a thread of its own, on a connection that stays open: through the event
 loop's engine each statement would go to a thread and back several times, which costs ten times what SQLite does. On
@@ -16,15 +16,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from federation.errors import OwnStoreUnavailable
 
-__all__ = ["Found", "Run", "SqliteThreads", "in_postgres"]
+__all__ = ["Found", "Run", "SqliteBeside", "SqliteThreads", "in_postgres"]
 
 T = TypeVar("T")
-_NAME: Final = re.compile(r"(?<!:):([a-z_]+)")
+_NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _CACHED_STATEMENTS: Final = 256
 _MOST_TOGETHER: Final = 64
 
@@ -53,15 +53,15 @@ class SqliteThreads:
     """A thread that writes and one that reads, each with its connection; both are made when they are first needed."""
 
     def __init__(self, location: str, pragmas: Sequence[str], busy_timeout_s: float) -> None:
-        self._writer = _Worker(location, pragmas, busy_timeout_s, begin="BEGIN IMMEDIATE")
-        self._reader = _Worker(location, pragmas, busy_timeout_s, begin="BEGIN")
+        self._writer = _Worker(_Connection(location, pragmas, busy_timeout_s), writes=True)
+        self._reader = _Worker(_Connection(location, pragmas, busy_timeout_s), writes=False)
 
     async def write(self, steps: Callable[[Run], T]) -> T:
         """As `Database.change`."""
         return await self._writer.do(steps)
 
     async def read(self, steps: Callable[[Run], T]) -> T:
-        """As `Database.look`."""
+        """As `Database.read`."""
         return await self._reader.do(steps)
 
     async def close(self) -> None:
@@ -92,14 +92,11 @@ class _Job:
 class _Worker:
     """What waits at the same time shares one transaction and its sync to disk, each part behind a savepoint."""
 
-    def __init__(self, location: str, pragmas: Sequence[str], busy_timeout_s: float, *, begin: str) -> None:
-        self._location = location
-        self._pragmas = pragmas
-        self._busy_timeout_s = busy_timeout_s
-        self._begin = begin
+    def __init__(self, connection: _Connection, *, writes: bool) -> None:
+        self._connection = connection
+        self._writes = writes
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._connection: sqlite3.Connection | None = None
 
     async def do(self, steps: Callable[[Run], T]) -> T:
         if self._thread is None:
@@ -129,7 +126,7 @@ class _Worker:
                     batch.append(job)
             if batch:
                 self._take(batch)
-        self._let_go()
+        self._connection.close()
 
     def _take(self, batch: Sequence[_Job]) -> None:
         try:
@@ -143,23 +140,48 @@ class _Worker:
                 job.waiting.get_loop().call_soon_threadsafe(job.deliver)
 
     def _transact(self, batch: Sequence[_Job]) -> None:
-        connection = self._connection or self._open()
-        run = _On(connection)
-        connection.execute(self._begin)
-        try:
+        with self._connection.transaction(writes=self._writes) as run:
+            if len(batch) == 1:
+                batch[0].result = batch[0].steps(run)
+                return
             for job in batch:
-                connection.execute("SAVEPOINT part")
+                run("SAVEPOINT part")
                 try:
                     with _translated():
                         job.result = job.steps(run)
                 except Exception as error:
                     job.error = error
-                    connection.execute("ROLLBACK TO part")  # fails where SQLite gave up the whole transaction
-                connection.execute("RELEASE part")
+                    run("ROLLBACK TO part")  # fails where SQLite gave up the whole transaction
+                run("RELEASE part")
+
+
+class _Connection:
+    """A connection to SQLite that one thread at a time uses. It is made when it is first needed, and stays open."""
+
+    def __init__(self, location: str, pragmas: Sequence[str], busy_timeout_s: float) -> None:
+        self._location = location
+        self._pragmas = pragmas
+        self._busy_timeout_s = busy_timeout_s
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[Run]:
+        """Committed at the end, rolled back on any exception. Raises what the driver raises."""
+        connection = self._connection or self._open()
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            yield _On(connection)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)
             raise
+
+    def close(self) -> None:
+        """Close it; the next transaction opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -183,13 +205,41 @@ class _Worker:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
-            self._let_go()
+            self.close()
+
+
+class SqliteBeside:
+    """A connection for work that blocks, in one thread at a time."""
+
+    def __init__(self, location: str, pragmas: Sequence[str], busy_timeout_s: float) -> None:
+        self._connection = _Connection(location, pragmas, busy_timeout_s)
+        self._in_use = Lock()
+        self._closed = False
+
+    @contextmanager
+    def transaction(self, *, writes: bool = False) -> Iterator[Run]:
+        """Committed at the end, rolled back on any exception. Raises OwnStoreUnavailable, after `close` at once."""
+        try:
+            with self._in_use, _translated():
+                if self._closed:
+                    raise OwnStoreUnavailable("the store is closed: the node stops")
+                with self._connection.transaction(writes=writes) as run:
+                    yield run
+        finally:
+            if self._closed:  # meanwhile, perhaps
+                self._let_go()
+
+    def close(self) -> None:
+        """Close the connection; one that a thread is in a transaction of, when that ends."""
+        self._closed = True
+        self._let_go()
 
     def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._connection.close()
+            finally:
+                self._in_use.release()
 
 
 class _On:

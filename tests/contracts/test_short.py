@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from federation.errors import OwnStoreUnavailable
-from node.store.database import Database, open_database
-from node.store.short import Run, in_postgres
+from node.store.database import SQLITE_PRAGMAS, Database, open_database
+from node.store.short import Run, SqliteBeside, in_postgres
 
 ADD = "INSERT INTO replays (issuer, jti, expires_at) VALUES (:issuer, :jti, :expires_at)"
 ADD_ONCE = f"{ADD} ON CONFLICT DO NOTHING"
@@ -38,6 +38,18 @@ async def test_what_is_done_and_found_is_told(database: Database) -> None:
         lambda run: run("DELETE FROM replays WHERE jti = :jti RETURNING issuer", jti="a")
     )
     assert nothing.row is None
+
+
+async def test_several_reads_are_one_transaction(database: Database) -> None:
+    await database.change(lambda run: run(ADD, issuer="i", jti="a", expires_at=1))
+
+    def steps(run: Run) -> tuple[list[tuple[str]], int]:
+        return list(run(ALL, issuer="i").rows), run("SELECT count(*) FROM replays").rows[0][0]
+
+    assert await database.read(steps) == ([("a",)], 1)
+    with pytest.raises(LookupError):
+        await database.read(lambda run: {}[run(ALL, issuer="i").rows[0]])
+    assert await known(database) == ["a"], "the connection is as good as before"
 
 
 async def test_a_step_that_fails_takes_all_back(database: Database) -> None:
@@ -129,6 +141,39 @@ async def test_what_was_written_is_durable_and_closed(tmp_path: Path) -> None:
         await second.close()
 
 
+def test_work_beside_ends_though_the_node_stops(tmp_path: Path) -> None:
+    path = tmp_path / "beside.db"
+    beside = SqliteBeside(str(path), SQLITE_PRAGMAS, 0.02)
+    with beside.transaction(writes=True) as run:
+        run("CREATE TABLE t (a)")
+        assert run("PRAGMA synchronous").rows == [(2,)]
+    with pytest.raises(ZeroDivisionError), beside.transaction(writes=True) as run:
+        _ = run("INSERT INTO t VALUES (:a0)", a0=1).changed / 0
+    with beside.transaction(writes=True) as run:
+        beside.close()
+        assert run("INSERT INTO t VALUES (:a0)", a0=2).changed == 1
+    assert not path.with_name("beside.db-wal").exists(), "the last connection was closed"
+    for _ in range(2):
+        with pytest.raises(OwnStoreUnavailable, match="the node stops"), beside.transaction():
+            pass
+    again = SqliteBeside(str(path), SQLITE_PRAGMAS, 0.02)
+    with again.transaction() as run:
+        assert run("SELECT a FROM t").rows == [(2,)]
+    again.close()
+    again.close()
+
+
+def test_who_works_beside_waits_no_longer_than_the_others(tmp_path: Path) -> None:
+    beside, other = (SqliteBeside(str(tmp_path / "held.db"), SQLITE_PRAGMAS, 0.02) for _ in range(2))
+    with other.transaction(writes=True):
+        with pytest.raises(OwnStoreUnavailable, match="cannot be reached"), beside.transaction(writes=True):
+            pass
+        with beside.transaction():
+            pass
+    beside.close()
+    other.close()
+
+
 def test_parameters_are_named_as_the_driver_wants() -> None:
     said: list[tuple[str, object]] = []
 
@@ -140,6 +185,6 @@ def test_parameters_are_named_as_the_driver_wants() -> None:
         returns_rows = False
         rowcount = 3
 
-    found = in_postgres(Connection())("UPDATE t SET a = :a WHERE b = :b AND c = x::text", a=1, b=2)
-    assert said == [("UPDATE t SET a = %(a)s WHERE b = %(b)s AND c = x::text", {"a": 1, "b": 2})]
+    found = in_postgres(Connection())("UPDATE t SET a = :a WHERE b = :b_2 AND c = x::text", a=1, b_2=2)
+    assert said == [("UPDATE t SET a = %(a)s WHERE b = %(b_2)s AND c = x::text", {"a": 1, "b_2": 2})]
     assert (found.rows, found.changed) == ([], 3)
