@@ -108,7 +108,7 @@ def _checkpoint(one: CheckpointRow | None, now: datetime) -> str:
     if one is None:
         return _both("尚无", "none yet")
     return (
-        f"{one.size} {_both('条记录', 'records')} · {_time(one.made_at)}（{escape(span(now - one.made_at))} "
+        f"{_records(one.size)} · {_time(one.made_at)}（{escape(span(now - one.made_at))} "
         f"{_both('前', 'ago')}）<br><code>{one.root.hex()}</code>"
     )
 
@@ -119,9 +119,11 @@ def _settled(view: EvidenceView) -> str:
     at = _time(view.settled.settled_at)
     waiting = (view.signed.size if view.signed else 0) - view.settled.size
     rest = f"，{waiting} {_both('条待见证', 'not settled yet')}" if waiting > 0 else ""
-    return (
-        f"{view.settled.size} {_both('条记录', 'records')} · {_both('见证时间', 'evidence time')} {at}{rest}"
-    )
+    return f"{_records(view.settled.size)} · {_both('见证时间', 'evidence time')} {at}{rest}"
+
+
+def _records(size: int) -> str:
+    return f"{size} {_both('条记录', 'record' if size == 1 else 'records')}"
 
 
 def _conflicts(conflicts: Sequence[Conflict]) -> str:

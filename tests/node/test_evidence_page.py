@@ -91,6 +91,12 @@ def test_everything_is_told_in_words_with_what_to_do() -> None:
     assert "另有 4 项" in text
 
 
+@pytest.mark.parametrize(("size", "said"), [(1, "1 条记录 record ·"), (2, "2 条记录 records ·")])
+def test_one_record_is_no_records(size: int, said: str) -> None:
+    checkpoint = CheckpointRow(2, size, bytes(32), AGO, "note")
+    assert said in structure(replace(FULL, signed=checkpoint)).text
+
+
 def test_what_is_alarming_comes_first() -> None:
     text = structure(FULL).text
     kinds = [kind for kind in FindingKind if kind.is_alarming]

@@ -1,4 +1,8 @@
-"""Every sentence of the pages, Chinese and English. Templates ask for them by key; `{names}` are filled in, escaped."""
+"""Every sentence of the pages, Chinese and English. Templates ask for them by key; `{names}` are filled in, escaped.
+
+A number that a noun follows in English is written with both forms of the noun, ``{days:day|days}``, and shown with the
+one that goes with it.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +106,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "consent.for.login": ("登录并识别您的身份", "logging you in and knowing who you are"),
         "consent.offline": (
             "在该平台保持登录 {days} 天，期间不再询问，退出登录后仍然有效。",
-            "You stay logged in there for {days} days without being asked, even after you log out.",
+            "You stay logged in there for {days:day|days} without being asked, even after you log out.",
         ),
         "consent.claims": ("将提供的信息", "What is shared"),
         "consent.always": (

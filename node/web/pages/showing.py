@@ -40,9 +40,21 @@ def visible(value: object) -> object:
 
 
 def _filled(text: str, values: Mapping[str, object]) -> Markup:
-    return (
-        Markup("{}").format(visible(text)).format(**{name: visible(value) for name, value in values.items()})
-    )
+    shown = {
+        name: _Count(value) if isinstance(value, int) else visible(value) for name, value in values.items()
+    }
+    return Markup("{}").format(visible(text)).format(**shown)
+
+
+class _Count(int):
+    """A number in a phrase: ``{days}`` is the number alone, ``{days:day|days}`` the number with its noun.
+
+    One is the only number with a form of its own in English (CLDR's plural rules); Chinese has none.
+    """
+
+    def __format__(self, nouns: str) -> str:
+        one, _, many = nouns.partition("|")
+        return f"{int(self)} {one if self == 1 else many}" if nouns else str(int(self))
 
 
 def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:

@@ -30,6 +30,15 @@ VOID = frozenset({"meta", "link", "img", "input"})
 ALL = [*PAGES.items(), *((f"hostile-{name}", page) for name, page in HOSTILE_PAGES.items())]
 
 
+@pytest.mark.parametrize(("days", "said"), [(1, "for 1 day without"), (2, "for 2 days without")])
+def test_one_has_its_noun_in_the_singular(days: int, said: str) -> None:
+    page = PAGES["consent"]
+    assert isinstance(page, ConsentPage)
+    one = replace(page, platform=OnBehalf("ah-portal", "安徽政务服务网", days))
+    assert said in Pages(NODE).html(one, "en")
+    assert f"保持登录 {days} 天，" in Pages(NODE).html(one, "zh")
+
+
 class Outline(HTMLParser):
     """The elements of a page, and whether all of them are closed in turn."""
 
