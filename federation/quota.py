@@ -49,6 +49,11 @@ class TokenBuckets:
         self._buckets.move_to_end(key)
         return 0.0 if granted else (1.0 - tokens) / self._rate
 
+    def give_back(self, key: str) -> None:
+        """Undo a `take`: whoever took it was not who it seemed to be."""
+        if bucket := self._buckets.get(key):
+            self._buckets[key] = (min(self._burst, bucket[0] + 1.0), bucket[1])
+
     def _forget_full(self, now_s: float) -> None:
         """Drop from the longest unused: after `_fill_s` without use a bucket is full, whatever was in it."""
         while self._buckets:

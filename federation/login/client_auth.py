@@ -21,9 +21,10 @@ from urllib.parse import unquote_plus
 
 from federation.login.foreign_tokens import ForeignToken, TokenRejected, check_times
 from federation.login.model import RelyingParty
-from federation.login.ports import RelyingParties, Replays
+from federation.login.ports import RelyingParties
 from federation.login.refusals import OAuthRefusal
 from federation.login.texts import is_storable
+from federation.login.uses import Use, UsedBefore, Uses
 from federation.ports import Clock
 
 __all__ = ["ASSERTION_TYPE", "ClientAuthentication", "Secrets"]
@@ -55,7 +56,6 @@ class ClientAuthentication:
         issuer: str,
         parties: RelyingParties,
         secrets: Secrets,
-        replays: Replays,
         clock: Clock,
         *,
         skew_s: float = 60.0,
@@ -63,20 +63,21 @@ class ClientAuthentication:
         self._issuer = issuer
         self._parties = parties
         self._secrets = secrets
-        self._replays = replays
         self._clock = clock
         self._skew_s = skew_s
 
     async def authenticate(
-        self, authorization: str | None, form: Mapping[str, str], *, endpoint: str
+        self, authorization: str | None, form: Mapping[str, str], *, endpoint: str, uses: Uses
     ) -> RelyingParty:
-        """The client that calls `endpoint` (its URL). Raises OAuthRefusal, OwnBusy, OwnStoreUnavailable."""
+        """The client that calls `endpoint` (its URL), unless its assertion, which is among `uses` then, was used
+        before. Raises OAuthRefusal, OwnBusy, OwnStoreUnavailable.
+        """
         if authorization is not None and "client_assertion" in form:
             raise OAuthRefusal("invalid_request", "authenticate in one way, not in two")
         if authorization is not None:
             party = await self._by_secret(authorization)
         elif "client_assertion" in form:
-            party = await self._by_assertion(form, endpoint)
+            party = await self._by_assertion(form, endpoint, uses)
         else:
             _refuse("send Authorization: Basic, or a client_assertion")
         if form.get("client_id", party.client_id) != party.client_id:
@@ -91,7 +92,7 @@ class ClientAuthentication:
             _refuse("the client or its secret is not right")
         return party
 
-    async def _by_assertion(self, form: Mapping[str, str], endpoint: str) -> RelyingParty:
+    async def _by_assertion(self, form: Mapping[str, str], endpoint: str, uses: Uses) -> RelyingParty:
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             raise OAuthRefusal("invalid_request", f"client_assertion_type must be {ASSERTION_TYPE}")
         try:
@@ -103,7 +104,7 @@ class ClientAuthentication:
             types = _PEER_TYPES if party.is_peer else _TYPES
             token.verify(party.jwks, types=types)  # 2
             self._require_audience(party, token.claims, endpoint)  # 3
-            await self._use_once(party, token.claims)
+            uses.add(self._use(party, token.claims))
         except TokenRejected as error:
             _refuse(str(error))
         return party
@@ -118,15 +119,17 @@ class ClientAuthentication:
         if self._issuer not in named and endpoint not in named:
             raise TokenRejected("aud must be the issuer of this provider")
 
-    async def _use_once(self, party: RelyingParty, claims: Mapping[str, Any]) -> None:
+    def _use(self, party: RelyingParty, claims: Mapping[str, Any]) -> Use:
         now_s = self._clock.now().timestamp()
         expires_s = check_times(claims, now_s=now_s, skew_s=self._skew_s, longest_s=_LONGEST_LIFE_S)  # 4
         jti = claims.get("jti")
         if not isinstance(jti, str) or not 0 < len(jti) <= _MOST_JTI or not jti.isprintable():
             raise TokenRejected(f"jti must be a text of 1 to {_MOST_JTI} printable characters")
         kept_until = datetime.fromtimestamp(expires_s + self._skew_s, UTC)
-        if not await self._replays.use_once(f"login:{party.client_id}", jti, kept_until):  # 5
-            raise TokenRejected("the assertion was used before: jti must be new each time")
+        refusal = UsedBefore(
+            "invalid_client", "the assertion was used before: jti must be new each time", status=401
+        )
+        return Use(f"login:{party.client_id}", jti, kept_until, refusal)  # 5
 
 
 def _claimed(claims: Mapping[str, Any]) -> str:

@@ -17,30 +17,31 @@ from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlsplit
 
 from federation.login.foreign_tokens import ForeignToken, TokenRejected
-from federation.login.ports import Replays
 from federation.login.refusals import OAuthRefusal
+from federation.login.uses import Use, UsedBefore, Uses
 from federation.ports import Clock
 from trust.algorithms import b64url
 
 __all__ = ["Proofs"]
 
 _TYPE = ("dpop+jwt",)
+_ERROR = "invalid_dpop_proof"
 _MOST_JTI = 256
 _PORTS = {"http": 80, "https": 443}
 
 
 class Proofs:
-    """Checks proofs. What was used is remembered in rows that all replicas share."""
+    """Checks proofs."""
 
-    def __init__(self, replays: Replays, clock: Clock, *, skew_s: float = 60.0) -> None:
-        self._replays = replays
+    def __init__(self, clock: Clock, *, skew_s: float = 60.0) -> None:
         self._clock = clock
         self._skew_s = skew_s
 
-    async def check(self, proof: str, *, method: str, url: str, access_token: str = "", jkt: str = "") -> str:
-        """The thumbprint of the key that is proven to be held; with `jkt` it must be that one.
-
-        Raises OAuthRefusal `invalid_dpop_proof`, OwnStoreUnavailable.
+    def check(
+        self, proof: str, *, method: str, url: str, uses: Uses, access_token: str = "", jkt: str = ""
+    ) -> str:
+        """The thumbprint of the key that is proven to be held, unless the proof, which is among `uses` then, was used
+        before; with `jkt` it must be that one. Raises OAuthRefusal `invalid_dpop_proof`.
         """
         try:
             found, expires_at, jti = self._checked(proof, method, url, access_token)
@@ -48,8 +49,10 @@ class Proofs:
             raise _refused(str(error)) from None
         if jkt and not hmac.compare_digest(found, jkt):  # 5
             raise _refused("the proof is of another key than the one that was bound before")
-        if not await self._replays.use_once(f"dpop:{found}", jti, expires_at):  # 4
-            raise _refused("the proof was used before: make a new one with a new jti for each request")
+        refusal = UsedBefore(
+            _ERROR, "the proof was used before: make a new one with a new jti for each request"
+        )
+        uses.add(Use(f"dpop:{found}", jti, expires_at, refusal))  # 4
         return found
 
     def _checked(self, proof: str, method: str, url: str, access_token: str) -> tuple[str, datetime, str]:
@@ -87,4 +90,4 @@ def _place(url: str) -> tuple[str, str, int | None, str] | None:
 
 
 def _refused(description: str) -> OAuthRefusal:
-    return OAuthRefusal("invalid_dpop_proof", description)
+    return OAuthRefusal(_ERROR, description)

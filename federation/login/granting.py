@@ -25,6 +25,7 @@ from federation.login.model import Agreed, AuthRequest, AuthResponse, Grant, Rel
 from federation.login.ports import Grants, RelyingParties, Sessions, Subjects
 from federation.login.refusals import OAuthRefusal
 from federation.login.requests import error_response
+from federation.login.uses import Uses
 from federation.ports import Clock
 
 __all__ = ["Granting", "Lives", "Tokens"]
@@ -115,17 +116,21 @@ class Tokens:
     access: LoginAccessTokens
     clock: Clock
 
-    async def redeem(self, form: Mapping[str, str], party: RelyingParty, jkt: str) -> dict[str, Any]:
+    async def redeem(
+        self, form: Mapping[str, str], party: RelyingParty, jkt: str, uses: Uses
+    ) -> dict[str, Any]:
         """The token response for a client that was authenticated; `jkt` is the key that it proved to hold, or empty.
 
-        Raises OAuthRefusal, OwnKeyUnavailable, OwnStoreUnavailable.
+        Raises OAuthRefusal, OwnKeyUnavailable, OwnStoreUnavailable; UsedBefore for one of the `uses`, then no code and
+        no token is touched.
         """
         kind = form.get("grant_type")
         if not jkt and party.profile == "fapi2":
             raise OAuthRefusal("invalid_dpop_proof", "send a DPoP proof (RFC 9449)")
         if kind == "authorization_code":
-            return await self._by_code(form, party, jkt)
+            return await self._by_code(form, party, jkt, uses)
         if kind == "refresh_token":
+            await uses.settle()
             return await self._by_refresh(form, party, jkt)
         if kind is None:
             raise OAuthRefusal("invalid_request", "grant_type is missing")
@@ -184,11 +189,13 @@ class Tokens:
             return None
         return token if token.client_id == party.client_id else None
 
-    async def _by_code(self, form: Mapping[str, str], party: RelyingParty, jkt: str) -> dict[str, Any]:
+    async def _by_code(
+        self, form: Mapping[str, str], party: RelyingParty, jkt: str, uses: Uses
+    ) -> dict[str, Any]:
         code = form.get("code", "")
         if not code or len(code) > _MOST_CODE:
             raise OAuthRefusal("invalid_request", "code is missing")
-        grant = await self.grants.redeem(code, party.client_id)
+        grant = await self.grants.redeem(code, party.client_id, uses.taken())
         if grant is None:
             raise OAuthRefusal("invalid_grant", "the code was used, has expired, or is another client's")
         try:

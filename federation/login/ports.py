@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -20,6 +19,7 @@ from federation.login.model import (
     RelyingParty,
     Session,
 )
+from federation.login.uses import Replays, Use
 
 __all__ = [
     "Agreements",
@@ -45,14 +45,6 @@ class Seal(Protocol):
 
     def open(self, context: str, sealed: bytes) -> bytes:
         """The plain bytes. Raises OwnRecordDamaged."""
-        ...
-
-
-class Replays(Protocol):
-    """Token ids that may be used once."""
-
-    async def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
-        """True the first time, False each time after."""
         ...
 
 
@@ -90,8 +82,10 @@ class Interactions(Protocol):
 class PushedRequests(Protocol):
     """Requests that were pushed (RFC 9126). What is kept was checked already."""
 
-    async def keep(self, request: AuthRequest, *, life_s: int) -> str:
-        """The request_uri. Raises OwnBusy when too many wait."""
+    async def keep(self, request: AuthRequest, *, life_s: int, uses: Sequence[Use] = ()) -> str:
+        """The request_uri. `uses` are used up in the same transaction, before it: of the first that was used before
+        its refusal is raised, and nothing is kept. Raises OwnBusy when too many wait: then nothing was used.
+        """
         ...
 
     async def take(self, request_uri: str, client_id: str) -> AuthRequest | None:
@@ -106,9 +100,12 @@ class Grants(Protocol):
         """Keep a grant and make its code."""
         ...
 
-    async def redeem(self, code: str, client_id: str) -> Grant | None:
+    async def redeem(self, code: str, client_id: str, uses: Sequence[Use] = ()) -> Grant | None:
         """The grant of a code, once and for its client, by one conditional update. A second use, or one by another
         client, revokes the grant. None when there is none, it was used, or it expired.
+
+        `uses` are used up in the same transaction, before it, whatever comes of the code: of the first that was used
+        before its refusal is raised, and the code is not touched.
         """
         ...
 

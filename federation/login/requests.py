@@ -21,6 +21,7 @@ from federation.login.model import AuthRequest, AuthResponse, RelyingParty
 from federation.login.ports import Papers, PushedRequests, RelyingParties
 from federation.login.refusals import OAuthRefusal, PageRefusal, Turn
 from federation.login.request_objects import RequestObjects
+from federation.login.uses import Uses
 
 __all__ = ["PUSHED_PREFIX", "RefusedToClient", "Requests", "error_response"]
 
@@ -75,11 +76,12 @@ class Requests:
             raise self._to_client(given, redirect_uri, refusal) from None
 
     async def push(
-        self, parameters: Iterable[tuple[str, str]], party: RelyingParty, *, jkt: str, life_s: int
+        self, parameters: Iterable[tuple[str, str]], party: RelyingParty, *, jkt: str, life_s: int, uses: Uses
     ) -> str:
         """Check and keep a request of a client that was authenticated; the request_uri (RFC 9126 §2).
 
-        `jkt` is the key that was proven with it, or empty. Raises OAuthRefusal, OwnStoreUnavailable.
+        `jkt` is the key that was proven with it, or empty. Raises OAuthRefusal, OwnStoreUnavailable; UsedBefore for
+        one of the `uses`, then nothing is kept.
         """
         given = read_parameters.check_sizes(parameters)
         for name in _NOT_INSIDE:
@@ -87,6 +89,7 @@ class Requests:
         if "request_uri" in given:
             raise OAuthRefusal("invalid_request", "a pushed request must not name another one by request_uri")
         if "request" in given:
+            await uses.settle()  # before what the request object uses up
             given = await self._from_object(given, party)
         if given.get("client_id", party.client_id) != party.client_id:
             raise OAuthRefusal("invalid_request", "client_id is not the client that authenticated")
@@ -94,7 +97,7 @@ class Requests:
         if redirect_uri not in party.redirect_uris:
             raise OAuthRefusal("invalid_request", "redirect_uri is not one that the client registered")
         request = self._checked(given, party, redirect_uri, jkt)
-        return await self.pushed.keep(request, life_s=life_s)
+        return await self.pushed.keep(request, life_s=life_s, uses=uses.taken())
 
     async def _party(self, client_id: str) -> RelyingParty:
         party = await self.parties.find(client_id) if client_id else None

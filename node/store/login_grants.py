@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -15,8 +16,10 @@ import msgspec
 
 from federation.login.model import Grant
 from federation.login.ports import Seal
+from federation.login.uses import Use
 from federation.ports import Clock
 from node.store.database import Database
+from node.store.replay import use_up
 from node.store.short import Run
 from node.store.times import to_micros
 
@@ -96,9 +99,9 @@ class GrantRows:
         await self._database.change(steps)
         return code
 
-    async def redeem(self, code: str, client_id: str) -> Grant | None:
+    async def redeem(self, code: str, client_id: str, uses: Sequence[Use] = ()) -> Grant | None:
         """As `Grants.redeem`."""
-        return await self._redeem(_CODE, code, client_id)
+        return await self._redeem(_CODE, code, client_id, uses)
 
     async def redeem_refresh(self, token: str, client_id: str, *, rotates: bool) -> Grant | None:
         """As `Grants.redeem_refresh`."""
@@ -140,11 +143,17 @@ class GrantRows:
         now = self._now()
         return await self._database.change(lambda run: sum(run(sql, now=now).changed for sql in _FORGET))
 
-    async def _redeem(self, once: _Once, secret: str, client_id: str) -> Grant | None:
-        """Use it and read its grant; one that was used, or is another client's, ends its grant."""
+    async def _redeem(
+        self, once: _Once, secret: str, client_id: str, uses: Sequence[Use] = ()
+    ) -> Grant | None:
+        """Use it and read its grant; one that was used, or is another client's, ends its grant. Whatever comes of it
+        is committed: a transaction that raised would forget what was used.
+        """
         digest, now = _digest(secret), self._now()
 
-        def steps(run: Run) -> tuple[str, bytes] | None:
+        def steps(run: Run) -> tuple[str, bytes] | Use | None:
+            if late := use_up(run, uses):
+                return late
             used = run(once.use, secret=digest, client_id=client_id, now=now).row
             if used is not None:
                 sealed = run(_FIND, grant_id=used[0], now=now).row
@@ -155,6 +164,8 @@ class GrantRows:
             return None
 
         found = await self._database.change(steps)
+        if isinstance(found, Use):
+            raise found.refusal
         return None if found is None else self._opened(*found)
 
     def _add(self, run: Run, once: _Once, secret: str, grant: Grant, life_s: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -12,10 +13,13 @@ from sqlalchemy import delete
 from federation.login.model import AuthRequest
 from federation.login.ports import Seal
 from federation.login.requests import PUSHED_PREFIX
+from federation.login.uses import Use
 from federation.ports import Clock
 from node.store.database import Database
 from node.store.login_room import RowRoom
 from node.store.login_tables import PUSHED_REQUESTS
+from node.store.replay import use_up
+from node.store.short import Run
 from node.store.times import to_micros
 
 __all__ = ["PushedRequestRows"]
@@ -42,8 +46,8 @@ class PushedRequestRows:
         self._seal = seal
         self._clock = clock
 
-    async def keep(self, request: AuthRequest, *, life_s: int) -> str:
-        """The request_uri: a name of 256 random bits, kept as its hash. Raises OwnBusy when too many wait."""
+    async def keep(self, request: AuthRequest, *, life_s: int, uses: Sequence[Use] = ()) -> str:
+        """As `PushedRequests.keep`: a name of 256 random bits, kept as its hash."""
         await self._room.enter()
         request_uri = PUSHED_PREFIX + secrets.token_urlsafe(32)
         key = _digest(request_uri)
@@ -53,7 +57,16 @@ class PushedRequestRows:
             "sealed": self._seal.seal(_context(key), msgspec.json.encode(request)),
             "expires_at": to_micros(self._clock.now() + timedelta(seconds=life_s)),
         }
-        await self._database.change(lambda run: run(_KEEP, **row))
+
+        def steps(run: Run) -> Use | None:
+            late = use_up(run, uses)
+            if late is None:
+                run(_KEEP, **row)
+            return late
+
+        late = await self._database.change(steps)
+        if late is not None:
+            raise late.refusal
         return request_uri
 
     async def take(self, request_uri: str, client_id: str) -> AuthRequest | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete
 
+from federation.login.uses import Use
 from federation.ports import Clock
 from node.store.database import Database
+from node.store.short import Run
 from node.store.tables import REPLAYS
 from node.store.times import to_micros
 
-__all__ = ["ReplayRows"]
+__all__ = ["ReplayRows", "use_up"]
 
 _USE = (
     "INSERT INTO replays (issuer, jti, expires_at) VALUES (:issuer, :jti, :expires_at) ON CONFLICT DO NOTHING"
@@ -30,10 +33,7 @@ class ReplayRows:
 
         The caller refuses tokens past `expires_at` by itself; from then on the id may be forgotten.
         """
-        ends = to_micros(expires_at)
-        return await self._database.change(
-            lambda run: run(_USE, issuer=issuer, jti=jti, expires_at=ends).changed == 1
-        )
+        return await self._database.change(lambda run: _is_first(run, issuer, jti, expires_at))
 
     async def forget_expired(self) -> int:
         """Delete what has expired; how many there were. For a background loop."""
@@ -41,3 +41,18 @@ class ReplayRows:
         async with self._database.writing() as connection:
             gone = await connection.execute(delete(REPLAYS).where(REPLAYS.c.expires_at <= now))
             return gone.rowcount
+
+
+def use_up(run: Run, uses: Sequence[Use]) -> Use | None:
+    """Use them up in a transaction, one after the other; the first that was used before, None when none was.
+
+    Of two transactions that use up the same id one waits until the other is over, and is late then.
+    """
+    for one in uses:
+        if not _is_first(run, one.issuer, one.jti, one.expires_at):
+            return one
+    return None
+
+
+def _is_first(run: Run, issuer: str, jti: str, expires_at: datetime) -> bool:
+    return run(_USE, issuer=issuer, jti=jti, expires_at=to_micros(expires_at)).changed == 1

@@ -25,6 +25,15 @@ def test_a_burst_is_granted_and_what_follows_waits() -> None:
     assert buckets.take("a") == 0.0
 
 
+def test_what_is_given_back_can_be_taken_again_and_no_more() -> None:
+    buckets = TokenBuckets(10, 2, now_s=Seconds())
+    buckets.give_back("nobody")
+    assert buckets.take("a") == 0.0
+    buckets.give_back("a")
+    buckets.give_back("a")
+    assert [buckets.take("a") > 0 for _ in range(3)] == [False, False, True]
+
+
 def test_keys_do_not_share_a_bucket() -> None:
     buckets = TokenBuckets(1, 1, now_s=Seconds())
     assert buckets.take("a") == 0.0

@@ -8,9 +8,11 @@ import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
+from federation.login.model import RelyingParty
 from federation.login.refusals import OAuthRefusal
 from federation.login.requests import RefusedToClient
 from federation.login.steps import Respond, Step, Visitor
+from federation.login.uses import UsedBefore, Uses
 from node.web.login.cookies import new_secret
 from node.web.oidc.border import as_json
 from node.web.oidc.deps import ProviderDeps
@@ -42,19 +44,27 @@ class Authorization:
     async def push(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/par."""
         form = await read_form(request)
-        party = await self.deps.client(request, form, "par")
-        wait_s = self.deps.pushes.take(party.client_id)
-        if wait_s:
-            response = as_json(
-                {"error": "temporarily_unavailable", "error_description": "too many requests at once"},
-                status=429,
+        async with self.deps.uses() as uses:
+            party = await self.deps.client(request, form, "par", uses)
+            wait_s = self.deps.pushes.take(party.client_id)
+            if wait_s:
+                return _too_many(wait_s)
+            try:
+                return await self._push(request, form, party, uses)
+            except UsedBefore:  # whoever copied an assertion takes nothing from whose it is
+                self.deps.pushes.give_back(party.client_id)
+                raise
+
+    async def _push(
+        self, request: web.Request, form: dict[str, str], party: RelyingParty, uses: Uses
+    ) -> web.Response:
+        async with uses:
+            jkt = self.deps.proven(request, "par", uses)
+            life_s = self.deps.pushed_s
+            request_uri = await self.deps.requests.push(
+                form.items(), party, jkt=jkt, life_s=life_s, uses=uses
             )
-            response.headers["Retry-After"] = str(max(1, round(wait_s)))
-            return response
-        jkt = await self.deps.proven(request, "par")
-        life_s = self.deps.pushed_s
-        request_uri = await self.deps.requests.push(form.items(), party, jkt=jkt, life_s=life_s)
-        return as_json({"request_uri": request_uri, "expires_in": life_s}, status=201)
+            return as_json({"request_uri": request_uri, "expires_in": life_s}, status=201)
 
     async def _begin(
         self, request: web.Request, pairs: list[tuple[str, str]], visitor: Visitor
@@ -74,3 +84,11 @@ class Authorization:
         _log.info(
             "login.request_refused", client=client, error=refusal.error, description=refusal.description
         )
+
+
+def _too_many(wait_s: float) -> web.Response:
+    response = as_json(
+        {"error": "temporarily_unavailable", "error_description": "too many requests at once"}, status=429
+    )
+    response.headers["Retry-After"] = str(max(1, round(wait_s)))
+    return response

@@ -13,9 +13,10 @@ from federation.login.dpop import Proofs
 from federation.login.granting import Tokens
 from federation.login.id_tokens import TokenKeys
 from federation.login.model import RelyingParty
-from federation.login.ports import RelyingParties
+from federation.login.ports import RelyingParties, Replays
 from federation.login.requests import Requests
 from federation.login.steps import LoginFlow
+from federation.login.uses import Uses
 from federation.quota import TokenBuckets
 from node.web.login.steps import StepAnswers
 from node.web.oidc.border import Refuse
@@ -35,6 +36,7 @@ class ProviderDeps:
     requests: Requests
     authentication: ClientAuthentication
     proofs: Proofs
+    replays: Replays
     tokens: Tokens
     access: LoginAccessTokens
     keys: TokenKeys
@@ -50,21 +52,34 @@ class ProviderDeps:
         """Where an endpoint is reached from outside, whatever stands in front of the listener."""
         return f"{self.issuer}/oidc/{endpoint}"
 
-    async def client(self, request: web.Request, form: dict[str, str], endpoint: str) -> RelyingParty:
-        """Who calls. Raises OAuthRefusal, OwnBusy, OwnStoreUnavailable."""
+    def uses(self) -> Uses:
+        """What a request uses up."""
+        return Uses(self.replays)
+
+    async def client(
+        self, request: web.Request, form: dict[str, str], endpoint: str, uses: Uses
+    ) -> RelyingParty:
+        """Who calls, as long as nothing of the `uses` was used before.
+
+        Raises OAuthRefusal, OwnBusy, OwnStoreUnavailable.
+        """
         header = one_header(request, "Authorization")
-        return await self.authentication.authenticate(header, form, endpoint=self.url(endpoint))
+        return await self.authentication.authenticate(header, form, endpoint=self.url(endpoint), uses=uses)
 
-    async def proven(
-        self, request: web.Request, endpoint: str, *, access_token: str = "", jkt: str = ""
+    def proven(
+        self, request: web.Request, endpoint: str, uses: Uses, *, access_token: str = "", jkt: str = ""
     ) -> str:
-        """The thumbprint of the key that the request's DPoP proof shows; empty without a proof.
-
-        Raises OAuthRefusal, OwnStoreUnavailable.
+        """The thumbprint of the key that the request's DPoP proof shows, as long as it was not used before; empty
+        without a proof. Raises OAuthRefusal.
         """
         proof = one_header(request, "DPoP")
         if proof is None:
             return ""
-        return await self.proofs.check(
-            proof, method=request.method, url=self.url(endpoint), access_token=access_token, jkt=jkt
+        return self.proofs.check(
+            proof,
+            method=request.method,
+            url=self.url(endpoint),
+            uses=uses,
+            access_token=access_token,
+            jkt=jkt,
         )

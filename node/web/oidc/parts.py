@@ -85,10 +85,9 @@ class ProviderParts:
                 self.id_tokens,
                 ground.papers,
             ),
-            authentication=ClientAuthentication(
-                issuer, self.parties, self.parties, replays, clock, skew_s=skew_s
-            ),
-            proofs=Proofs(replays, clock, skew_s=skew_s),
+            authentication=ClientAuthentication(issuer, self.parties, self.parties, clock, skew_s=skew_s),
+            proofs=Proofs(clock, skew_s=skew_s),
+            replays=replays,
             tokens=Tokens(issuer, self.grants, self.id_tokens, self.access, clock),
             access=self.access,
             keys=ground.keys,

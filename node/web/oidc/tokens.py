@@ -10,6 +10,7 @@ from aiohttp import web
 
 from federation.login.access_tokens import AccessToken
 from federation.login.discovery import ALGORITHMS
+from federation.login.model import RelyingParty
 from federation.login.refusals import OAuthRefusal
 from node.web.oidc.border import as_json, refusal_response
 from node.web.oidc.deps import ProviderDeps
@@ -31,20 +32,21 @@ class TokenEndpoints:
     async def token(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/token."""
         form = await read_form(request)
-        party = await self.deps.client(request, form, "token")
-        jkt = await self.deps.proven(request, "token")
-        return as_json(await self.deps.tokens.redeem(form, party, jkt))
+        async with self.deps.uses() as uses:
+            party = await self.deps.client(request, form, "token", uses)
+            jkt = self.deps.proven(request, "token", uses)
+            return as_json(await self.deps.tokens.redeem(form, party, jkt, uses))
 
     async def introspect(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/introspect."""
         form = await read_form(request)
-        party = await self.deps.client(request, form, "introspect")
+        party = await self._client(request, form, "introspect")
         return as_json(await self.deps.tokens.introspect(_token_in(form), party))
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """POST /oidc/revoke: 200 whatever the token was."""
         form = await read_form(request)
-        party = await self.deps.client(request, form, "revoke")
+        party = await self._client(request, form, "revoke")
         await self.deps.tokens.revoke(_token_in(form), party)
         return web.Response(headers={"Cache-Control": "no-store"})
 
@@ -58,6 +60,10 @@ class TokenEndpoints:
             if refusal.status in (401, 403):
                 response.headers["WWW-Authenticate"] = f'{_SCHEMES}, error="{refusal.error}"'
             return response
+
+    async def _client(self, request: web.Request, form: dict[str, str], endpoint: str) -> RelyingParty:
+        async with self.deps.uses() as uses:
+            return await self.deps.client(request, form, endpoint, uses)
 
     async def _authorized(self, request: web.Request) -> AccessToken:
         scheme, text = await _presented(request)
@@ -79,7 +85,8 @@ class TokenEndpoints:
     async def _require_proof(self, request: web.Request, text: str, jkt: str) -> None:
         """Here a wrong proof is answered as a wrong token is (RFC 9449 §7.1)."""
         try:
-            proven = await self.deps.proven(request, "userinfo", access_token=text, jkt=jkt)
+            async with self.deps.uses() as uses:
+                proven = self.deps.proven(request, "userinfo", uses, access_token=text, jkt=jkt)
         except OAuthRefusal as refusal:
             raise OAuthRefusal(refusal.error, refusal.description, status=401) from None
         if not proven:
