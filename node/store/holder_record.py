@@ -15,8 +15,9 @@ from federation.ports import RecordKind, StoredRecord
 from federation.query import Operation
 from node.store.bodies import Bodies
 from node.store.database import Database
+from node.store.holder_index import newest_about
 from node.store.records import RECORD_ROWS, RecordReader, meta_of
-from node.store.tables import HOLDERS, LABELS, RECORDS
+from node.store.tables import LABELS, RECORDS
 from node.store.times import from_micros
 
 __all__ = ["MOST_LOOKED_AT", "HolderRows"]
@@ -25,7 +26,6 @@ MOST_LOOKED_AT: Final = 10_000
 """Exchanges of one holder that are put in order for a page: the newest in the log."""
 _RECORDS_OF_ONE: Final = 8
 _R = RECORDS.c
-_H = HOLDERS.c
 _L = LABELS.c
 _Row = Mapping[Any, Any]
 
@@ -77,11 +77,10 @@ class HolderRows:
 async def _request_ids(
     connection: AsyncConnection, holders: Sequence[bytes], before: str, limit: int, without: Sequence[int]
 ) -> Sequence[str]:
-    """The newest request ids about a holder, but for some labels; each hash has its own range of the primary key."""
+    """The newest request ids about a holder, but for some labels."""
     indices: set[int] = set()
     for holder in holders:
-        newest = select(_H.log_index).where(_H.holder == holder).order_by(_H.log_index.desc())
-        indices.update((await connection.execute(newest.limit(MOST_LOOKED_AT))).scalars())
+        indices.update(await connection.run_sync(newest_about, holder, limit=MOST_LOOKED_AT))
     found: set[str] = set()
     ordered = sorted(indices, reverse=True)[:MOST_LOOKED_AT]
     for begin in range(0, len(ordered), 500):

@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR, SealedBodies
 from node.store.database import Database
+from node.store.holder_index import any_under, drop_holders, oldest_about
 from node.store.search_queries import first_index_at
-from node.store.tables import ARCHIVES, BODIES, CLAIMS, HOLDERS, LABELS, RECORDS
+from node.store.tables import ARCHIVES, BODIES, CLAIMS, LABELS, RECORDS
 from node.store.times import from_micros, to_micros
 
 __all__ = ["BATCH_RECORDS", "CLAIM_KEPT", "ClearBody", "KeepingRows", "WrappedKey"]
@@ -35,7 +36,7 @@ BATCH_RECORDS: Final = 500
 CLAIM_KEPT: Final = timedelta(days=1)
 """A claim of a forgotten exchange stays for so long, so that a repeat of it is not done anew."""
 
-_R, _B, _H, _L, _C = RECORDS.c, BODIES.c, HOLDERS.c, LABELS.c, CLAIMS.c
+_R, _B, _L, _C = RECORDS.c, BODIES.c, LABELS.c, CLAIMS.c
 _HEARD: Final = int(RecordKind.ANSWERED_REQUEST)
 
 
@@ -112,8 +113,7 @@ class KeepingRows:
         found: set[int] = set()
         async with self._database.reading() as connection:
             for holder in holders:
-                query = select(_H.log_index).where(_H.holder == holder, _H.log_index > after)
-                found.update((await connection.execute(query.order_by(_H.log_index).limit(limit))).scalars())
+                found.update(await connection.run_sync(oldest_about, holder, after=after, limit=limit))
         return sorted(found)[:limit]
 
     async def archived(self) -> Sequence[tuple[int, int]]:
@@ -144,9 +144,8 @@ class KeepingRows:
     async def has_holders(self, key_id: int) -> bool:
         """Whether a holder is found by this data key."""
         low, high = key_id.to_bytes(2), (key_id + 1).to_bytes(2)
-        query = select(_H.log_index).where(_H.holder >= low, _H.holder < high).limit(1)
         async with self._database.reading() as connection:
-            return (await connection.execute(query)).first() is not None
+            return await connection.run_sync(any_under, low, high)
 
     # --- forgetting ---
 
@@ -159,7 +158,7 @@ class KeepingRows:
             return 0
         async with self._writing() as connection:
             gone = await connection.execute(delete(BODIES).where(_B.log_index.in_(indices)))
-            await connection.execute(delete(HOLDERS).where(_H.log_index.in_(indices)))
+            await connection.run_sync(drop_holders, indices)
             await self._drop_claims(connection, indices, now)
             bare = {"case_number": "", "key_id": IN_CLEAR, "wrapped": b""}
             await connection.execute(update(RECORDS).where(_R.log_index.in_(indices)).values(bare))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "NOWHERE",
     "RECORD",
     "RELEASE",
+    "STATEMENTS_KEPT",
     "TAKE",
     "TAKE_OVER",
     "ClaimRow",
@@ -31,6 +33,9 @@ __all__ = [
     "Place",
     "Row",
 ]
+
+STATEMENTS_KEPT: Final = 256
+"""How many of the journal's statements stay compiled: its five inserts in all their lengths, and some others."""
 
 Row = tuple[Any, ...]
 
@@ -71,21 +76,22 @@ class Insert(NamedTuple):
     tail: str = ""
 
     def in_pieces(self, rows: Sequence[Row]) -> Iterator[tuple[str, list[Any]]]:
-        """Statements with their parameters, of few different lengths, so that they stay compiled."""
+        """Statements with their parameters, of not too many lengths, so that they stay compiled."""
         done = 0
         for size in _SIZES:
             while len(rows) - done >= size:
-                yield _statement(self, size), [value for row in rows[done : done + size] for value in row]
+                yield _statement(self, size), list(chain.from_iterable(rows[done : done + size]))
                 done += size
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=STATEMENTS_KEPT)
 def _statement(insert: Insert, size: int) -> str:
     row = "(" + ",".join("?" * insert.width) + ")"
     return f"{insert.head} VALUES {','.join([row] * size)}{insert.tail}"
 
 
-_SIZES: Final = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+_SIZES: Final = (128, 64, 48, 40, *range(32, 0, -1))
+"""Every usual length of a batch is one statement: each further one is a way into the database and back."""
 
 RECORD: Final = Insert(
     "INSERT INTO records (log_index, generation, kind, label, request_id, case_number, recorded_at,"
@@ -93,10 +99,10 @@ RECORD: Final = Insert(
     11,
 )
 BODY: Final = Insert("INSERT INTO bodies (log_index, sealed)", 2)
-HOLDER: Final = Insert("INSERT INTO holders (holder, log_index)", 2, " ON CONFLICT DO NOTHING")
+HOLDER: Final = Insert("INSERT INTO holders (segment, holder, log_index)", 3, " ON CONFLICT DO NOTHING")
 # In `kind`, 1 is ASKED_REQUEST: an answer's holders belong to the request that was stored before it.
 HOLDER_LATER: Final = (
-    "INSERT INTO holders (holder, log_index) SELECT ?, log_index FROM records"
+    "INSERT INTO holders (segment, holder, log_index) SELECT log_index / ?, ?, log_index FROM records"
     " WHERE request_id = ? AND kind = 1 ON CONFLICT DO NOTHING"
 )
 LABEL: Final = (
@@ -162,7 +168,7 @@ class LogConnection(Protocol):
         ...
 
     def add_holders(self, rows: Sequence[Row], later: Sequence[Row]) -> None:
-        """(hash, log index); and (hash, request id) for those that came with the answer to a stored request."""
+        """(segment, hash, log index); (size of a segment, hash, request id) for those that came with an answer."""
         ...
 
     def finish_claims(self, rows: Sequence[Row]) -> int:

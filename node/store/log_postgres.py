@@ -23,6 +23,7 @@ from node.store.log_connection import (
     NOWHERE,
     RECORD,
     RELEASE,
+    STATEMENTS_KEPT,
     TAKE,
     TAKE_OVER,
     ClaimRow,
@@ -72,6 +73,7 @@ class PostgresLog:
             raise
 
     def _set_up(self, busy_timeout_s: float) -> None:
+        self._connection.prepared_max = STATEMENTS_KEPT
         self._cursor = self._connection.cursor()
         # Whatever the server's default is: what was read before the lock was had would not be the newest.
         self._cursor.execute("SET default_transaction_isolation = 'read committed'")

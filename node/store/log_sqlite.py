@@ -22,6 +22,7 @@ from node.store.log_connection import (
     NOWHERE,
     RECORD,
     RELEASE,
+    STATEMENTS_KEPT,
     TAKE,
     TAKE_OVER,
     ClaimRow,
@@ -39,7 +40,9 @@ class SqliteLog:
     """WAL, synchronous=FULL; NORMAL for the length of a transaction that need not survive a power cut."""
 
     def __init__(self, path: str, busy_timeout_s: float) -> None:
-        self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+        self._connection = sqlite3.connect(
+            path, timeout=busy_timeout_s, isolation_level=None, cached_statements=STATEMENTS_KEPT
+        )
         try:
             self._set_up()
         except BaseException:

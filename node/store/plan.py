@@ -12,7 +12,7 @@ from node.store.bodies import SALT_BYTES, Bodies, BodyLost, SealedBodies, split_
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
 from node.store.labels import Labels, label_of
 from node.store.log_connection import ClaimRow, LogConnection, Place, Row
-from node.store.tables import CLAIM_FINISHED, CLAIM_WORKING
+from node.store.tables import CLAIM_FINISHED, CLAIM_WORKING, HOLDERS_SEGMENT
 from trust.envelope import parse
 from trust.evidence import leaf_data
 
@@ -195,9 +195,9 @@ def place_records(
 
 def _add_holders(rows: Rows, kind: RecordKind, meta: ExchangeMeta, index: int) -> None:
     if kind in (RecordKind.ASKED_REQUEST, RecordKind.ANSWERED_REQUEST):
-        rows.holders += [(holder, index) for holder in meta.holders]
+        rows.holders += [(index // HOLDERS_SEGMENT, holder, index) for holder in meta.holders]
     elif kind is RecordKind.ASKED_ANSWER:
-        rows.holders_later += [(holder, meta.request_id) for holder in meta.holders]
+        rows.holders_later += [(HOLDERS_SEGMENT, holder, meta.request_id) for holder in meta.holders]
 
 
 _NO_LEASE_IS_LONGER: Final = 2**62

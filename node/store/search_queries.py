@@ -24,7 +24,8 @@ from sqlalchemy import (
 
 from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR
-from node.store.tables import BODIES, HOLDERS, LABELS, RECORDS
+from node.store.holder_index import newest_about
+from node.store.tables import BODIES, LABELS, RECORDS
 from node.store.times import to_micros
 
 __all__ = [
@@ -49,7 +50,6 @@ UNANSWERED: Final = "unanswered"
 
 _R = RECORDS.c
 _L = LABELS.c
-_H = HOLDERS.c
 _ASKED, _GOT, _HEARD, _ = (int(kind) for kind in RecordKind)
 
 _RECORDS_OF_ONE: Final = 8
@@ -146,18 +146,17 @@ def newest_of_labels(
 
 def by_index(connection: Connection, wanted: Wanted, floor: int, below: int, bound: int) -> Sequence[int]:
     """The newest log indices of a holder, a request id or a case between two, `bound` at most, falling."""
-    index: Any = _H.log_index if wanted.holders else _R.log_index
     if wanted.holders:
-        queries = [select(index).where(_H.holder == holder) for holder in wanted.holders]
-    elif wanted.request_id:
-        queries = [select(index).where(_R.request_id == wanted.request_id)]
+        found: set[int] = set()
+        for holder in wanted.holders:
+            found.update(newest_about(connection, holder, floor=floor, below=below, limit=bound))
+        return sorted(found, reverse=True)[:bound]
+    if wanted.request_id:
+        query = select(_R.log_index).where(_R.request_id == wanted.request_id)
     else:
-        queries = [select(index).where(_R.case_number == wanted.case_number, *_HAS_CASE)]
-    found: set[int] = set()
-    for query in queries:
-        within = query.where(index >= floor, index < below).order_by(index.desc()).limit(bound)
-        found.update(connection.execute(within).scalars())
-    return sorted(found, reverse=True)[:bound]
+        query = select(_R.log_index).where(_R.case_number == wanted.case_number, *_HAS_CASE)
+    within = query.where(_R.log_index >= floor, _R.log_index < below).order_by(_R.log_index.desc())
+    return connection.execute(within.limit(bound)).scalars().all()
 
 
 def rows_at(wanted: Wanted, indices: Sequence[int]) -> Select[Any]:

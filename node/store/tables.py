@@ -36,6 +36,7 @@ __all__ = [
     "DENIES",
     "HEAD",
     "HOLDERS",
+    "HOLDERS_SEGMENT",
     "IDEMPOTENCY_KEYS",
     "KEYS",
     "LABELS",
@@ -52,7 +53,7 @@ __all__ = [
     "WITNESSED",
 ]
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision of `versions/` that this code is written for; a test holds it to the newest one."""
 
 CLAIM_WORKING: Final = 1
@@ -386,16 +387,21 @@ DATA_KEYS = Table(
 make the keyed hashes by which a holder is found. The newest one that is not retired is used for what is new.
 """
 
+HOLDERS_SEGMENT: Final = 4096
+"""Log indices of one segment of `HOLDERS`. More make a search for a holder faster and each exchange dearer."""
+
 HOLDERS = Table(
     "holders",
     METADATA,
+    Column("segment", _BIG, primary_key=True, autoincrement=False),
     Column("holder", LargeBinary, primary_key=True),
-    Column("log_index", _BIG, primary_key=True),
-    Index("holders_log_index", "log_index"),
+    Column("log_index", _BIG, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
 """Whose papers an exchange was about: the keyed hash (the data key's id in 2 bytes, 16 bytes of HMAC-SHA-256), and the
-log index of the exchange's request, by which they go when it is forgotten.
+log index of the exchange's request. Hashes are in no order, so that one index of all of them would have each exchange
+change pages all over it, the more the longer the log is. So `segment` comes first, which is the log index by
+`HOLDERS_SEGMENT`: what is written stays in a few pages, and a search looks into each segment (`holder_index`).
 """
 
 RECONCILIATIONS = Table(

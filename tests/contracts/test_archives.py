@@ -110,7 +110,7 @@ class Scene:
                 await connection.execute(insert(RECORDS).values(**row, wrapped=bodies.wrapped[number]))
                 body = {"log_index": number, "sealed": bodies.sealed[number]}
                 await connection.execute(insert(BODIES).values(**body))
-            await connection.execute(insert(HOLDERS).values(holder=HOLDER, log_index=0))
+            await connection.execute(insert(HOLDERS).values(segment=0, holder=HOLDER, log_index=0))
             later = to_micros(NOON + timedelta(days=600))
             last = update(RECORDS).where(RECORDS.c.log_index >= 7)
             await connection.execute(last.values(recorded_at=later))

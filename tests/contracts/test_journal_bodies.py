@@ -31,7 +31,7 @@ from trust.evidence import leaf_data
 
 async def holders_of(database: Database) -> set[tuple[bytes, int]]:
     async with database.reading() as connection:
-        return {(bytes(row[0]), row[1]) for row in await connection.execute(select(HOLDERS))}
+        return {(bytes(row.holder), row.log_index) for row in await connection.execute(select(HOLDERS))}
 
 
 async def test_holders_belong_to_the_request_of_their_exchange(

@@ -12,7 +12,7 @@ from sqlalchemy import Table, insert, select
 from federation.ports import RecordKind
 from federation.query import Operation
 from node.store.database import Database
-from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, HOLDERS, LABELS, RECORDS
+from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, HOLDERS, HOLDERS_SEGMENT, LABELS, RECORDS
 from node.store.times import to_micros
 from tests.support.clock import NOON
 from tests.support.exchanges import next_request_id
@@ -62,7 +62,8 @@ class LogRows:
         for kind in kinds[: 1 if outcome == "unanswered" else 2]:
             said = "" if kind is RecordKind.ASKED_REQUEST else outcome
             self._record(kind, (int(kind), *ends, operation.value, said, client), request_id, case_number)
-        self.lines[HOLDERS] += [{"holder": holder, "log_index": first} for holder in holders]
+        place = {"segment": first // HOLDERS_SEGMENT, "log_index": first}
+        self.lines[HOLDERS] += [{"holder": holder, **place} for holder in holders]
         if not asked:
             self._claim(ends[0], request_id, self.next_index - 1)
         self.at += timedelta(seconds=self.step_s)
