@@ -78,8 +78,8 @@ class LogCheck:
 
     async def run(self) -> LogFindings:
         """All generations, oldest first. Raises OwnStoreUnavailable."""
+        generations = await self._database.read(all_generations)
         async with self._database.reading() as connection:
-            generations = await connection.run_sync(all_generations)
             query = select(func.max(ARCHIVES.c.last_index)).where(ARCHIVES.c.emptied_at.is_not(None))
             archived_until = (await connection.execute(query)).scalar()
         for row, following in zip(generations, [*generations[1:], None], strict=True):
@@ -106,8 +106,7 @@ class LogCheck:
 
     async def last(self, generation: int) -> CheckpointRow | None:
         """The last checkpoint of a generation."""
-        async with self._database.reading() as connection:
-            return await connection.run_sync(newest_checkpoint, generation)
+        return await self._database.read(lambda run: newest_checkpoint(run, generation))
 
     async def checkpoints(self, generation: int) -> AsyncIterator[CheckpointRow]:
         """All of a generation, by size."""
@@ -116,7 +115,7 @@ class LogCheck:
             where = CHECKPOINTS.c.generation == generation, CHECKPOINTS.c.size > size
             query = select(CHECKPOINTS).where(*where).order_by(CHECKPOINTS.c.size).limit(_CHECKPOINTS_READ)
             async with self._database.reading() as connection:
-                rows = [read_checkpoint_row(row) for row in (await connection.execute(query)).mappings()]
+                rows = [read_checkpoint_row(row) for row in await connection.execute(query)]
             for row in rows:
                 yield row
             if len(rows) < _CHECKPOINTS_READ:

@@ -9,27 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final
-
-from sqlalchemy import (
-    CompoundSelect,
-    Select,
-    SmallInteger,
-    and_,
-    bindparam,
-    false,
-    func,
-    literal,
-    or_,
-    select,
-    union_all,
-)
+from typing import Final
 
 from federation.errors import OwnNotFound, OwnRecordDamaged
 from federation.ports import CheckpointRow, Cosignature, LogGeneration
 from node.store.database import Database
-from node.store.generations import all_generations, read_checkpoint_row
-from node.store.tables import CHECKPOINTS, COSIGNATURES, LOG_GENERATIONS, TILES
+from node.store.generations import CHECKPOINT, all_generations, read_checkpoint_row
 from node.store.times import from_micros
 from trust.errors import TileRejected
 from trust.tiles import (
@@ -43,29 +28,37 @@ from trust.tiles import (
 
 __all__ = ["TreeStore"]
 
-_C, _T, _S = CHECKPOINTS.c, TILES.c, COSIGNATURES.c
 _SIGNED: Final = -9
 """In place of a tile's level: the row that says that the tree is signed. Tiles have levels from -1 on."""
-_OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
+
+_CHECKPOINTS = f"SELECT {CHECKPOINT} FROM checkpoints"  # noqa: S608 - names of ours
+_OF_ONE = f"{_CHECKPOINTS} WHERE generation = :g"
+_OF_OPEN = f"{_CHECKPOINTS} WHERE generation = (SELECT max(generation) FROM log_generations)"  # noqa: S608
+_SIGNED_LAST = "AND note IS NOT NULL ORDER BY size DESC LIMIT 1"
+_SETTLED_LAST = "AND settled_at IS NOT NULL ORDER BY size DESC LIMIT 1"
+_EXACTLY = f"{_OF_ONE} AND size = :size AND note IS NOT NULL"
+_SETTLED_FOR = f"{_OF_ONE} AND size > :leaf AND settled_at IS NOT NULL ORDER BY size LIMIT 1"
+_COSIGNATURES = (
+    "SELECT witness, cosigned_at, line FROM cosignatures"
+    " WHERE generation = :g AND size = :size ORDER BY witness"
+)
+_TILE = "SELECT hashes FROM tiles WHERE generation = :g AND level = :level AND position = :position"
+
+
+_IS_SIGNED = (
+    f"SELECT * FROM (SELECT {_SIGNED} AS level, size, root FROM checkpoints"  # noqa: S608 - a number of ours
+    " WHERE generation = :g AND size >= :size AND note IS NOT NULL ORDER BY size LIMIT 1) AS signed"
+)
+_OF_TREE = "SELECT level, position, hashes FROM tiles WHERE generation = :g"
 
 
 @lru_cache(maxsize=64)
-def _some_tiles(count: int) -> CompoundSelect[Any]:
+def _some_tiles(count: int) -> str:
     """So many tiles of one generation, each by the whole of its key, since SQLite takes no index for a list of pairs;
     and a row of level `_SIGNED` when there is a signed checkpoint of that size or a larger one.
     """
-    each = [
-        and_(_T.level == bindparam(f"l{one}"), _T.position == bindparam(f"p{one}")) for one in range(count)
-    ]
-    signed = (
-        select(literal(_SIGNED, SmallInteger).label("level"), _C.size, _C.root)
-        .where(_C.generation == bindparam("g"), _C.size >= bindparam("size"), _C.note.is_not(None))
-        .order_by(_C.size)
-        .limit(1)
-        .subquery()
-    )
-    tiles = select(_T.level, _T.position, _T.hashes)
-    return union_all(select(signed), tiles.where(_T.generation == bindparam("g"), or_(false(), *each)))
+    each = [f"(level = :l{one} AND position = :p{one})" for one in range(count)]
+    return f"{_IS_SIGNED} UNION ALL {_OF_TREE} AND ({' OR '.join(each) or '1 = 0'})"
 
 
 class TreeStore:
@@ -76,35 +69,28 @@ class TreeStore:
 
     async def generations(self) -> Sequence[LogGeneration]:
         """All of them, oldest first."""
-        async with self._database.reading() as connection:
-            return await connection.run_sync(all_generations)
+        return await self._database.read(all_generations)
 
     async def latest(self, generation: int | None = None) -> CheckpointRow | None:
         """The newest signed checkpoint of a generation, or of the open one."""
-        return await self._row(_LATEST if generation is None else _latest_of(generation))
+        return await self._last(_SIGNED_LAST, generation)
 
     async def latest_settled(self, generation: int | None = None) -> CheckpointRow | None:
         """The newest settled checkpoint of a generation, or of the open one."""
-        return await self._row(_of(generation).where(_C.settled_at.is_not(None)).order_by(_C.size.desc()))
+        return await self._last(_SETTLED_LAST, generation)
 
     async def checkpoint(self, generation: int, size: int) -> CheckpointRow | None:
         """The signed checkpoint of exactly that size."""
-        return await self._row(_of(generation).where(_C.size == size, _C.note.is_not(None)))
+        return await self._row(_EXACTLY, g=generation, size=size)
 
     async def settled_for(self, generation: int, leaf: int) -> CheckpointRow | None:
         """The earliest settled checkpoint that holds the leaf."""
-        query = _of(generation).where(_C.size > leaf, _C.settled_at.is_not(None)).order_by(_C.size)
-        return await self._row(query)
+        return await self._row(_SETTLED_FOR, g=generation, leaf=leaf)
 
     async def cosignatures_of(self, generation: int, size: int) -> Sequence[Cosignature]:
         """The cosignatures of a checkpoint, by witness in order."""
-        query = select(COSIGNATURES).where(_S.generation == generation, _S.size == size).order_by(_S.witness)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).mappings()
-            return [
-                Cosignature(row["witness"], from_micros(row["cosigned_at"]), row["line"].rstrip("\n"))
-                for row in rows
-            ]
+        rows = await self._database.look(_COSIGNATURES, g=generation, size=size)
+        return [Cosignature(witness, from_micros(at), line.rstrip("\n")) for witness, at, line in rows]
 
     async def inclusion(self, generation: int, leaf: int, size: int) -> tuple[bytes, ...]:
         """The audit path of a leaf. Raises OwnNotFound; OwnRecordDamaged when a tile is gone."""
@@ -124,21 +110,22 @@ class TreeStore:
 
     async def tile(self, generation: int, level: int, position: int) -> bytes | None:
         """A stored tile."""
-        where = _T.generation == generation, _T.level == level, _T.position == position
-        async with self._database.reading() as connection:
-            found = (await connection.execute(select(_T.hashes).where(*where))).scalar()
-        return None if found is None else bytes(found)
+        rows = await self._database.look(_TILE, g=generation, level=level, position=position)
+        return bytes(rows[0][0]) if rows else None
 
-    async def _row(self, query: Select[Any]) -> CheckpointRow | None:
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query.limit(1))).mappings().one_or_none()
-        return None if row is None else read_checkpoint_row(row)
+    async def _last(self, which: str, generation: int | None) -> CheckpointRow | None:
+        if generation is None:
+            return await self._row(f"{_OF_OPEN} {which}")
+        return await self._row(f"{_OF_ONE} {which}", g=generation)
+
+    async def _row(self, sql: str, **parameters: int) -> CheckpointRow | None:
+        rows = await self._database.look(sql, **parameters)
+        return read_checkpoint_row(rows[0]) if rows else None
 
     async def _tiles(self, generation: int, size: int, tiles: Sequence[Tile]) -> TileReader:
         """Tiles of a tree that is signed, in one query. Raises OwnNotFound when that size is not."""
         places = {"size": size, **_places(generation, tiles)}
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_some_tiles(len(tiles)), places)).all()
+        rows = await self._database.look(_some_tiles(len(tiles)), **places)
         if not any(level == _SIGNED for level, _, _ in rows):
             raise OwnNotFound(f"generation {generation} of the log has no checkpoint of {size} records yet")
         found = {(level, position): bytes(hashes) for level, position, hashes in rows}
@@ -168,15 +155,3 @@ def _damaged_tree() -> Iterator[None]:
         yield
     except TileRejected as error:
         raise OwnRecordDamaged(f"the log's tree is damaged: {error.detail}; see yrd log verify") from error
-
-
-def _of(generation: int | None) -> Select[Any]:
-    return select(CHECKPOINTS).where(_C.generation == (_OPEN if generation is None else generation))
-
-
-def _latest_of(generation: int | None) -> Select[Any]:
-    return _of(generation).where(_C.note.is_not(None)).order_by(_C.size.desc())
-
-
-_LATEST: Final = _latest_of(None)
-"""Made once, since it is asked for each second."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import update
 
 from federation.errors import (
     OwnKeyUnavailable,
@@ -17,6 +17,7 @@ from federation.errors import (
 from node.sequencer import Sequencer
 from node.store.database import Database
 from node.store.log_mark import LogMark
+from node.store.short import Run
 from node.store.tables import CHECKPOINTS
 from node.store.tree import TreeStore
 from tests.support.clock import NOON
@@ -222,8 +223,8 @@ async def test_a_process_that_freezes_inside_its_transaction_loses_it(
     woken, inside = threading.Event(), threading.Event()
     prepared = frozen._prepared
 
-    def freeze(connection: Connection) -> object:
-        work = prepared(connection)
+    def freeze(run: Run) -> object:
+        work = prepared(run)
         inside.set()
         woken.wait(30)
         return work
