@@ -34,6 +34,7 @@ from node.background import Loop, repeat
 from node.connectors.logout_posts import HttpLogoutPosts
 from node.ground import Ground
 from node.login_ground import LoginGround, lay_login_ground
+from node.store.login_writes import LoginWrites
 from node.store.replay import ReplayRows
 from node.web.login.backchannel import add_backchannel
 from node.web.login.cookies import LoginCookies
@@ -144,7 +145,7 @@ class _Making:
             logout=logout,
             ending=self._ending(provider, logout),
             receiver=self._receiver(logout),
-            my_page=self._my_page(logout),
+            my_page=self._my_page(provider, logout),
             type_names=self._type_names,
         )
 
@@ -159,8 +160,6 @@ class _Making:
                 directory=ground.directory,
                 keys=self.at.keys,
                 replays=rows.replays,
-                subjects=rows.subjects,
-                sessions=rows.sessions,
                 clock=ground.clock,
                 papers=self.papers,
                 skew_s=ground.config.limits.skew_s,
@@ -175,11 +174,11 @@ class _Making:
         rows, partners = self.at.rows, self.at.partners
         return Flow(
             rows=rows.interactions,
+            together=self._together(provider),
             answers=provider.granting,
             home=self._home(provider),
             visited=VisitedFlow(
                 homes=partners.homes,
-                sessions=rows.sessions,
                 subjects=rows.subjects,
                 answers=provider.granting,
                 translator=self.parts.translator,
@@ -198,6 +197,17 @@ class _Making:
             begun=TokenBuckets(per_minute / 60, per_minute, now_s=time.monotonic),
             senders=TokenBuckets(per_sender / 60, per_sender, now_s=time.monotonic, most=_MOST_SENDERS),
             ended=self.at.ground.metrics.login_ended,
+        )
+
+    def _together(self, provider: ProviderParts) -> LoginWrites:
+        rows = self.at.rows
+        return LoginWrites(
+            database=self.at.ground.database,
+            sessions=rows.sessions,
+            agreements=rows.agreements,
+            subjects=rows.subjects,
+            grants=provider.grants,
+            interactions=rows.interactions,
         )
 
     def _home(self, provider: ProviderParts) -> HomeFlow:
@@ -276,7 +286,7 @@ class _Making:
             skew_s=ground.config.limits.skew_s,
         )
 
-    def _my_page(self, logout: Logout) -> MyPage:
+    def _my_page(self, provider: ProviderParts, logout: Logout) -> MyPage:
         ground, rows = self.at.ground, self.at.rows
         node = ground.config.node
         return MyPage(
@@ -287,6 +297,7 @@ class _Making:
             endings=rows.sessions,
             agreements=rows.agreements,
             papers=self.papers,
+            parties=provider.parties,
             logout=logout,
             record=self.holders,
             directory=ground.directory,

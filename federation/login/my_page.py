@@ -19,14 +19,14 @@ from msgspec import Struct
 from federation.holder_record import CitizenRecord, Login
 from federation.login.claims import VERIFIED_LEVEL
 from federation.login.logout import Logout
-from federation.login.model import Agreement, AuthRequest, Identity, Session, meets
+from federation.login.model import Agreement, AuthRequest, Identity, RelyingParty, Session, meets
 from federation.login.ports import Agreements, Papers, PaperView, Sessions
 from federation.login.refusals import PageRefusal, Turn
 from federation.login.sessions import SessionEndings, form_token, sid_of
 from federation.peers import Directory
 from federation.quota import TokenBuckets
 
-__all__ = ["MOST_USES_SHOWN", "MY_PAGE", "Gather", "MyPage", "MySession", "MyView"]
+__all__ = ["MOST_USES_SHOWN", "MY_PAGE", "Gather", "MyPage", "MySession", "MyView", "Named", "Registered"]
 
 MY_PAGE: Final = "/me"
 MOST_USES_SHOWN: Final = 20
@@ -43,18 +43,40 @@ class Gather(Protocol):
         ...
 
 
+class Registered(Protocol):
+    """Who is registered at this node."""
+
+    async def find(self, client_id: str) -> RelyingParty | None:
+        """As `federation.login.ports.RelyingParties.find`."""
+        ...
+
+    async def name_of(self, client_id: str) -> str:
+        """What a platform of this node is called, whether it logs people in or not; empty when it is none, or no more.
+
+        Raises OwnStoreUnavailable.
+        """
+        ...
+
+
+class Named(Struct, frozen=True):
+    """Somebody by name; `client_id` is what a platform is known by, empty for a node."""
+
+    name: str
+    client_id: str = ""
+
+
 class MySession(Struct, frozen=True, kw_only=True):
-    """One of the citizen's sessions. `handle` names it in a form; `parties` are those who take part, by name."""
+    """One of the citizen's sessions. `handle` names it in a form; `parties` are those who take part."""
 
     handle: str
     session: Session
-    parties: tuple[str, ...]
+    parties: tuple[Named, ...]
     is_this: bool
 
 
 class MyView(Struct, frozen=True, kw_only=True):
     """What is shown. `record` is None where no number is verified to search for; `names` are those of nodes, by entity
-    id; `csrf` goes with each form.
+    id; `platforms` those of the platforms in the record that are known, by node and id; `csrf` goes with each form.
     """
 
     session: Session
@@ -64,6 +86,7 @@ class MyView(Struct, frozen=True, kw_only=True):
     papers: Sequence[PaperView]
     record: CitizenRecord | None
     names: Mapping[str, str]
+    platforms: Mapping[tuple[str, str], str]
     now: datetime
 
 
@@ -80,6 +103,7 @@ class MyPage:
     endings: SessionEndings
     agreements: Agreements
     papers: Papers | None
+    parties: Registered
     logout: Logout
     record: Gather
     directory: Directory
@@ -127,16 +151,34 @@ class MyPage:
         OwnStoreUnavailable.
         """
         identity = session.identity
+        record = await self._record(identity, before)
+        agreements = await self.agreements.of(identity)
+        papers = () if self.papers is None else await self.papers.of(identity)
         return MyView(
             session=session,
             csrf=form_token(session_token, FORM_USE),
-            record=await self._record(identity, before),
+            record=record,
             sessions=await self.my_sessions(session),
-            agreements=await self.agreements.of(identity),
-            papers=() if self.papers is None else await self.papers.of(identity),
+            agreements=agreements,
+            papers=papers,
             names=self._names(),
+            platforms={**self._told(agreements, papers), **await self._registered(record)},
             now=self.now(),
         )
+
+    def _told(
+        self, agreements: Sequence[Agreement], papers: Sequence[PaperView]
+    ) -> Mapping[tuple[str, str], str]:
+        """What platforms of other provinces are called, as the citizen was told when agreeing, the last time."""
+        entities = {name: entity for entity, name in self._names().items()}
+        told = {(one.recipient, one.platform): one.platform_name for one in reversed(agreements)}
+        told |= {(entities.get(one.asking, ""), one.platform): one.platform_name for one in reversed(papers)}
+        return {key: name for key, name in told.items() if key[0] != self.entity_id}
+
+    async def _registered(self, record: CitizenRecord | None) -> Mapping[tuple[str, str], str]:
+        """What this node's own platforms in the record are called; not those that were removed."""
+        own = {use.platform for use in (record.uses if record else ()) if use.asking == self.entity_id}
+        return {(self.entity_id, one): name for one in own if (name := await self.parties.name_of(one))}
 
     async def _record(self, identity: Identity, before: str) -> CitizenRecord | None:
         id_type, number = (identity.claims.get(name) for name in ("holder_id_type", "citizen_number"))
@@ -158,12 +200,18 @@ class MyPage:
                 MySession(
                     handle=sid_of(one.session.session_id, _HANDLE),
                     session=one.session,
-                    parties=tuple([await self.logout.name_of(client_id) for client_id in one.parties]),
+                    parties=tuple([await self._named(client_id) for client_id in one.parties]),
                     is_this=one.session.session_id == current.session_id,
                 )
                 for one in shown
             ]
         )
+
+    async def _named(self, client_id: str) -> Named:
+        party = await self.parties.find(client_id)
+        if party is None:  # removed: there is no name any more
+            return Named("", client_id)
+        return Named(party.name, "" if party.is_peer else client_id)
 
     def _names(self) -> Mapping[str, str]:
         peers = self.directory.current.peers.values()

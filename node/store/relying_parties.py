@@ -1,8 +1,9 @@
 """Who may log people in at this node: own platforms from the rows, peers from the trust chains in memory.
 
-Implements `federation.login.ports.RelyingParties` and `federation.login.client_auth.Secrets`. Rows are kept in memory
-for `KEPT_S`: a client that was disabled or changed is so everywhere within that time, its secret at once. A peer counts
-as its chain and the anchor's status say at that moment; no request leaves for it.
+Implements `federation.login.ports.RelyingParties`, `federation.login.client_auth.Secrets` and
+`federation.login.my_page.Registered`. Rows are kept in memory for `KEPT_S`: a client that was disabled or changed is so
+everywhere within that time, its secret at once. A peer counts as its chain and the anchor's status say at that moment;
+no request leaves for it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class RelyingPartyRows:
             return self._of_peer(peer)
         row = await self._row(client_id)
         return None if row is None else _of_platform(row)
+
+    async def name_of(self, client_id: str) -> str:
+        """What a platform is called, whether it logs people in or not; empty when it is none, disabled or removed."""
+        row = await self._row(client_id)
+        return "" if row is None or row.disabled_at is not None else row.name
 
     async def accepts_secret(self, client_id: str, secret: str) -> bool:
         """Whether it is that client's now: see `SecretChecks`. Raises OwnBusy."""

@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import OwnBadValue
+from federation.peers import Directory, TrustSnapshot
 from federation.statements import Denial, StatementKind, StoredStatement, TrustStore
 from node.api.ports import Clients, IdempotencyKeys, KeyState, KeyVerdict, Replays
 from node.store.audit import AuditRows
 from node.store.clients import AuthMethod, ClientRows
 from node.store.database import Database
 from node.store.idempotency import LEASE_S, LIFE_S, IdempotencyRows
+from node.store.relying_parties import KEPT_S, RelyingPartyRows
 from node.store.replay import ReplayRows
 from node.store.secret_checks import SecretChecks
 from node.store.trust import TrustRows
@@ -77,6 +79,21 @@ async def test_a_disabled_client_is_still_listed_and_accepts_nothing(
     (client,) = await rows.all_clients()
     assert client.disabled_at == clock.at
     assert not await SecretChecks(rows.find).accepts_secret("portal", secret)
+
+
+async def test_a_platform_has_a_name_until_it_is_removed(database: Database, clock: FixedClock) -> None:
+    rows = ClientRows(database, clock)
+    now_s = [0.0]
+    directory = Directory(TrustSnapshot(own_entity=NODE, own_province="330000"))
+    parties = RelyingPartyRows(rows, directory, clock, now_s=lambda: now_s[0])
+    await rows.add_with_secret("portal", "门户", ["*"])
+    assert (await parties.name_of("portal"), await parties.find("portal")) == ("门户", None), (
+        "it logs nobody in"
+    )
+    assert [await parties.name_of(other) for other in ("nobody", "portal\0", "")] == [""] * 3
+    await rows.disable("portal")
+    now_s[0] += KEPT_S
+    assert await parties.name_of("portal") == ""
 
 
 async def test_an_id_is_given_once_until_it_is_removed(database: Database, clock: FixedClock) -> None:

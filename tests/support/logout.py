@@ -102,6 +102,11 @@ class Parties:
         """As `RelyingParties.find`."""
         return self.known.get(client_id)
 
+    async def name_of(self, client_id: str) -> str:
+        """As `Registered.name_of`."""
+        party = self.known.get(client_id)
+        return "" if party is None or party.is_peer else party.name
+
 
 @dataclass
 class OwnProvider:

@@ -181,6 +181,7 @@ def _pages(mine: MyNode) -> MyPages:
         endings=node.rows.sessions,
         agreements=node.rows.agreements,
         papers=mine.papers,
+        parties=node.parties,
         logout=node.logout,
         record=mine.record,
         directory=node.directory,

@@ -24,6 +24,7 @@ from node.web.pages import (
     MyPage,
     NotAskedShown,
     Page,
+    PartyShown,
     ProvinceChoice,
     SessionShown,
     SignedOutPage,
@@ -84,13 +85,14 @@ _WITHDRAWN: Final = PaperView(
     **{name: getattr(_GIVEN, name) for name in _GIVEN.__struct_fields__}
     | {"paper_id": "p2", "withdrawn_at": int(_AT.timestamp()), "certificate_types": ("居民户口簿",)}
 )
+_CLOSED: Final = PartyShown("", "zj-hall")
 _USE: Final = UseShown(
     request_id="01938d1c-7b52-7c3e-9a61-0d2f6a1c4b7e",
     asked_at=_AT,
     asking="安徽省",
     answering="浙江省",
     operation="certificates.query",
-    platform="安徽政务服务网",
+    platform=PartyShown("安徽政务服务网", "ah-portal"),
     certificate_types=("不动产权证书",),
     basis="holders_consent",
     service_item="住房公积金异地贷款",
@@ -107,7 +109,7 @@ _ME: Final = MyPage(
             expires_at=int((_AT + timedelta(hours=8)).timestamp()),
             acr="yrd.l3",
             origin="https://idp.js.example.cn",
-            parties=["安徽政务服务网", "浙里办"],
+            parties=[PartyShown("安徽省节点"), PartyShown("苏服办", "js-hall"), PartyShown("", "js-closed")],
             is_this=True,
         ),
         SessionShown(
@@ -141,7 +143,10 @@ _ME: Final = MyPage(
     uses=[
         _USE,
         replace(
-            _USE, request_id="01938d1c-0000-7c3e-9a61-0d2f6a1c4b7e", outcome="refused", platform="浙里办"
+            _USE,
+            request_id="01938d1c-0000-7c3e-9a61-0d2f6a1c4b7e",
+            outcome="refused",
+            platform=PartyShown("", "zj-hall"),
         ),
         replace(
             _USE,
@@ -240,6 +245,7 @@ _EVIL_PAPER: Final = PaperView(
     expires_at=int((_AT + timedelta(days=7)).timestamp()),
     service_item_code=HOSTILE,
 )
+_EVIL_PARTY: Final = PartyShown(HOSTILE, f"{HOSTILE}2")
 HOSTILE_PAGES: Final[Mapping[str, Page]] = MappingProxyType(
     {
         "chooser": ChooserPage(
@@ -270,7 +276,12 @@ HOSTILE_PAGES: Final[Mapping[str, Page]] = MappingProxyType(
             account_name=HOSTILE,
             sessions=[
                 SessionShown(
-                    session=HOSTILE, began_at=0, expires_at=1, acr=HOSTILE, origin=HOSTILE, parties=[HOSTILE]
+                    session=HOSTILE,
+                    began_at=0,
+                    expires_at=1,
+                    acr=HOSTILE,
+                    origin=HOSTILE,
+                    parties=[_EVIL_PARTY],
                 )
             ],
             agreements=[
@@ -291,7 +302,7 @@ HOSTILE_PAGES: Final[Mapping[str, Page]] = MappingProxyType(
                     asking=HOSTILE,
                     answering=HOSTILE,
                     operation=HOSTILE,
-                    platform=HOSTILE,
+                    platform=_EVIL_PARTY,
                     certificate_types=[HOSTILE],
                     service_item=HOSTILE,
                     case_number=HOSTILE,

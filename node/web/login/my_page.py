@@ -29,7 +29,7 @@ from node.web.login.cookies import LoginCookies, new_secret
 from node.web.login.flow import LoginBorder, read_form, read_pairs
 from node.web.login.steps import StepAnswers
 from node.web.oidc.logout import see_other
-from node.web.pages import Form, NotAskedShown, Pages, SessionShown, UseShown
+from node.web.pages import Form, NotAskedShown, Pages, PartyShown, SessionShown, UseShown
 from node.web.pages import MyPage as MyPageShown
 
 __all__ = ["MyPages", "add_my_page"]
@@ -139,7 +139,7 @@ class MyPages:
             sessions=[_session(one) for one in view.sessions],
             agreements=view.agreements,
             papers=view.papers,
-            uses=None if record is None else [self._use(one, view.names) for one in record.uses],
+            uses=None if record is None else [self._use(one, view) for one in record.uses],
             missing=[NotAskedShown(province=one.province, name=one.name) for one in missing],
             more=""
             if record is None or not record.next
@@ -153,8 +153,9 @@ class MyPages:
             done=words,
         )
 
-    def _use(self, use: HolderUse, names: Mapping[str, str]) -> UseShown:
-        types = self.type_names()
+    def _use(self, use: HolderUse, view: MyView) -> UseShown:
+        types, names = self.type_names(), view.names
+        name = view.platforms.get((use.asking, use.platform), "")
         outcome: Any = "" if use.outcome is None else use.outcome.word
         return UseShown(
             request_id=use.request_id,
@@ -162,7 +163,7 @@ class MyPages:
             asking=names.get(use.asking, use.asking),
             answering=names.get(use.answering, use.answering),
             operation=use.operation,
-            platform=use.platform,
+            platform=PartyShown(name, use.platform) if use.platform else None,
             certificate_types=[types.get(code, code) for code in use.certificate_types],
             basis="" if use.basis is None else use.basis.word,
             service_item=use.service_item_name or use.service_item_code,
@@ -181,7 +182,7 @@ def _session(one: MySession) -> SessionShown:
         expires_at=one.session.expires_at,
         acr=identity.acr,
         origin=identity.origin,
-        parties=one.parties,
+        parties=[PartyShown(party.name, party.client_id) for party in one.parties],
         is_this=one.is_this,
     )
 

@@ -28,6 +28,7 @@ __all__ = [
     "MyPage",
     "NotAskedShown",
     "Page",
+    "PartyShown",
     "ProvinceChoice",
     "SessionShown",
     "SignedOutPage",
@@ -124,16 +125,24 @@ class ErrorPage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PartyShown:
+    """A platform or a node by name. `client_id`, a platform's, stands small beneath, or alone where no name is known."""
+
+    name: str
+    client_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionShown:
-    """A session on my page. `session` is what its button sends; `parties` are those who take part, by name."""
+    """A session on my page. `session` is what its button sends; `parties` are those who take part."""
 
     session: str
     began_at: int
     expires_at: int
     acr: str
     origin: str
-    parties: Sequence[str] = ()
+    parties: Sequence[PartyShown] = ()
     is_this: bool = False
 
 
@@ -146,7 +155,7 @@ class UseShown:
     asking: str
     answering: str
     operation: str
-    platform: str = ""
+    platform: PartyShown | None = None
     certificate_types: Sequence[str] = ()
     basis: str = ""
     """``holders_consent``, ``delegated`` or ``official_duty``, as `BasisKind.word`; empty when it is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,6 +103,46 @@ async def test_it_shows_who_looked_in_all_provinces(mine: MyNode) -> None:
         Login("111", "32010119900307123X", "yrd.l2", NOON.fromtimestamp(1_793_620_800, NOON.tzinfo))
     ]
     assert "32010119900307123X" not in shown.html
+
+
+async def test_platforms_are_shown_by_name_where_they_are_known(mine: MyNode) -> None:
+    """Own ones as they are registered, others as the citizen was told; their ids beneath."""
+    citizen = identity("curious")
+    token, _ = await mine.node.logged_in("curious", "portal", VISITED)
+    await mine.node.rows.agreements.remember(citizen, VISITED, OnBehalf("ah-1", "皖事通"), frozenset())
+    mine.papers.given["curious"] = [paper("paper-9", asking="安徽省节点", platform="ah-2")]
+    mine.record.uses = [
+        use(1, asking=HOME, platform="portal"),
+        use(2, asking=HOME, platform="removed"),
+        use(3, platform="ah-1"),
+        use(4, platform="ah-2"),
+        use(5, platform="portal"),
+    ]
+    shown = await page(mine, token)
+    told = re.findall(r"<dt>Platform</dt><dd>(.*?)</dd>", shown.html)
+    small = '<small class="id code">{}</small>'
+    assert told == [
+        f"portal 平台 {small.format('portal')}",
+        "removed",
+        f"皖事通 {small.format('ah-1')}",
+        f"安徽政务服务网 {small.format('ah-2')}",
+        "portal",
+    ], "an id is a name among the platforms of one province"
+    parties = re.findall(r"<dt>Logged in to</dt><dd><ul>(.*?)</ul></dd>", shown.html)
+    assert parties == [f"<li>Anhui</li><li>portal 平台 {small.format('portal')}</li>"]
+
+
+async def test_a_platform_that_was_removed_shows_its_id(mine: MyNode) -> None:
+    token, _ = await mine.node.logged_in("faithful", "hall")
+    hall = mine.node.parties.known.pop("hall")
+    try:
+        mine.record.uses = [use(1, asking=HOME, platform="hall")]
+        html = (await page(mine, token)).html
+    finally:
+        mine.node.parties.known["hall"] = hall
+    assert "<dt>Platform</dt><dd>hall</dd>" in html
+    assert "<dd><ul><li>hall</li></ul></dd>" in html
+    assert hall.name not in html
 
 
 async def test_the_record_is_paged(mine: MyNode) -> None:
