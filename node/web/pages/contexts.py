@@ -127,7 +127,7 @@ class ErrorPage:
 
 @dataclass(frozen=True, slots=True)
 class PartyShown:
-    """A platform or a node by name. `client_id`, a platform's, stands small beneath, or alone where no name is known."""
+    """A platform or a node by name; `client_id`, a platform's, stands small beneath, or alone without a name."""
 
     name: str
     client_id: str = ""
