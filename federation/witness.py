@@ -136,8 +136,8 @@ class WitnessStore(Protocol):
         """Write what `decide` makes of the newest generation that was cosigned for that entity, in one transaction
         that no other for it can come between, in this process or another; durable on return.
 
-        What `decide` raises comes through, and nothing is written. Raises SharedOrigin when the origin of what it
-        makes was cosigned for another entity.
+        `decide` may be called in another thread; what it raises comes through, and nothing is written. Raises
+        SharedOrigin when the origin of what it makes was cosigned for another entity.
         """
         ...
 

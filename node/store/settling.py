@@ -6,21 +6,31 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import func, select, update
 
 from federation.ports import Cosignature
 from node.store.database import Database
-from node.store.tables import CHECKPOINTS, COSIGNATURES, LOG_GENERATIONS
+from node.store.short import Run
 from node.store.times import from_micros, to_micros
-from node.store.upsert import insert_into
 
 __all__ = ["MOST_COUNTED", "SettlingRows", "Unsettled"]
 
 MOST_COUNTED: Final = 10_000
 """Unsettled checkpoints are counted up to here: almost three hours of one a second."""
 
-_C, _S = CHECKPOINTS.c, COSIGNATURES.c
-_OPEN = select(func.max(LOG_GENERATIONS.c.generation)).scalar_subquery()
+_COSIGNED = (
+    "INSERT INTO cosignatures (generation, size, witness, cosigned_at, line)"
+    " VALUES (:g, :size, :witness, :at, :line) ON CONFLICT DO NOTHING"
+)
+_SETTLE = "UPDATE checkpoints SET settled_at = :at WHERE generation = :g AND size = :size"
+_OPEN = "SELECT max(generation) FROM log_generations"
+_SETTLED = (
+    "SELECT size, settled_at FROM checkpoints WHERE generation = :g AND settled_at IS NOT NULL"
+    " ORDER BY size DESC LIMIT 1"
+)
+_AFTER = (
+    "SELECT count(*), min(made_at) FROM (SELECT made_at FROM checkpoints WHERE generation = :g AND size > :size"
+    " ORDER BY size LIMIT :most) AS waiting"
+)
 
 
 class Unsettled(Struct, frozen=True):
@@ -41,42 +51,25 @@ class SettlingRows:
 
     async def add_cosignature(self, generation: int, size: int, cosignature: Cosignature) -> None:
         """Keep a witness's cosignature of a checkpoint; the first one stays."""
-        row = insert_into(self._database, COSIGNATURES).values(
-            generation=generation,
-            size=size,
-            witness=cosignature.witness,
-            cosigned_at=to_micros(cosignature.cosigned_at),
-            line=cosignature.line,
-        )
-        async with self._database.writing() as connection:
-            await connection.execute(row.on_conflict_do_nothing())
+        at, line = to_micros(cosignature.cosigned_at), cosignature.line
+        row = {"g": generation, "size": size, "witness": cosignature.witness, "at": at, "line": line}
+        await self._database.change(lambda run: run(_COSIGNED, **row))
 
     async def settle(self, generation: int, size: int, at: datetime) -> None:
         """Write the quorum's time of a checkpoint."""
-        row = update(CHECKPOINTS).where(_C.generation == generation, _C.size == size)
-        async with self._database.writing() as connection:
-            await connection.execute(row.values(settled_at=to_micros(at)))
+        await self._database.change(lambda run: run(_SETTLE, g=generation, size=size, at=to_micros(at)))
 
     async def unsettled(self) -> Unsettled:
         """What of the open generation is not settled."""
-        newest = (
-            select(_C.size, _C.settled_at)
-            .where(_C.generation == _OPEN, _C.settled_at.is_not(None))
-            .order_by(_C.size.desc())
-            .limit(1)
-        )
-        async with self._database.reading() as connection:
-            settled = (await connection.execute(newest)).one_or_none()
-            after = (
-                select(_C.made_at)
-                .where(_C.generation == _OPEN, _C.size > (settled.size if settled else -1))
-                .order_by(_C.size)
-                .limit(MOST_COUNTED)
-            ).subquery()
-            counted = select(func.count(), func.min(after.c.made_at)).select_from(after)
-            count, since = (await connection.execute(counted)).one()
-        return Unsettled(
-            checkpoints=count,
-            since=None if since is None else from_micros(since),
-            settled_at=None if settled is None else from_micros(settled.settled_at),
-        )
+        return await self._database.read(_unsettled)
+
+
+def _unsettled(run: Run) -> Unsettled:
+    generation = run(_OPEN).rows[0][0]
+    settled = run(_SETTLED, g=generation).row
+    count, since = run(_AFTER, g=generation, size=settled[0] if settled else -1, most=MOST_COUNTED).rows[0]
+    return Unsettled(
+        checkpoints=count,
+        since=None if since is None else from_micros(since),
+        settled_at=None if settled is None else from_micros(settled[1]),
+    )

@@ -13,9 +13,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from federation.log_conflicts import (
     MOST_CONFLICTS_AN_HOUR,
     MOST_PROVEN_AN_HOUR,
@@ -26,9 +23,8 @@ from federation.log_conflicts import (
 )
 from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database
-from node.store.tables import LOG_CONFLICTS, WITNESSED
+from node.store.short import Run
 from node.store.times import from_micros, to_micros
-from node.store.upsert import insert_into
 
 __all__ = ["ConflictRows", "WitnessRows", "hold", "lock_of"]
 
@@ -40,16 +36,44 @@ _WAIT_MS: Final = 1800
 """How long one waits for another: longer than a stalled one holds up, shorter than a log waits for its answer
 (`federation.settling.SettlingParts.request_s`).
 """
-_LIMITS: Final = select(
-    func.set_config("idle_in_transaction_session_timeout", str(_STALLED_MS), True),
-    func.set_config("lock_timeout", str(_WAIT_MS), True),
+_LIMITS: Final = (
+    f"SELECT set_config('idle_in_transaction_session_timeout', '{_STALLED_MS}', true),"
+    f" set_config('lock_timeout', '{_WAIT_MS}', true)"
 )
+_LOCK: Final = "SELECT pg_advisory_xact_lock(CAST(:first AS integer), CAST(:second AS integer))"
 _HOUR = timedelta(hours=1)
-_W = WITNESSED.c
-_C = LOG_CONFLICTS.c
 
+_WITNESSED = "origin, entity_id, generation, size, root, note, cosigned_at"
+_NEWEST = (
+    f"SELECT {_WITNESSED} FROM witnessed WHERE entity_id = :entity_id"  # noqa: S608 - names of ours
+    " ORDER BY generation DESC LIMIT 1"
+)
+_SIZES = "SELECT origin, size FROM witnessed"
+_KNOW = (
+    f"INSERT INTO witnessed ({_WITNESSED})"  # noqa: S608 - names of ours
+    " VALUES (:origin, :entity_id, :generation, :size, :root, :note, :at)"
+    " ON CONFLICT (origin) DO UPDATE SET generation = excluded.generation, size = excluded.size,"
+    " root = excluded.root, note = excluded.note, cosigned_at = excluded.cosigned_at"
+    " WHERE witnessed.entity_id = excluded.entity_id"
+)
+_EXTENDED = (
+    "UPDATE log_conflicts SET settled_at = :at"  # noqa: S608 - words of ours
+    f" WHERE kind IN ({', '.join(repr(kind.value) for kind in sorted(UNTIL_EXTENDED))})"
+    " AND settled_at IS NULL AND origin = :origin"
+)
 
-_ANY_OPEN: Final = select(_C.id).where(_C.settled_at.is_(None)).limit(1)
+_CONFLICT = "id, kind, entity_id, origin, at, known, offered, detail, digest, settled_at"
+_CONFLICTS = f"SELECT {_CONFLICT} FROM log_conflicts"  # noqa: S608 - names of ours
+_OPEN = f"{_CONFLICTS} WHERE settled_at IS NULL"
+_ANY_OPEN = "SELECT id FROM log_conflicts WHERE settled_at IS NULL LIMIT 1"
+_HAS = "SELECT id FROM log_conflicts WHERE digest = :digest"
+_RECENT = "SELECT count(*) FROM log_conflicts WHERE entity_id = :entity_id AND at > :since AND kind = :kind"
+_KEEP = (
+    "INSERT INTO log_conflicts (digest, at, entity_id, origin, kind, known, offered, detail)"
+    " VALUES (:digest, :at, :entity_id, :origin, :kind, :known, :offered, :detail) ON CONFLICT DO NOTHING"
+)
+_NOTE_ONE = "UPDATE log_conflicts SET settled_at = :at WHERE id = :number AND settled_at IS NULL"
+_NOTE_ALL = "UPDATE log_conflicts SET settled_at = :at WHERE kind = :kind AND settled_at IS NULL"
 
 
 class WitnessRows:
@@ -60,48 +84,35 @@ class WitnessRows:
 
     async def advance(self, entity_id: str, decide: Callable[[Witnessed | None], Witnessed]) -> Witnessed:
         """Write what `decide` makes of the newest generation that was cosigned; see `WitnessStore`."""
-        async with self._database.writing() as connection:
-            await hold(connection, entity_id)
-            known = await _newest(connection, entity_id)
+
+        def steps(run: Run) -> Witnessed:
+            hold(run, self._database, entity_id)
+            known = _newest(run, entity_id)
             after = decide(known)
             if after != known:
-                await self._write(connection, after)
+                _write(run, after)
             if known is not None and after.origin == known.origin and after.size > known.size:
-                await _close_extended(connection, after)
-        return after
+                # What alarmed only until this log extends what was known needs nobody to take note any more.
+                run(_EXTENDED, at=to_micros(after.cosigned_at), origin=after.origin)
+            return after
+
+        return await self._database.change(steps)
 
     async def newest(self, entity_id: str) -> Witnessed | None:
         """The newest generation that was cosigned for that entity."""
-        async with self._database.reading() as connection:
-            return await _newest(connection, entity_id)
+        return await self._database.read(lambda run: _newest(run, entity_id))
 
     async def sizes(self) -> Mapping[str, int]:
         """What was cosigned last, by origin."""
-        async with self._database.reading() as connection:
-            return {row.origin: row.size for row in await connection.execute(select(_W.origin, _W.size))}
-
-    async def _write(self, connection: AsyncConnection, known: Witnessed) -> None:
-        values = {
-            "entity_id": known.entity_id,
-            "generation": known.generation,
-            "size": known.size,
-            "root": known.root,
-            "note": known.note,
-            "cosigned_at": to_micros(known.cosigned_at),
-        }
-        row = insert_into(self._database, WITNESSED).values(origin=known.origin, **values)
-        upsert = row.on_conflict_do_update(
-            index_elements=[_W.origin], set_=values, where=_W.entity_id == known.entity_id
-        )
-        if (await connection.execute(upsert)).rowcount != 1:
-            raise SharedOrigin(known.origin, known.entity_id)
+        return dict(await self._database.look(_SIZES))
 
 
-async def hold(connection: AsyncConnection, name: str) -> None:
+def hold(run: Run, database: Database, name: str) -> None:
     """Let no other transaction come between that holds the same name. SQLite's already has the only write lock."""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(_LIMITS)
-        await connection.execute(select(func.pg_advisory_xact_lock(*lock_of(name))))
+    if database.dialect == "postgresql":
+        first, second = lock_of(name)
+        run(_LIMITS)
+        run(_LOCK, first=first, second=second)
 
 
 def lock_of(name: str) -> tuple[int, int]:
@@ -109,30 +120,27 @@ def lock_of(name: str) -> tuple[int, int]:
     return _LOCKS, int.from_bytes(sha256(name.encode()).digest()[:4], "big", signed=True)
 
 
-async def _newest(connection: AsyncConnection, entity_id: str) -> Witnessed | None:
-    query = select(WITNESSED).where(_W.entity_id == entity_id).order_by(_W.generation.desc()).limit(1)
-    row = (await connection.execute(query)).mappings().one_or_none()
-    return None if row is None else _witnessed(row)
+def _newest(run: Run, entity_id: str) -> Witnessed | None:
+    row = run(_NEWEST, entity_id=entity_id).row
+    if row is None:
+        return None
+    origin, _, generation, size, root, note, cosigned_at = row
+    return Witnessed(origin, entity_id, generation, size, bytes(root), note, from_micros(cosigned_at))
 
 
-async def _close_extended(connection: AsyncConnection, after: Witnessed) -> None:
-    """What alarmed only until this log extends what was known needs nobody to take note any more."""
-    over = (_C.kind.in_(UNTIL_EXTENDED), _C.settled_at.is_(None), _C.origin == after.origin)
-    await connection.execute(
-        update(LOG_CONFLICTS).where(*over).values(settled_at=to_micros(after.cosigned_at))
+def _write(run: Run, known: Witnessed) -> None:
+    written = run(
+        _KNOW,
+        origin=known.origin,
+        entity_id=known.entity_id,
+        generation=known.generation,
+        size=known.size,
+        root=known.root,
+        note=known.note,
+        at=to_micros(known.cosigned_at),
     )
-
-
-def _witnessed(row: Mapping[Any, Any]) -> Witnessed:
-    return Witnessed(
-        origin=row["origin"],
-        entity_id=row["entity_id"],
-        generation=row["generation"],
-        size=row["size"],
-        root=bytes(row["root"]),
-        note=row["note"],
-        cosigned_at=from_micros(row["cosigned_at"]),
-    )
+    if written.changed != 1:
+        raise SharedOrigin(known.origin, known.entity_id)
 
 
 class ConflictRows:
@@ -143,90 +151,79 @@ class ConflictRows:
 
     async def keep(self, conflict: Conflict) -> bool:
         """Keep a conflict; False when it is kept already, or the entity has had this kind's share of the hour."""
-        if await self._has(conflict):  # a repeat writes nothing
+        if await self._database.look(_HAS, digest=conflict.digest):  # a repeat writes nothing
             return False
+        return await self._database.change(lambda run: self._keep(run, conflict))
+
+    def _keep(self, run: Run, conflict: Conflict) -> bool:
+        hold(run, self._database, conflict.entity_id)
+        of = {"entity_id": conflict.entity_id, "kind": conflict.kind.value}
         most = MOST_PROVEN_AN_HOUR if conflict.kind in PROVEN_KINDS else MOST_CONFLICTS_AN_HOUR
-        async with self._database.writing() as connection:
-            await hold(connection, conflict.entity_id)
-            since = to_micros(conflict.at - _HOUR)
-            recent = select(func.count()).where(
-                _C.entity_id == conflict.entity_id, _C.at > since, _C.kind == conflict.kind.value
-            )
-            if (await connection.execute(recent)).scalar_one() >= most:
-                return False
-            row = insert_into(self._database, LOG_CONFLICTS).values(
-                digest=conflict.digest,
-                at=to_micros(conflict.at),
-                entity_id=conflict.entity_id,
-                origin=conflict.origin,
-                kind=conflict.kind.value,
-                known=conflict.known,
-                offered=conflict.offered,
-                detail=conflict.detail,
-            )
-            return bool((await connection.execute(row.on_conflict_do_nothing())).rowcount == 1)
+        if run(_RECENT, since=to_micros(conflict.at - _HOUR), **of).rows[0][0] >= most:
+            return False
+        kept = run(
+            _KEEP,
+            digest=conflict.digest,
+            at=to_micros(conflict.at),
+            origin=conflict.origin,
+            known=conflict.known,
+            offered=conflict.offered,
+            detail=conflict.detail,
+            **of,
+        )
+        return kept.changed == 1
 
     async def unacknowledged(self, *, limit: int) -> Sequence[Conflict]:
         """Those of which no operator took note, newest first."""
-        return await self._all(limit, _C.settled_at.is_(None))
+        rows = await self._database.look(f"{_OPEN} ORDER BY id DESC LIMIT :most", most=limit)
+        return [_conflict(row) for row in rows]
 
     async def open_of_each_kind(self, *, limit: int) -> Sequence[Conflict]:
         """Those of which no operator took note, at most `limit` of each kind: what one can do over and over hides
         nothing of another kind. First what the log itself must have brought about, then the newest.
         """
-        found: list[Conflict] = []
-        async with self._database.reading() as connection:
-            if (await connection.execute(_ANY_OPEN)).first() is None:
-                return found
-            for kind in ConflictKind:
-                query = select(LOG_CONFLICTS).where(_C.kind == kind.value, _C.settled_at.is_(None))
-                rows = await connection.execute(query.order_by(_C.id.desc()).limit(limit))
-                found += [_conflict(row) for row in rows.mappings()]
+
+        def steps(run: Run) -> list[Conflict]:
+            kinds = ConflictKind if run(_ANY_OPEN).row else ()
+            sql = f"{_OPEN} AND kind = :kind ORDER BY id DESC LIMIT :most"
+            return [_conflict(row) for kind in kinds for row in run(sql, kind=kind.value, most=limit).rows]
+
+        found = await self._database.read(steps)
         return sorted(found, key=lambda one: (one.kind not in PROVEN_KINDS, -one.number))
 
     async def newest(self, *, limit: int) -> Sequence[Conflict]:
         """All of them, newest first."""
-        return await self._all(limit)
+        rows = await self._database.look(f"{_CONFLICTS} ORDER BY id DESC LIMIT :most", most=limit)
+        return [_conflict(row) for row in rows]
 
     async def acknowledge(self, number: int, at: datetime) -> Conflict | None:
         """Note that an operator took note; None when there is no such conflict. A second time changes nothing."""
-        async with self._database.writing() as connection:
-            noted = update(LOG_CONFLICTS).where(_C.id == number, _C.settled_at.is_(None))
-            await connection.execute(noted.values(settled_at=to_micros(at)))
-            row = (
-                (await connection.execute(select(LOG_CONFLICTS).where(_C.id == number)))
-                .mappings()
-                .one_or_none()
-            )
-        return None if row is None else _conflict(row)
+
+        def steps(run: Run) -> Conflict | None:
+            run(_NOTE_ONE, number=number, at=to_micros(at))
+            row = run(f"{_CONFLICTS} WHERE id = :number", number=number).row
+            return None if row is None else _conflict(row)
+
+        return await self._database.change(steps)
 
     async def acknowledge_all(self, kind: ConflictKind, at: datetime) -> int:
         """Note that an operator took note of all of one kind; of how many."""
-        noted = update(LOG_CONFLICTS).where(_C.kind == kind.value, _C.settled_at.is_(None))
-        async with self._database.writing() as connection:
-            return (await connection.execute(noted.values(settled_at=to_micros(at)))).rowcount
-
-    async def _has(self, conflict: Conflict) -> bool:
-        async with self._database.reading() as connection:
-            known = select(_C.id).where(_C.digest == conflict.digest)
-            return (await connection.execute(known)).scalar_one_or_none() is not None
-
-    async def _all(self, limit: int, *conditions: Any) -> Sequence[Conflict]:
-        query = select(LOG_CONFLICTS).where(*conditions).order_by(_C.id.desc()).limit(limit)
-        async with self._database.reading() as connection:
-            return [_conflict(row) for row in (await connection.execute(query)).mappings()]
+        return await self._database.change(
+            lambda run: run(_NOTE_ALL, kind=kind.value, at=to_micros(at)).changed
+        )
 
 
-def _conflict(row: Mapping[Any, Any]) -> Conflict:
+def _conflict(row: Sequence[Any]) -> Conflict:
+    number, kind, entity_id, origin, at, known, offered, detail, digest, settled_at = row
     return Conflict(
-        kind=ConflictKind(row["kind"]),
-        entity_id=row["entity_id"],
-        origin=row["origin"],
-        at=from_micros(row["at"]),
-        known=row["known"],
-        offered=row["offered"],
-        detail=row["detail"],
-        digest=bytes(row["digest"]),
-        number=row["id"],
-        acknowledged_at=None if row["settled_at"] is None else from_micros(row["settled_at"]),
+        kind=ConflictKind(kind),
+        entity_id=entity_id,
+        origin=origin,
+        at=from_micros(at),
+        known=known,
+        offered=offered,
+        detail=detail,
+        digest=bytes(digest),
+        number=number,
+        acknowledged_at=None if settled_at is None else from_micros(settled_at),
     )

@@ -23,6 +23,7 @@ from federation.ports import Cosignature
 from federation.witness import SharedOrigin, Witnessed
 from node.store.database import Database, open_database
 from node.store.settling import SettlingRows, Unsettled
+from node.store.short import in_postgres
 from node.store.tables import CHECKPOINTS, LOG_GENERATIONS
 from node.store.times import to_micros
 from node.store.tree import TreeStore
@@ -124,7 +125,7 @@ async def test_a_witness_that_is_frozen_in_the_middle_loses_its_turn(postgres: P
 
         async def freeze() -> None:
             async with one.writing() as connection:
-                await hold(connection, PEER)
+                await connection.run_sync(lambda sync: hold(in_postgres(sync), one, PEER))
                 held.set()
                 await go_on.wait()
 
