@@ -11,11 +11,9 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import json as msgjson
-from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from federation.errors import OwnRecordDamaged
 from federation.pair_log import Checked, PairPage, Reconciled, Span
@@ -26,17 +24,27 @@ from federation.request_ids import first_request_id, time_of_request_id
 from node.store.bodies import Bodies
 from node.store.database import Database
 from node.store.records import RECORD_ROWS, RecordReader
-from node.store.tables import ARCHIVES, LABELS, RECONCILIATIONS, RECORDS
+from node.store.short import Run
+from node.store.tables import RECORDS
 from node.store.times import from_micros, to_micros
-from node.store.upsert import insert_into
 from trust.envelope import parse
 from trust.errors import TrustError
 from trust.evidence import leaf_data
 
 __all__ = ["PairRows", "ReconciliationRows"]
 
-_R = RECORDS.c
-_L = LABELS.c
+_OF_PAIR: Final = "(asking = :own AND answering = :peer OR asking = :peer AND answering = :own)"
+_LABELS: Final = f"SELECT label, asking FROM labels WHERE {_OF_PAIR}"  # noqa: S608 - words of ours
+_BETWEEN_NODES: Final = ", ".join(repr(operation.value) for operation in BETWEEN_NODES)
+_GROWN_TO: Final = "SELECT max(log_index) FROM records"
+_NEWEST: Final = (
+    "SELECT max((SELECT max(log_index) FROM records WHERE records.label = labels.label))"  # noqa: S608 - words of ours
+    f" FROM labels WHERE {_OF_PAIR} AND operation NOT IN ({_BETWEEN_NODES})"
+)
+_BEGINS_AT: Final = "SELECT recorded_at FROM records ORDER BY log_index LIMIT 1"
+_ARCHIVED_UNTIL: Final = "SELECT max(until_at) FROM archives WHERE emptied_at IS NOT NULL"
+_IDENTITIES: Final = "SELECT log_index, kind, label, request_id, recorded_at, identity FROM records"
+_INDICES: Final = "SELECT log_index FROM records"
 _ROWS_OF_AN_EXCHANGE: Final = 2
 _BODIES_AT_A_TIME: Final = 200
 _STORED_ENVELOPE_BYTES: Final = 1 << 30
@@ -49,6 +57,17 @@ _PARTS: Final = {
 _Row = Mapping[Any, Any]
 
 
+class _Told(NamedTuple):
+    """What is read of a message."""
+
+    log_index: int
+    kind: int
+    label: int
+    request_id: str
+    recorded_at: int
+    identity: bytes
+
+
 class PairRows:
     """Every method raises OwnStoreUnavailable."""
 
@@ -56,67 +75,70 @@ class PairRows:
         self._database = database
         self._reader = RecordReader(bodies)
         self._own = own_entity
+        self._newest: dict[str, tuple[int, int]] = {}
 
     async def check(self, span: Span, *, most: int, newest: bool) -> Checked:
         """Look at the stored bytes of the newest messages, or of as many from somewhere in the span on."""
-        async with self._database.reading() as connection:
-            asked_by = await self._labels(connection, span.peer)
-            indices = await _indices(connection, span, asked_by, most, newest=newest)
-        altered = [_message(row, asked_by, altered=True) for row in await self._altered_rows(indices)]
+
+        def steps(run: Run) -> tuple[Mapping[int, str], Sequence[int]]:
+            asked_by = self._labels(run, span.peer)
+            return asked_by, _indices(run, span, asked_by, most, newest=newest)
+
+        asked_by, indices = await self._database.read(steps)
+        altered = [_message(_told(row), asked_by, altered=True) for row in await self._altered_rows(indices)]
         return Checked(len(indices), tuple(sorted(altered)))
 
     async def page(self, span: Span, *, after: str, limit: int, suspects: frozenset[str]) -> PairPage:
         """Whole exchanges in the order of request ids."""
         most = _ROWS_OF_AN_EXCHANGE * limit + 1
-        columns = (_R.log_index, _R.kind, _R.label, _R.request_id, _R.recorded_at, _R.identity)
-        query = select(*columns).where(_R.request_id > after) if after else select(*columns)
-        async with self._database.reading() as connection:
-            asked_by = await self._labels(connection, span.peer)
-            query = query.where(*_within(span, asked_by)).order_by(_R.request_id, _R.log_index)
-            rows = (await connection.execute(query.limit(most))).mappings().all()
+
+        def steps(run: Run) -> tuple[Mapping[int, str], list[_Told]]:
+            asked_by = self._labels(run, span.peer)
+            query = (
+                f"{_IDENTITIES} {_within(asked_by)} AND request_id > :after ORDER BY request_id, log_index"
+            )
+            rows = run(f"{query} LIMIT :most", **_bounds(span), after=after, most=most).rows
+            return asked_by, [_Told(*row) for row in rows]
+
+        asked_by, rows = await self._database.read(steps)
         whole, following = _whole(rows, is_full=len(rows) == most)
-        looked_at = [row["log_index"] for row in whole if row["request_id"] in suspects]
+        looked_at = [row.log_index for row in whole if row.request_id in suspects]
         altered = {row["log_index"] for row in await self._altered_rows(looked_at)}
-        messages = [_message(row, asked_by, altered=row["log_index"] in altered) for row in whole]
+        messages = [_message(row, asked_by, altered=row.log_index in altered) for row in whole]
         return PairPage(tuple(messages), following)
 
     async def newest_index(self, peer: str) -> int:
         """The log index of the newest record of what platforms asked; -1 for none."""
-        between = tuple(operation.value for operation in BETWEEN_NODES)
-        newest = -1
-        async with self._database.reading() as connection:
-            labels = await connection.execute(
-                select(_L.label).where(_of_pair(self._own, peer), _L.operation.not_in(between))
-            )
-            for label in labels.scalars().all():
-                last = select(_R.log_index).where(_R.label == label).order_by(_R.log_index.desc()).limit(1)
-                found = (await connection.execute(last)).scalar()
-                newest = newest if found is None else max(newest, found)
-        return newest
+        before = self._newest.get(peer)
+
+        def steps(run: Run) -> tuple[int, int]:
+            grown_to = run(_GROWN_TO).rows[0][0]
+            if before is not None and before[0] == grown_to:
+                return before
+            found = run(_NEWEST, own=self._own, peer=peer).rows[0][0]
+            return grown_to, -1 if found is None else found
+
+        self._newest[peer] = await self._database.read(steps)
+        return self._newest[peer][1]
 
     async def begins_at(self) -> datetime | None:
         """When the first record that is still here was stored."""
-        query = select(_R.recorded_at).order_by(_R.log_index).limit(1)
-        async with self._database.reading() as connection:
-            first = (await connection.execute(query)).scalar()
-        return None if first is None else from_micros(first)
+        first = await self._database.look(_BEGINS_AT)
+        return from_micros(first[0][0]) if first else None
 
     async def archived_until(self) -> datetime | None:
         """Until when records are in archives only."""
-        query = select(func.max(ARCHIVES.c.until_at)).where(ARCHIVES.c.emptied_at.is_not(None))
-        async with self._database.reading() as connection:
-            until = (await connection.execute(query)).scalar()
+        until = (await self._database.look(_ARCHIVED_UNTIL))[0][0]
         return None if until is None else from_micros(until)
 
-    async def _labels(self, connection: AsyncConnection, peer: str) -> Mapping[int, str]:
+    def _labels(self, run: Run, peer: str) -> Mapping[int, str]:
         """Who asked, by the labels of this pair."""
-        query = select(_L.label, _L.asking).where(_of_pair(self._own, peer))
-        return {row.label: row.asking for row in await connection.execute(query)}
+        return dict(run(_LABELS, own=self._own, peer=peer).rows)
 
     async def _altered_rows(self, indices: Sequence[int]) -> Sequence[_Row]:
         altered: list[_Row] = []
         for begin in range(0, len(indices), _BODIES_AT_A_TIME):
-            wanted = RECORD_ROWS.where(_R.log_index.in_(indices[begin : begin + _BODIES_AT_A_TIME]))
+            wanted = RECORD_ROWS.where(RECORDS.c.log_index.in_(indices[begin : begin + _BODIES_AT_A_TIME]))
             async with self._database.reading() as connection:
                 rows = (await connection.execute(wanted)).mappings().all()
             altered += await asyncio.to_thread(self._those_altered, rows)
@@ -140,30 +162,29 @@ class PairRows:
         return identity == bytes(row["identity"]) and leaf == bytes(row["leaf"])
 
 
-def _of_pair(own: str, peer: str) -> ColumnElement[bool]:
-    return or_(and_(_L.asking == own, _L.answering == peer), and_(_L.asking == peer, _L.answering == own))
+def _within(labels: Iterable[int], *, after: str = "") -> str:
+    # Plus nothing, so that no database takes the index on labels for it; nor the lower one of two bounds.
+    of_pair = ", ".join(str(int(label)) for label in labels) or "NULL"
+    lower = "request_id > :after AND request_id || '' >= :lower" if after else "request_id >= :lower"
+    return f"WHERE {lower} AND request_id < :upper AND label + 0 IN ({of_pair})"
 
 
-def _within(span: Span, labels: Iterable[int]) -> tuple[ColumnElement[bool], ...]:
-    # Plus nothing, so that no database takes the index on labels for it.
-    of_pair = (_R.label + 0).in_(list(labels))
-    return _R.request_id >= span.lower, _R.request_id < span.upper, of_pair
+def _bounds(span: Span) -> Mapping[str, str]:
+    return {"lower": span.lower, "upper": span.upper}
 
 
-async def _indices(
-    connection: AsyncConnection, span: Span, labels: Iterable[int], most: int, *, newest: bool
-) -> Sequence[int]:
+def _indices(run: Run, span: Span, labels: Iterable[int], most: int, *, newest: bool) -> Sequence[int]:
     """Which records to look at: the newest ones, or a run from a random place in the span, around its end."""
-    query = select(_R.log_index).where(*_within(span, labels))
+    query, bounds = f"{_INDICES} {_within(labels)}", _bounds(span)
     if newest:
-        found = await connection.execute(query.order_by(_R.request_id.desc()).limit(most))
-        return found.scalars().all()
-    place = _somewhere(span)
-    first = query.where(_R.request_id >= place).order_by(_R.request_id).limit(most)
-    indices = list((await connection.execute(first)).scalars())
+        found = run(f"{query} ORDER BY request_id DESC LIMIT :most", **bounds, most=most).rows
+        return [index for (index,) in found]
+    place = {**bounds, "place": _somewhere(span)}
+    first = run(f"{query} AND request_id >= :place ORDER BY request_id LIMIT :most", **place, most=most).rows
+    indices = [index for (index,) in first]
     if len(indices) < most:
-        rest = query.where(_R.request_id < place).order_by(_R.request_id).limit(most - len(indices))
-        indices += (await connection.execute(rest)).scalars()
+        rest = f"{query} AND request_id < :place ORDER BY request_id LIMIT :most"
+        indices += [index for (index,) in run(rest, **place, most=most - len(indices)).rows]
     return indices
 
 
@@ -173,31 +194,45 @@ def _somewhere(span: Span) -> str:
     return first_request_id(lower + timedelta(seconds=into))
 
 
-def _whole(rows: Sequence[_Row], *, is_full: bool) -> tuple[Sequence[_Row], str]:
+def _whole(rows: Sequence[_Told], *, is_full: bool) -> tuple[Sequence[_Told], str]:
     """The rows of exchanges that are all there, and where to go on.
 
     An id with more rows than a page, which no honest node makes, is cut to a page.
     """
     if not is_full:
         return rows, ""
-    exchanges = [list(group) for _, group in groupby(rows, key=lambda row: row["request_id"])]
+    exchanges = [list(group) for _, group in groupby(rows, key=lambda row: row.request_id)]
     whole = exchanges[:-1] or exchanges
-    return [row for exchange in whole for row in exchange], whole[-1][0]["request_id"]
+    return [row for exchange in whole for row in exchange], whole[-1][0].request_id
 
 
-def _message(row: _Row, asked_by: Mapping[int, str], *, altered: bool) -> LoggedMessage:
+def _told(row: _Row) -> _Told:
+    return _Told(*(row[name] for name in _Told._fields))
+
+
+def _message(row: _Told, asked_by: Mapping[int, str], *, altered: bool) -> LoggedMessage:
     return LoggedMessage(
-        request_id=row["request_id"],
-        asking=asked_by[row["label"]],
-        part=_PARTS[RecordKind(row["kind"])],
-        identity=bytes(row["identity"]),
-        recorded_at=from_micros(row["recorded_at"]),
+        request_id=row.request_id,
+        asking=asked_by[row.label],
+        part=_PARTS[RecordKind(row.kind)],
+        identity=bytes(row.identity),
+        recorded_at=from_micros(row.recorded_at),
         altered=altered,
     )
 
 
-_C = RECONCILIATIONS.c
 _FINDINGS: Final = msgjson.Decoder(tuple[tuple[Finding, ...], int])
+_HOURS: Final = (
+    "SELECT peer, hour, checked_at, exchanges, state, findings FROM reconciliations WHERE peer = :peer"
+)
+_FIND: Final = f"{_HOURS} AND hour >= :first AND hour <= :last ORDER BY hour DESC"
+_ALARMING: Final = f"{_HOURS} AND state = 'alarm' ORDER BY hour DESC LIMIT :most"
+_KEEP: Final = (
+    "INSERT INTO reconciliations (peer, hour, checked_at, exchanges, state, findings)"
+    " VALUES (:peer, :hour, :checked_at, :exchanges, :state, :findings)"
+    " ON CONFLICT (peer, hour) DO UPDATE SET checked_at = excluded.checked_at, exchanges = excluded.exchanges,"
+    " state = excluded.state, findings = excluded.findings"
+)
 
 
 class ReconciliationRows:
@@ -208,40 +243,35 @@ class ReconciliationRows:
 
     async def keep(self, one: Reconciled) -> None:
         """Insert or replace the row of an hour."""
-        values = {
+        row = {
+            "peer": one.peer,
+            "hour": one.hour,
             "checked_at": to_micros(one.checked_at),
             "exchanges": one.exchanges,
             "state": one.state,
             "findings": msgjson.encode((one.findings, one.more)).decode(),
         }
-        row = insert_into(self._database, RECONCILIATIONS).values(peer=one.peer, hour=one.hour, **values)
-        async with self._database.writing() as connection:
-            await connection.execute(
-                row.on_conflict_do_update(index_elements=[_C.peer, _C.hour], set_=values)
-            )
+        await self._database.change(lambda run: run(_KEEP, **row))
 
     async def find(self, peer: str, first_hour: int, last_hour: int) -> Sequence[Reconciled]:
         """What is kept of these hours, newest first."""
-        return await self._all(_C.peer == peer, _C.hour >= first_hour, _C.hour <= last_hour)
+        rows = await self._database.look(_FIND, peer=peer, first=first_hour, last=last_hour)
+        return [_reconciled(row) for row in rows]
 
     async def alarming(self, peer: str, *, limit: int) -> Sequence[Reconciled]:
         """The hours with something alarming, newest first."""
-        return await self._all(_C.peer == peer, _C.state == "alarm", limit=limit)
-
-    async def _all(self, *conditions: ColumnElement[bool], limit: int | None = None) -> Sequence[Reconciled]:
-        query = select(RECONCILIATIONS).where(*conditions).order_by(_C.hour.desc()).limit(limit)
-        async with self._database.reading() as connection:
-            return [_reconciled(row) for row in (await connection.execute(query)).mappings()]
+        return [_reconciled(row) for row in await self._database.look(_ALARMING, peer=peer, most=limit)]
 
 
-def _reconciled(row: _Row) -> Reconciled:
-    findings, more = _FINDINGS.decode(row["findings"])
+def _reconciled(row: Sequence[Any]) -> Reconciled:
+    peer, hour, checked_at, exchanges, state, told = row
+    findings, more = _FINDINGS.decode(told)
     return Reconciled(
-        peer=row["peer"],
-        hour=row["hour"],
-        checked_at=from_micros(row["checked_at"]),
-        exchanges=row["exchanges"],
-        state=row["state"],
+        peer=peer,
+        hour=hour,
+        checked_at=from_micros(checked_at),
+        exchanges=exchanges,
+        state=state,
         findings=findings,
         more=more,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import delete, event, insert, select, update
-from sqlalchemy.engine import Connection
+from sqlalchemy import delete, insert, select, update
 
 from federation.pair_log import HourState, OwnHours, Reconciled, Span
 from federation.ports import ExchangeMeta
@@ -22,6 +21,7 @@ from node.store.database import Database
 from node.store.holder_record import HolderRows
 from node.store.journal import StoreJournal
 from node.store.reconcile import PairRows, ReconciliationRows
+from node.store.short import Found, Run
 from node.store.tables import ARCHIVES, BODIES, RECORDS
 from node.store.times import to_micros
 from tests.support.clock import NOON, FixedClock
@@ -259,26 +259,50 @@ async def test_a_damaged_record_is_told_without_its_content(log: Log) -> None:
     assert (request.envelope, answer.envelope) == (b"", b"")
 
 
-async def test_an_hour_is_read_by_the_index_on_request_ids(database: Database) -> None:
+@pytest.fixture
+def said(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, object]]]:
+    """The statements that were read with, and their parameters."""
     if database.dialect != "sqlite":
         pytest.skip("SQLite's plans are stable without statistics")
-    async with open_log(database) as log:
-        await log.exchange()
-        said: list[tuple[str, object]] = []
+    statements: list[tuple[str, Mapping[str, object]]] = []
+    read = Database.read
 
-        def note(
-            _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
-        ) -> None:
-            said.append((statement, parameters))
+    async def noted(self: Database, steps: Callable[[Run], object]) -> object:
+        def with_note(run: Run) -> object:
+            def note(sql: str, /, **parameters: object) -> Found:
+                statements.append((sql, parameters))
+                return run(sql, **parameters)
 
-        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-        await log.pair.page(log.span(), after=log.made[0], limit=3, suspects=frozenset())
-        await log.pair.check(log.span(), most=5, newest=True)
-        await log.pair.check(log.span(), most=5, newest=False)
-        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-        async with database.reading() as connection:
-            for statement, parameters in said:
-                if "request_id >" not in statement:
-                    continue
-                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
-                assert "records_request_id" in " ".join(row.detail for row in plan), statement
+            return steps(note)
+
+        return await read(self, with_note)
+
+    monkeypatch.setattr(Database, "read", noted)
+    return statements
+
+
+async def test_an_hour_is_read_by_the_index_on_request_ids(
+    log: Log, said: list[tuple[str, Mapping[str, object]]]
+) -> None:
+    await log.exchange()
+    await log.pair.page(log.span(), after=log.made[0], limit=3, suspects=frozenset())
+    await log.pair.check(log.span(), most=5, newest=True)
+    await log.pair.check(log.span(), most=5, newest=False)
+    hours = [one for one in said if "request_id >" in one[0]]
+    assert len(hours) == 4
+    for sql, parameters in hours:
+        plan = await log.database.look(f"EXPLAIN QUERY PLAN {sql}", **parameters)
+        assert "records_request_id (request_id>? AND request_id<?)" in " ".join(row[3] for row in plan), sql
+
+
+async def test_the_newest_index_is_looked_for_when_the_log_has_grown(
+    log: Log, said: list[tuple[str, Mapping[str, object]]]
+) -> None:
+    await log.exchange()
+    assert [await log.pair.newest_index(PEER) for _ in range(3)] == [1, 1, 1]
+    assert len(said) == 4
+    plan = await log.database.look(f"EXPLAIN QUERY PLAN {said[1][0]}", **said[1][1])
+    assert "SEARCH records USING COVERING INDEX records_label (label=?)" in {row[3] for row in plan}
+    await log.exchange()
+    assert await log.pair.newest_index(PEER) == 3
+    assert await log.pair.newest_index(THIRD) == -1
