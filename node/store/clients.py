@@ -24,6 +24,10 @@ from node.store.upsert import insert_into
 __all__ = ["AuthMethod", "ClientRow", "ClientRows", "LoginTerms"]
 
 
+_COLUMNS = tuple(column.name for column in CLIENTS.c)
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM clients ORDER BY client_id"  # noqa: S608 - names of ours
+
+
 class AuthMethod(StrEnum):
     """How a client proves who it is at the token endpoint."""
 
@@ -67,9 +71,8 @@ class ClientRows:
 
     async def all_clients(self) -> Sequence[ClientRow]:
         """Every client by id, also those that are disabled."""
-        async with self._database.reading() as connection:
-            rows = await connection.execute(select(CLIENTS).order_by(CLIENTS.c.client_id))
-            return [_client(row) for row in rows.mappings()]
+        rows = await self._database.look(_ALL)
+        return [_client(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
     async def find(self, client_id: str) -> ClientRow | None:
         """One client, or None."""
