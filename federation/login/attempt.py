@@ -8,9 +8,9 @@ citizen is told.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -19,12 +19,15 @@ from federation.login.model import AuthRequest, Interaction
 from federation.login.ports import Answers, Interactions
 from federation.login.refusals import OAuthRefusal, PageRefusal, Turn
 from federation.login.steps import Respond, Visitor
+from federation.login.writes import Together, Writes
 
 __all__ = ["Attempt", "new_number"]
 
 _log = structlog.get_logger("yrd.login")
 _DIGITS: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Those that nobody mistakes for each other when a number is read out."""
+_OVER: Final[Mapping[str, Any]] = {"step": "done", "identity": None, "upstream": None}
+_T = TypeVar("_T")
 
 
 def new_number() -> str:
@@ -32,11 +35,16 @@ def new_number() -> str:
     return "".join(secrets.choice(_DIGITS) for _ in range(8))
 
 
+class _WentOn(Exception):
+    """Another step was taken meanwhile."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """`page` is the path at which the login goes on; `session` the token of a session that began in this step."""
 
     rows: Interactions
+    together: Together
     answers: Answers
     interaction: Interaction
     visitor: Visitor
@@ -58,23 +66,57 @@ class Attempt:
             await self.rows.create(self.interaction, self.visitor.browser)
             self.is_stored = True
             return
-        following = replace(self.interaction, version=self.interaction.version + 1, **changes)
+        following = self._following(changes)
         if not await self.rows.replace(following):
-            raise self.page_refusal("login.outdated", Turn.CITIZEN, status=409, can_retry=True)
+            raise self._outdated()
         self.interaction = following
 
-    async def finish(self, outcome: str, **facts: str) -> None:
-        """The login is over; nothing of the citizen's stays in its row. Raises as `keep`."""
+    async def keep_with(self, steps: Callable[[Writes], tuple[Mapping[str, Any], _T]]) -> _T:
+        """Keep the next state of a login that is stored, together with what `steps` write: they return what changes in
+        it, and what is to be returned. Raises as `keep`; then nothing was written.
+        """
+
+        def write(writes: Writes) -> tuple[Interaction, _T]:
+            changes, result = steps(writes)
+            following = self._following(changes)
+            if not writes.replace(following):
+                raise _WentOn
+            return following, result
+
+        try:
+            self.interaction, result = await self.together.write(write)
+        except _WentOn:
+            raise self._outdated() from None
+        return result
+
+    async def finish(self, outcome: str, last: Callable[[Writes], _T], **facts: str) -> _T:
+        """The login is over, together with what `last` writes; what that returns. Nothing of the citizen's stays in its
+        row. Raises as `keep_with`.
+        """
         if self.is_stored:
-            await self.keep(step="done", identity=None, upstream=None)
+            result = await self.keep_with(lambda writes: (_OVER, last(writes)))
+        else:
+            result = await self.together.write(last)
+        self._note_end(outcome, **facts)
+        return result
+
+    def _note_end(self, outcome: str, **facts: str) -> None:
         self.ended(self.interaction, outcome)
         _log.info("login.finished", outcome=outcome, **self.facts(), **facts)
+
+    def _following(self, changes: Mapping[str, Any]) -> Interaction:
+        return replace(self.interaction, version=self.interaction.version + 1, **changes)
+
+    def _outdated(self) -> PageRefusal:
+        return self.page_refusal("login.outdated", Turn.CITIZEN, status=409, can_retry=True)
 
     async def refuse(self, refusal: OAuthRefusal) -> Respond:
         """End it by an error that goes to the client. Raises as `keep`; PageRefusal where none is, since
         this node's own page asked.
         """
-        await self.finish(refusal.error, detail=refusal.description)
+        if self.is_stored:
+            await self.keep(**_OVER)
+        self._note_end(refusal.error, detail=refusal.description)
         if self.request.own_page:
             raise self.page_refusal(f"login.{refusal.error}", Turn.CITIZEN, detail=refusal.description)
         response = self.answers.refuse(self.request, refusal.error, refusal.description)

@@ -40,6 +40,7 @@ from federation.login.relying_party import (
 )
 from federation.login.steps import ChooserView, GoTo, ProvinceView, Show, Step, Visitor
 from federation.login.visited import HomeNodes, VisitedFlow
+from federation.login.writes import Together
 from federation.ports import Clock
 from federation.quota import TokenBuckets
 
@@ -79,6 +80,7 @@ class Flow:
     """
 
     rows: Interactions
+    together: Together
     answers: Answers
     home: HomeFlow
     visited: VisitedFlow
@@ -168,7 +170,9 @@ class Flow:
 
     def _attempt(self, interaction: Interaction, visitor: Visitor, *, is_stored: bool) -> Attempt:
         page = f"{self.path}/login/i/{interaction.interaction_id}"
-        return Attempt(self.rows, self.answers, interaction, visitor, page, is_stored, self._ended)
+        return Attempt(
+            self.rows, self.together, self.answers, interaction, visitor, page, is_stored, self._ended
+        )
 
     def _ended(self, interaction: Interaction, outcome: str) -> None:
         request = interaction.request

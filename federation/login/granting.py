@@ -14,6 +14,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from authlib.oauth2.rfc6749 import list_to_scope
@@ -22,10 +23,12 @@ from authlib.oauth2.rfc7636.challenge import CODE_VERIFIER_PATTERN, create_s256_
 from federation.login.access_tokens import AccessToken, LoginAccessTokens
 from federation.login.id_tokens import IdTokens
 from federation.login.model import Agreed, AuthRequest, AuthResponse, Grant, RelyingParty
-from federation.login.ports import Grants, RelyingParties, Sessions, Subjects
+from federation.login.ports import Grants, RelyingParties
 from federation.login.refusals import OAuthRefusal
 from federation.login.requests import error_response
+from federation.login.sessions import sid_of
 from federation.login.uses import Uses
+from federation.login.writes import Writes
 from federation.ports import Clock
 
 __all__ = ["Granting", "Lives", "Tokens"]
@@ -47,39 +50,39 @@ class Granting:
 
     issuer: str
     parties: RelyingParties
-    grants: Grants
-    subjects: Subjects
-    sessions: Sessions
     clock: Clock
     lives: Lives
     access_life_s: int
-    counted: Callable[[AuthRequest, str], None] = lambda _request, _outcome: None
 
-    async def grant(self, request: AuthRequest, agreed: Agreed) -> AuthResponse:
-        """The code, with `state` and `iss`; the session is told who takes part. A client that was disabled meanwhile,
-        or that expects somebody else, gets an error. Raises OwnStoreUnavailable.
+    async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
+        """As `Answers.granting`. A client that was disabled meanwhile, or that expects somebody else, gets an error,
+        and so does one whose citizen's session ended. Raises OwnStoreUnavailable.
         """
         party = await self.parties.find(request.client_id)
         if party is None or request.redirect_uri not in party.redirect_uris:
-            return self.refuse(request, "unauthorized_client", "the client may not log people in any more")
+            refused = self.refuse(request, "unauthorized_client", "the client may not log people in any more")
+            return lambda _writes, _agreed: refused
+        return partial(self._grant, request, party)
+
+    def _grant(
+        self, request: AuthRequest, party: RelyingParty, writes: Writes, agreed: Agreed
+    ) -> AuthResponse:
+        # From here on the session goes on until the grant is there, and ends with it.
+        if not writes.goes_on(agreed.session_id):
+            return self.refuse(request, "login_required", "the session ended meanwhile")
         identity = agreed.identity
-        subject = await self.subjects.subject_for(identity.issuer, identity.subject, request.sector)
+        subject = writes.subject_for(identity.issuer, identity.subject, request.sector)
         if request.id_token_hint_sub not in ("", subject):
             return self.refuse(request, "login_required", "somebody else is logged in than was expected")
-        sid = await self.sessions.sid_for(agreed.session_id, party.client_id)
+        sid = sid_of(agreed.session_id, party.client_id)
         opened = self._opened(request, agreed, subject, sid)
-        code = await self.grants.open(opened, code_life_s=self.lives.code_s)
-        # After the grant is there: a session that ends from now on ends it, one that ended before says so here.
-        if not await self.sessions.add_party(agreed.session_id, party, sid):
-            await self.grants.revoke(opened.grant_id)
-            return self.refuse(request, "login_required", "the session ended meanwhile")
-        self.counted(request, "granted")
+        code = writes.open_grant(opened, code_life_s=self.lives.code_s)
+        writes.take_part(agreed.session_id, party, sid)
         said = [("code", code), *([("state", request.state)] if request.state else []), ("iss", self.issuer)]
         return AuthResponse(request.redirect_uri, tuple(said), request.response_mode)
 
     def refuse(self, request: AuthRequest, error: str, description: str) -> AuthResponse:
         """The error, with `state` and `iss`."""
-        self.counted(request, error)
         return error_response(
             self.issuer,
             request.redirect_uri,

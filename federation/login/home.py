@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,7 +27,16 @@ from federation.login.claims import (
     platform_claims,
 )
 from federation.login.levels import UNMET, ProviderLevels, demanded_level, require_level
-from federation.login.model import OFFLINE, Agreed, AuthRequest, Identity, OnBehalf, Session, meets
+from federation.login.model import (
+    OFFLINE,
+    Agreed,
+    AuthRequest,
+    AuthResponse,
+    Identity,
+    OnBehalf,
+    Session,
+    meets,
+)
 from federation.login.ports import Agreements, Answers, Papers, Sessions, Subjects
 from federation.login.refusals import OAuthRefusal, Turn
 from federation.login.relying_party import (
@@ -37,6 +47,7 @@ from federation.login.relying_party import (
 )
 from federation.login.steps import ConsentView, GoTo, Respond, Show, Step
 from federation.login.visited import HomeNodes, account_hint
+from federation.login.writes import Writes
 from federation.ports import Clock
 from federation.translator import Translator
 
@@ -55,6 +66,19 @@ class ProviderWords:
     claims: Mapping[str, str]
     scopes: tuple[str, ...]
     session_s: int
+
+
+_Enter = Callable[[Writes], tuple[str, str]]
+"""Writes what goes with the next state of a login; the token of a session that begins with it, or empty, and the id of
+the session that the citizen is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What is handed over, and whether it was agreed to."""
+
+    claims: dict[str, Any]
+    has_agreed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +167,20 @@ class HomeFlow:
         """
         identity = await self._identity(provider, found)
         require_level(identity.acr, demanded_level(attempt.request))
-        attempt.session, session = await self.sessions.begin(
-            identity, id_token=found.id_token, replaces=attempt.visitor.session
-        )
-        if not await self._is_expected(attempt.request, identity):
-            raise OAuthRefusal("login_required", "somebody else logged in than the request names")
-        return await self.agree(attempt, session)
+        said = {"id_token": found.id_token, "replaces": attempt.visitor.session}
+        try:
+            if not await self._is_expected(attempt.request, identity):
+                raise OAuthRefusal("login_required", "somebody else logged in than the request names")
+            way = await self._way(attempt.request, identity)
+        except OAuthRefusal:  # the client is refused; the citizen is logged in all the same
+            attempt.session, _ = await self.sessions.begin(identity, **said)
+            raise
+
+        def enter(writes: Writes) -> tuple[str, str]:
+            token, session = writes.begin_session(identity, **said)
+            return token, session.session_id
+
+        return await self._go(attempt, identity, way, enter)
 
     async def _identity(self, provider: Provider, found: Authenticated) -> Identity:
         said = dict(found.claims)
@@ -177,20 +209,43 @@ class HomeFlow:
     # --- agreeing -----------------------------------------------------------------------------------------------
 
     async def agree(self, attempt: Attempt, session: Session) -> Step:
-        """Ask the citizen where it has to be asked, else answer.
+        """Ask the citizen of a session where it has to be asked, else answer.
 
         Raises OAuthRefusal, PageRefusal, OwnStoreUnavailable.
         """
-        request, identity = attempt.request, session.identity
+        way = await self._way(attempt.request, session.identity)
+        return await self._go(attempt, session.identity, way, lambda _writes: ("", session.session_id))
+
+    async def _way(self, request: AuthRequest, identity: Identity) -> _Way:
+        """Raises OAuthRefusal, OwnStoreUnavailable."""
         if request.own_page:
-            await attempt.finish("own_page", acr=identity.acr)
-            return GoTo(url=request.own_page, session=attempt.session)
+            return _Way({}, has_agreed=True)
         claims = self._handed_over(request, identity)
-        if await self._has_agreed(request, identity, claims):
-            return await self._answer(attempt, session.session_id, identity, claims)
-        if "none" in request.prompt:
+        has_agreed = await self._has_agreed(request, identity, claims)
+        if not has_agreed and "none" in request.prompt:
             raise OAuthRefusal("consent_required", "the citizen has to be asked, and prompt=none forbids it")
-        await attempt.keep(step="consent", identity=identity, session_id=session.session_id, upstream=None)
+        return _Way(claims, has_agreed)
+
+    async def _go(self, attempt: Attempt, identity: Identity, way: _Way, enter: _Enter) -> Step:
+        """Go that way; with what is kept of it goes what `enter` writes."""
+        if not way.has_agreed:
+            return await self._ask(attempt, identity, enter)
+        if not attempt.request.own_page:
+            return await self._answer(attempt, identity, way.claims, enter)
+        attempt.session, _ = await attempt.finish("own_page", enter, acr=identity.acr)
+        return GoTo(url=attempt.request.own_page, session=attempt.session)
+
+    async def _ask(self, attempt: Attempt, identity: Identity, enter: _Enter) -> GoTo:
+        if attempt.is_stored:
+
+            def ask(writes: Writes) -> tuple[dict[str, Any], str]:
+                token, session_id = enter(writes)
+                return _asking(identity, session_id), token
+
+            attempt.session = await attempt.keep_with(ask)
+        else:
+            attempt.session, session_id = await attempt.together.write(enter)
+            await attempt.keep(**_asking(identity, session_id))
         return GoTo(url=attempt.page, session=attempt.session)
 
     def _handed_over(self, request: AuthRequest, identity: Identity) -> dict[str, Any]:
@@ -251,8 +306,12 @@ class HomeFlow:
         request = attempt.request
         claims = self._handed_over(request, identity)
         recipient, platform = self._to_whom(request)
-        await self.agreements.remember(identity, recipient, platform, _names(claims, platform))
-        return await self._answer(attempt, attempt.interaction.session_id, identity, claims)
+
+        def remember(writes: Writes) -> tuple[str, str]:
+            writes.remember(identity, recipient, platform, _names(claims, platform))
+            return "", attempt.interaction.session_id
+
+        return await self._answer(attempt, identity, claims, remember)
 
     async def _own_identity(self, attempt: Attempt) -> Identity:
         """Who was shown the page, when the browser is still logged in as that one. Raises PageRefusal."""
@@ -264,20 +323,27 @@ class HomeFlow:
         return identity
 
     async def _answer(
-        self, attempt: Attempt, session_id: str, identity: Identity, claims: dict[str, Any]
+        self, attempt: Attempt, identity: Identity, claims: dict[str, Any], enter: _Enter
     ) -> Respond:
         request = attempt.request
-        await attempt.finish("granted", acr=identity.acr)
-        details: tuple[dict[str, Any], ...] = ()
-        if request.authorization_details:
-            details = await self._issue(request, identity)
-        agreed = Agreed(
+        grant = await self.answers.granting(request)
+        agreed = partial(
+            Agreed,
             identity=replace(identity, claims={}),  # no more than what goes to the client is kept for it
-            session_id=session_id,
             claims=claims if request.is_peer else self._in_own_words(claims),
-            authorization_details=details,
         )
-        response = await self.answers.grant(request, agreed)
+
+        def end(writes: Writes) -> tuple[str, AuthResponse]:
+            token, session_id = enter(writes)
+            return token, grant(writes, agreed(session_id=session_id))
+
+        if not request.authorization_details:
+            attempt.session, response = await attempt.finish("granted", end, acr=identity.acr)
+            return Respond(response=response, session=attempt.session)
+        # Consents are signed once the login is over: of two that agree at once, one has them.
+        attempt.session, session_id = await attempt.finish("granted", enter, acr=identity.acr)
+        whole = agreed(session_id=session_id, authorization_details=await self._issue(request, identity))
+        response = await attempt.together.write(lambda writes: grant(writes, whole))
         return Respond(response=response, session=attempt.session)
 
     async def _issue(self, request: AuthRequest, identity: Identity) -> tuple[dict[str, Any], ...]:
@@ -293,6 +359,10 @@ class HomeFlow:
 
     def _now_s(self) -> float:
         return self.clock.now().timestamp()
+
+
+def _asking(identity: Identity, session_id: str) -> dict[str, Any]:
+    return {"step": "consent", "identity": identity, "session_id": session_id, "upstream": None}
 
 
 def _names(claims: Mapping[str, Any], platform: OnBehalf) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from federation.login.model import (
     Session,
 )
 from federation.login.uses import Replays, Use
+from federation.login.writes import Writes
 
 __all__ = [
     "Agreements",
@@ -243,8 +244,10 @@ class Papers(Protocol):
 class Answers(Protocol):
     """How a login ends for the client that began it."""
 
-    async def grant(self, request: AuthRequest, agreed: Agreed) -> AuthResponse:
-        """The code, with `state` and `iss`. The session is told who takes part."""
+    async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
+        """What grants this request among other writes: it returns the code, with `state` and `iss`, and the session is
+        told who takes part; or an error, when the client may not be granted it now.
+        """
         ...
 
     def refuse(self, request: AuthRequest, error: str, description: str) -> AuthResponse:

@@ -27,8 +27,8 @@ from federation.login.claims import (
     platform_claims,
 )
 from federation.login.levels import demanded_level, require_level
-from federation.login.model import LEVELS, OFFLINE, Agreed, AuthRequest, Identity, meets
-from federation.login.ports import Answers, Sessions, Subjects
+from federation.login.model import LEVELS, OFFLINE, Agreed, AuthRequest, AuthResponse, Identity, meets
+from federation.login.ports import Answers, Subjects
 from federation.login.refusals import OAuthRefusal
 from federation.login.relying_party import (
     Authenticated,
@@ -38,6 +38,7 @@ from federation.login.relying_party import (
     ProviderWrong,
 )
 from federation.login.steps import ProvinceView, Respond
+from federation.login.writes import Writes
 from federation.peers import Directory, Peer
 from federation.ports import Clock
 from federation.translator import Translator
@@ -140,7 +141,6 @@ class VisitedFlow:
     """Takes a login that began at an own platform to a home node and back."""
 
     homes: HomeNodes
-    sessions: Sessions
     subjects: Subjects
     answers: Answers
     translator: Callable[[], Translator]
@@ -176,17 +176,21 @@ class VisitedFlow:
         require_level(identity.acr, demanded_level(request))
         await self._require_subject(request, identity)
         papers = self._papers(request, found, issuer)
-        attempt.session, session = await self.sessions.begin(
-            identity, id_token=found.id_token, replaces=attempt.visitor.session
-        )
-        await attempt.finish("granted", acr=identity.acr)
-        agreed = Agreed(
-            identity=replace(identity, claims={}),  # what goes to the platform is beside it
-            session_id=session.session_id,
-            claims=identity.claims,
-            authorization_details=papers,
-        )
-        response = await self.answers.grant(request, agreed)
+        grant = await self.answers.granting(request)
+
+        def end(writes: Writes) -> tuple[str, AuthResponse]:
+            token, session = writes.begin_session(
+                identity, id_token=found.id_token, replaces=attempt.visitor.session
+            )
+            agreed = Agreed(
+                identity=replace(identity, claims={}),  # what goes to the platform is beside it
+                session_id=session.session_id,
+                claims=identity.claims,
+                authorization_details=papers,
+            )
+            return token, grant(writes, agreed)
+
+        attempt.session, response = await attempt.finish("granted", end, acr=identity.acr)
         return Respond(response=response, session=attempt.session)
 
     def _identity(self, request: AuthRequest, found: Authenticated, issuer: str) -> Identity:

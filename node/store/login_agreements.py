@@ -80,18 +80,22 @@ class AgreementRows:
         self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
     ) -> Agreement:
         """As `Agreements.remember`."""
+        return await self._database.change(
+            lambda run: self.remember_in(run, identity, recipient, platform, claims)
+        )
+
+    def remember_in(
+        self, run: Run, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
+    ) -> Agreement:
+        """As `Writes.remember`."""
         of, now = _key(identity, recipient, platform.client_id), to_micros(self._clock.now())
-
-        def keep(run: Run) -> Agreement:
-            before = run(_HOLDING, **of).rows
-            said = {"claims": _written(_claims(before) | claims), "platform_name": platform.name}
-            if before:
-                run(_ADD, agreement_id=before[0][0], **said)
-            else:
-                run(_GIVE, agreement_id=secrets.token_urlsafe(_ID_BYTES), given_at=now, **said, **of)
-            return _agreement(run(_HOLDING, **of).rows)
-
-        return await self._database.change(keep)
+        before = run(_HOLDING, **of).rows
+        said = {"claims": _written(_claims(before) | claims), "platform_name": platform.name}
+        if before:
+            run(_ADD, agreement_id=before[0][0], **said)
+        else:
+            run(_GIVE, agreement_id=secrets.token_urlsafe(_ID_BYTES), given_at=now, **said, **of)
+        return _agreement(run(_HOLDING, **of).rows)
 
     async def of(self, identity: Identity) -> Sequence[Agreement]:
         """As `Agreements.of`: `MOST_SHOWN` at most."""

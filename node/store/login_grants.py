@@ -80,6 +80,10 @@ class GrantRows:
 
     async def open(self, grant: Grant, *, code_life_s: int) -> str:
         """Keep a grant and make its code."""
+        return await self._database.change(lambda run: self.open_in(run, grant, code_life_s=code_life_s))
+
+    def open_in(self, run: Run, grant: Grant, *, code_life_s: int) -> str:
+        """As `Writes.open_grant`."""
         code = secrets.token_urlsafe(32)
         row = {
             "grant_id": grant.grant_id,
@@ -92,11 +96,8 @@ class GrantRows:
             "expires_at": grant.expires_at * _MICROS,
         }
 
-        def steps(run: Run) -> None:
-            run(_OPEN, **row)
-            self._add(run, _CODE, code, grant, code_life_s)
-
-        await self._database.change(steps)
+        run(_OPEN, **row)
+        self._add(run, _CODE, code, grant, code_life_s)
         return code
 
     async def redeem(self, code: str, client_id: str, uses: Sequence[Use] = ()) -> Grant | None:

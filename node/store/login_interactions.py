@@ -16,6 +16,7 @@ from federation.login.ports import Seal
 from federation.ports import Clock
 from node.store.database import Database
 from node.store.login_room import RowRoom
+from node.store.short import Run
 from node.store.times import to_micros
 
 __all__ = ["InteractionRows"]
@@ -81,6 +82,10 @@ class InteractionRows:
 
     async def replace(self, interaction: Interaction) -> bool:
         """See `Interactions.replace`."""
+        return await self._database.change(lambda run: self.replace_in(run, interaction))
+
+    def replace_in(self, run: Run, interaction: Interaction) -> bool:
+        """As `Writes.replace`."""
         key = _hash(interaction.interaction_id)
         row = {
             "interaction": key,
@@ -88,7 +93,7 @@ class InteractionRows:
             "before": interaction.version - 1,
             "sealed": self._sealed(key, interaction),
         }
-        return await self._database.change(lambda run: run(_REPLACE, **row).changed == 1)
+        return run(_REPLACE, **row).changed == 1
 
     async def forget_expired(self) -> int:
         """See `Interactions.forget_expired`."""

@@ -121,14 +121,15 @@ class SessionRows:
         self, identity: Identity, *, id_token: str = "", replaces: str = ""
     ) -> tuple[str, Session]:
         """As `Sessions.begin`."""
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        session = await self._database.change(
-            lambda run: self._begin(run, identity, id_token, token, replaces)
+        return await self._database.change(
+            lambda run: self.begin_in(run, identity, id_token=id_token, replaces=replaces)
         )
-        return token, session
 
-    def _begin(self, run: Run, identity: Identity, id_token: str, token: str, replaces: str) -> Session:
-        now = self._clock.now()
+    def begin_in(
+        self, run: Run, identity: Identity, *, id_token: str = "", replaces: str = ""
+    ) -> tuple[str, Session]:
+        """As `Writes.begin_session`."""
+        token, now = secrets.token_urlsafe(_TOKEN_BYTES), self._clock.now()
         old = self._at_work(run, replaces, to_micros(now))
         if old is not None and old[1:3] != (identity.issuer, identity.subject):
             self._end(run, old[0], upwards=False)
@@ -146,7 +147,7 @@ class SessionRows:
             run(_INSERT, **values, created_at=created_at)
         else:
             run(_GO_ON, **values)
-        return session
+        return token, session
 
     async def find(self, token: str) -> Session | None:
         """As `Sessions.find`. Raises OwnRecordDamaged."""
@@ -155,14 +156,19 @@ class SessionRows:
 
     async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> bool:
         """As `Sessions.add_party`."""
-        return await self._database.change(lambda run: self._add_party(run, session_id, party, sid))
+        return await self._database.change(lambda run: self.add_party_in(run, session_id, party, sid))
 
-    def _add_party(self, run: Run, session_id: str, party: RelyingParty, sid: str) -> bool:
+    def goes_on_in(self, run: Run, session_id: str) -> bool:
+        """As `Writes.goes_on`."""
+        return self._person_of(run, session_id, to_micros(self._clock.now())) is not None
+
+    def add_party_in(self, run: Run, session_id: str, party: RelyingParty, sid: str) -> bool:
+        """As `Writes.take_part`."""
         now = to_micros(self._clock.now())
-        row = run(_GOES_ON + self._lock, session_id=session_id, now=now).row
-        if row is None:
+        person = self._person_of(run, session_id, now)
+        if person is None:
             return False
-        issuer, subject = row
+        issuer, subject = person
         audience = party.sector or party.client_id
         told = run(_SUBJECT, issuer=issuer, subject=subject, audience=audience).row
         run(
@@ -265,6 +271,10 @@ class SessionRows:
             return (await connection.execute(delete(LOGIN_SESSIONS).where(_S.expires_at <= before))).rowcount
 
     # --- inside ---
+
+    def _person_of(self, run: Run, session_id: str, now: int) -> tuple[Any, ...] | None:
+        """Issuer and subject of a session that goes on, and does so until the transaction is over."""
+        return run(_GOES_ON + self._lock, session_id=session_id, now=now).row
 
     def _at_work(self, run: Run, token: str, now: int) -> tuple[Any, ...] | None:
         return run(_AT_WORK + self._lock, token=_hash(token), now=now).row if token else None

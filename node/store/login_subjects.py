@@ -5,6 +5,7 @@ algorithm ever touches them (design §8).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from federation.ports import Clock
 from node.store.database import Database
@@ -37,14 +38,19 @@ class SubjectRows:
         of = {"issuer": issuer, "issuer_subject": subject, "audience": audience}
         if known := await self._database.look(_KNOWN, **of):
             return str(known[0][0])
+        return await self._database.change(lambda run: self._made(run, of))
+
+    def subject_in(self, run: Run, issuer: str, subject: str, audience: str) -> str:
+        """As `Writes.subject_for`."""
+        of = {"issuer": issuer, "issuer_subject": subject, "audience": audience}
+        known = run(_KNOWN, **of).row
+        return self._made(run, of) if known is None else str(known[0])
+
+    def _made(self, run: Run, of: Mapping[str, str]) -> str:
+        """Of replicas that ask at once one inserts; the others wait for it and read what it made."""
         made, now = secrets.token_urlsafe(_SUBJECT_BYTES), to_micros(self._clock.now())
-
-        def make(run: Run) -> str:
-            # Of replicas that ask at once one inserts; the others wait for it and read what it made.
-            run(_ADD, subject=made, created_at=now, **of)
-            return str(run(_KNOWN, **of).rows[0][0])
-
-        return await self._database.change(make)
+        run(_ADD, subject=made, created_at=now, **of)
+        return str(run(_KNOWN, **of).rows[0][0])
 
     async def person_of(self, subject: str, audience: str) -> tuple[str, str] | None:
         """As `Subjects.person_of`."""

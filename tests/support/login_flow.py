@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -29,6 +29,7 @@ from federation.login.model import (
     Agreement,
     AuthRequest,
     AuthResponse,
+    Grant,
     Identity,
     Interaction,
     OnBehalf,
@@ -45,6 +46,7 @@ from federation.login.relying_party import (
 )
 from federation.login.steps import GoTo, Respond, Step, Visitor
 from federation.login.visited import HomeNodes, VisitedFlow
+from federation.login.writes import Writes
 from federation.peers import Directory, Peer, TrustSnapshot
 from federation.quota import TokenBuckets
 from federation.translator import Translator
@@ -67,6 +69,7 @@ __all__ = [
     "platform_request",
 ]
 
+T = TypeVar("T")
 AH, JS = "https://node.ah.example", "https://node.js.example"
 IDP = "https://id.ah.example"
 _PROVIDER_KEY, _OWN_KEY, _DPOP_KEY = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
@@ -201,6 +204,9 @@ class _Rows:
         return found if found.expires_at > self.clock.now().timestamp() else None
 
     async def replace(self, interaction: Interaction) -> bool:
+        return self.replaced(interaction)
+
+    def replaced(self, interaction: Interaction) -> bool:
         raw, owner = self.kept[interaction.interaction_id]
         if _loaded(raw).version != interaction.version - 1:
             return False
@@ -229,6 +235,9 @@ class _Sessions:
     async def begin(
         self, identity: Identity, *, id_token: str = "", replaces: str = ""
     ) -> tuple[str, Session]:
+        return self.begun(identity, id_token=id_token, replaces=replaces)
+
+    def begun(self, identity: Identity, *, id_token: str, replaces: str) -> tuple[str, Session]:
         self.began += 1
         old = self.by_token.pop(replaces, None)
         same = old is not None and (old.identity.issuer, old.identity.subject) == (
@@ -275,6 +284,11 @@ class _Agreements:
     async def remember(
         self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
     ) -> Agreement:
+        return self.remembered(identity, recipient, platform, claims)
+
+    def remembered(
+        self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
+    ) -> Agreement:
         key = (identity.subject, recipient, platform.client_id)
         before = self.held[key].claims if key in self.held else frozenset()
         self.held[key] = Agreement(
@@ -299,13 +313,62 @@ class _Agreements:
 class _Answers:
     granted: list[Agreed] = field(default_factory=list)
 
-    async def grant(self, request: AuthRequest, agreed: Agreed) -> AuthResponse:
-        self.granted.append(agreed)
-        return AuthResponse(request.redirect_uri, (("code", "the-code"), ("state", request.state)))
+    async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
+        def grant(writes: Writes, agreed: Agreed) -> AuthResponse:
+            assert writes.goes_on(agreed.session_id)
+            self.granted.append(agreed)
+            return AuthResponse(request.redirect_uri, (("code", "the-code"), ("state", request.state)))
+
+        return grant
 
     def refuse(self, request: AuthRequest, error: str, description: str) -> AuthResponse:
         said = (("error", error), ("error_description", description), ("state", request.state), ("iss", AH))
         return AuthResponse(request.redirect_uri, said)
+
+
+@dataclass
+class _Together:
+    """One transaction: what raises has written nothing."""
+
+    rows: _Rows
+    sessions: _Sessions
+    agreements: _Agreements
+    answers: _Answers
+
+    async def write(self, steps: Callable[[Writes], T]) -> T:
+        before = self.rows.kept.copy(), self.sessions.by_token.copy(), self.agreements.held.copy()
+        granted = self.answers.granted.copy()
+        try:
+            return steps(self)
+        except BaseException:
+            self.rows.kept, self.sessions.by_token, self.agreements.held = before
+            self.answers.granted = granted
+            raise
+
+    def begin_session(
+        self, identity: Identity, *, id_token: str = "", replaces: str = ""
+    ) -> tuple[str, Session]:
+        return self.sessions.begun(identity, id_token=id_token, replaces=replaces)
+
+    def remember(
+        self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
+    ) -> Agreement:
+        return self.agreements.remembered(identity, recipient, platform, claims)
+
+    def goes_on(self, session_id: str) -> bool:
+        return session_id in {one.session_id for one in self.sessions.by_token.values()}
+
+    def subject_for(self, issuer: str, subject: str, audience: str) -> str:
+        raise AssertionError("these answers need none")
+
+    def open_grant(self, grant: Grant, *, code_life_s: int) -> str:
+        raise AssertionError("these answers need none")
+
+    def take_part(self, session_id: str, party: RelyingParty, sid: str) -> bool:
+        raise AssertionError("these answers need none")
+
+    def replace(self, interaction: Interaction) -> bool:
+        return self.rows.replaced(interaction)
 
 
 _dialect = cache(load_dialect)
@@ -324,6 +387,7 @@ class Wayside:
         self.directory = Directory(TrustSnapshot(AH, "340000", {JS: self.peer()}))
         self.rows, self.sessions = _Rows(self.clock), _Sessions(self.clock)
         self.agreements, self.answers = _Agreements(), _Answers()
+        self.together = _Together(self.rows, self.sessions, self.agreements, self.answers)
         self.browser = Visitor(browser="browser-1")
         self.idp_is_away: Exception | None = None
         self.ended: list[tuple[str, str, str]] = []
@@ -395,6 +459,7 @@ class Wayside:
 
         return Flow(
             rows=self.rows,
+            together=self.together,
             answers=self.answers,
             home=HomeFlow(
                 entity_id=AH,
@@ -419,7 +484,6 @@ class Wayside:
             ),
             visited=VisitedFlow(
                 homes=homes,
-                sessions=self.sessions,
                 subjects=subjects,
                 answers=self.answers,
                 translator=translator,

@@ -24,7 +24,16 @@ from joserfc.jwk import ECKey
 
 from federation.login.granting import Granting
 from federation.login.id_tokens import TokenKeys
-from federation.login.model import Agreed, AuthRequest, Identity, RelyingParty
+from federation.login.model import (
+    Agreed,
+    AuthRequest,
+    AuthResponse,
+    Grant,
+    Identity,
+    Interaction,
+    OnBehalf,
+    RelyingParty,
+)
 from federation.login.refusals import PageRefusal
 from federation.login.steps import GoTo, Respond, Step, Visitor
 from federation.peers import Directory, Peer, TrustSnapshot
@@ -32,7 +41,9 @@ from node.config import NodeSection
 from node.config.login import IdentityProviderSection, LoginSection
 from node.store.clients import ClientRows, LoginTerms
 from node.store.database import Database, open_database
+from node.store.login_grants import GrantRows
 from node.store.replay import ReplayRows
+from node.store.short import Run
 from node.web.login.cookies import LoginCookies
 from node.web.login.steps import StepAnswers
 from node.web.oidc.app import add_provider
@@ -141,18 +152,6 @@ class PlainSeal:
         return sealed[len(context) + 1 :]
 
 
-class Subjects:
-    """One name per person and audience."""
-
-    async def subject_for(self, issuer: str, subject: str, audience: str) -> str:
-        """Stable, and different for each audience."""
-        return hashlib.sha256(f"{issuer}|{subject}|{audience}".encode()).hexdigest()[:24]
-
-    async def person_of(self, subject: str, audience: str) -> tuple[str, str] | None:
-        """Nobody asks here."""
-        raise AssertionError(subject, audience)
-
-
 @dataclass
 class Sessions:
     """Remembers who took part."""
@@ -160,22 +159,37 @@ class Sessions:
     parties: list[tuple[str, str, str]] = field(default_factory=list)
     has_ended: bool = False
 
-    async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> bool:
-        """Remember it."""
-        self.parties.append((session_id, party.client_id, sid))
-        return not self.has_ended
 
-    async def sid_for(self, session_id: str, client_id: str) -> str:
-        """One per session and client."""
-        return f"sid-{session_id}-{client_id}"[:40]
+@dataclass(frozen=True)
+class _Writes:
+    """A transaction with real grants, and one name per person and audience."""
 
-    async def begin(self, identity: Identity, *, id_token: str = "", replaces: str = "") -> Any:
-        """No session begins here."""
-        raise AssertionError(identity, id_token, replaces)
+    run: Run
+    grants: GrantRows
+    sessions: Sessions
 
-    async def find(self, token: str) -> None:
-        """There is none."""
-        raise AssertionError(token)
+    def goes_on(self, _session_id: str) -> bool:
+        return not self.sessions.has_ended
+
+    def subject_for(self, issuer: str, subject: str, audience: str) -> str:
+        """Stable, and different for each audience."""
+        return hashlib.sha256(f"{issuer}|{subject}|{audience}".encode()).hexdigest()[:24]
+
+    def open_grant(self, grant: Grant, *, code_life_s: int) -> str:
+        return self.grants.open_in(self.run, grant, code_life_s=code_life_s)
+
+    def take_part(self, session_id: str, party: RelyingParty, sid: str) -> bool:
+        self.sessions.parties.append((session_id, party.client_id, sid))
+        return True
+
+    def begin_session(self, identity: Identity, *, id_token: str = "", replaces: str = "") -> Any:
+        raise AssertionError("no session begins here")
+
+    def remember(self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]) -> Any:
+        raise AssertionError("nobody is asked here")
+
+    def replace(self, interaction: Interaction) -> bool:
+        raise AssertionError("there is no second step")
 
 
 class Flow:
@@ -194,7 +208,13 @@ class Flow:
             return GoTo(url=f"{ISSUER}/login/i/next")
         if self._provider.refusal:
             return Respond(response=self._granting.refuse(request, self._provider.refusal, "no"))
-        return Respond(response=await self._granting.grant(request, self._provider.person))
+        grant = await self._granting.granting(request)
+        provider = self._provider
+
+        def end(run: Run) -> AuthResponse:
+            return grant(_Writes(run, provider.parts.grants, provider.sessions), provider.person)
+
+        return Respond(response=await provider.database.change(end))
 
     async def show(self, interaction_id: str, visitor: Visitor) -> Step:
         """There is no second step."""
@@ -421,8 +441,6 @@ async def running_provider(folder: Path, database: Database | None = None) -> As
             directory=directory,
             keys=TokenKeys(lambda: signing, lambda: {signing.kid: signing.verification_key}),
             replays=ReplayRows(opened, clock),
-            subjects=Subjects(),
-            sessions=provider.sessions,
             clock=clock,
         )
     )

@@ -11,7 +11,7 @@ from federation.login.client_auth import ClientAuthentication
 from federation.login.dpop import Proofs
 from federation.login.granting import Granting, Lives, Tokens
 from federation.login.id_tokens import IdTokens, TokenKeys
-from federation.login.ports import Papers, Replays, Seal, Sessions, Subjects
+from federation.login.ports import Papers, Replays, Seal
 from federation.login.request_objects import RequestObjects
 from federation.login.requests import Requests
 from federation.login.steps import LoginFlow
@@ -41,8 +41,6 @@ class ProviderGround:
     directory: Directory
     keys: TokenKeys
     replays: Replays
-    subjects: Subjects
-    sessions: Sessions
     clock: Clock
     papers: Papers | None = None
     skew_s: float = 60.0
@@ -62,9 +60,6 @@ class ProviderParts:
         self.granting = Granting(
             ground.issuer,
             self.parties,
-            self.grants,
-            ground.subjects,
-            ground.sessions,
             clock,
             Lives(code_s=login.code_s, refresh_s=login.refresh_s),
             login.access_token_s,

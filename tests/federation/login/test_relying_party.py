@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from federation.login.refusals import PageRefusal
 from federation.login.relying_party import ProviderRefused
@@ -285,19 +286,23 @@ async def test_a_form_that_is_sent_twice_is_taken_once() -> None:
 async def test_of_two_steps_at_once_one_is_taken() -> None:
     wayside = Wayside()
     page = await at_consent(wayside)
-    found = await wayside.rows.find(page.url.rpartition("/")[2], wayside.browser.browser)
-    assert found is not None
-    replace = wayside.rows.replace
+    raw, owner = wayside.rows.kept[page.url.rpartition("/")[2]]
+    find = wayside.rows.find
 
-    async def late(interaction: Any) -> bool:
-        return False
+    async def found_before(interaction_id: str, browser: str) -> Any:
+        """The other step is taken between reading and writing."""
+        found = await find(interaction_id, browser)
+        assert found is not None
+        wayside.rows.replaced(replace(found, version=found.version + 1))
+        return found
 
-    wayside.rows.replace = late  # type: ignore[method-assign]
+    wayside.rows.find = found_before  # type: ignore[method-assign]
     with pytest.raises(PageRefusal) as caught:
         await wayside.act(page.url, decision="agree")
-    wayside.rows.replace = replace  # type: ignore[method-assign]
     assert caught.value.code == "login.outdated"
+    assert (raw, owner) != wayside.rows.kept[page.url.rpartition("/")[2]], "the other step's stays"
     assert not wayside.answers.granted
+    assert not wayside.agreements.held
 
 
 async def test_a_form_without_its_token_is_refused() -> None:

@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet
 
 from federation.login.discovery import discovery
 from federation.login.model import Agreed, OnBehalf
+from federation.login.sessions import sid_of
 from tests.support.login_provider import (
     BACK,
     BANK,
@@ -93,14 +94,14 @@ async def test_a_login_of_a_platform_with_a_secret(provider: Provider) -> None:
         "acr": "yrd.l2",
         "amr": ["pwd", "otp"],
         "origin": IDENTITY.origin,
-        "sid": f"sid-session-1-{PORTAL}",
+        "sid": sid_of("session-1", PORTAL),
         "nonce": "nonce-1",
         "at_hash": urlsafe_b64encode(half).rstrip(b"=").decode(),
     }, "claims of a scope are for userinfo"
     for method in ("GET", "POST"):
         said = await provider.userinfo(tokens["access_token"], method=method)
         assert await said.json() == {**CLAIMS, "sub": subject}
-    assert provider.sessions.parties == [("session-1", PORTAL, f"sid-session-1-{PORTAL}")]
+    assert provider.sessions.parties == [("session-1", PORTAL, sid_of("session-1", PORTAL))]
 
 
 async def test_a_request_may_come_as_a_form_and_its_answer_as_one(provider: Provider) -> None:
