@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from federation.errors import OwnNotFound
+from federation.errors import OwnBadValue, OwnNotFound
 from federation.evidence_build import FileBuilder
 from federation.evidence_chains import ChainArchive, KnownChain
 from federation.evidence_ports import (
@@ -126,17 +126,20 @@ class Exporter:
         self._generations: dict[int, LogGeneration] = {}
 
     async def export(self, request_id: str, *, asking: str = "") -> bytes:
-        """The file of one exchange; with `asking`, of the one that this node asked.
+        """The file of one exchange; with `asking`, of what that node asked.
 
         What this node asked itself goes first; without an answer the file has the request alone. Raises
-        OwnNotFound when there is no such exchange, EvidenceBroken when a trust statement of
-        that day is missing, OwnStoreUnavailable, OwnKeyUnavailable when the file cannot be signed.
+        OwnNotFound when there is no such exchange, OwnBadValue when several nodes asked under that id and `asking` does
+        not say which is meant, EvidenceBroken when a trust statement of that day is missing, OwnStoreUnavailable,
+        OwnKeyUnavailable when the file cannot be signed.
         """
-        records = await self._records.find_records(request_id)
-        if asking:
-            records = [record for record in records if record.meta.asking == asking]
+        records = await self._records.find_records(request_id, asking=asking)
         for asked_here in (True, False):
-            if any(record.kind is _PAIRS[asked_here][0] for record in records):
+            askers = {one.meta.asking for one in records if one.kind is _PAIRS[asked_here][0]}
+            if len(askers) > 1:
+                named = ", ".join(sorted(askers))
+                raise OwnBadValue(f"several nodes asked under that id, say which: {named}", field="asking")
+            if askers:
                 work = _Work()
                 await self._add(work, records, asked_here=asked_here)
                 return (await self._sealed(work, "exchange")).data
@@ -156,8 +159,8 @@ class Exporter:
         """
         work = _Work()
         async for ref in refs:
-            records = await self._records.find_records(ref.request_id)
-            await self._add(work, records, asked_here=ref.asked_here)
+            records = await self._records.find_records(ref.request_id, asking=ref.asking)
+            await self._add(work, records, asked_here=ref.asked_here, at=ref.log_index)
             if work.file.size_bytes >= split_bytes or work.file.exchanges >= split_exchanges:
                 yield await self._sealed(work, scope)
                 work = _Work()
@@ -166,8 +169,10 @@ class Exporter:
 
     # --- one exchange -----------------------------------------------------------------------------------------
 
-    async def _add(self, work: _Work, records: Sequence[StoredRecord], *, asked_here: bool) -> None:
-        request, answer = self._pair(records, _PAIRS[asked_here])
+    async def _add(
+        self, work: _Work, records: Sequence[StoredRecord], *, asked_here: bool, at: int | None = None
+    ) -> None:
+        request, answer = self._pair(records, _PAIRS[asked_here], at)
         pair = [request] if answer is None else [request, answer]
         placed = [await self._placed(work, record, forget=not request.salt) for record in pair]
         meta = request.meta
@@ -184,10 +189,10 @@ class Exporter:
         )
 
     def _pair(
-        self, records: Sequence[StoredRecord], kinds: tuple[RecordKind, RecordKind]
+        self, records: Sequence[StoredRecord], kinds: tuple[RecordKind, RecordKind], at: int | None
     ) -> tuple[StoredRecord, StoredRecord | None]:
         ask, reply = kinds
-        requests = [record for record in records if record.kind is ask]
+        requests = [one for one in records if one.kind is ask and at in (None, one.log_index)]
         if not requests:
             raise OwnNotFound("there is no exchange with that request id in this node's log")
         replies = [record for record in records if record.kind is reply]

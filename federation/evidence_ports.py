@@ -27,8 +27,8 @@ __all__ = [
 class Records(Protocol):
     """The log, to read: `federation.ports.Journal` is one."""
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        """All records of one exchange in log order."""
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
+        """All records under a request id in log order; with `asking`, those of what that node asked."""
         ...
 
 
@@ -55,10 +55,16 @@ class FormerKeyDocuments(Protocol):
 
 
 class ExchangeRef(Struct, frozen=True):
-    """One exchange of the log: its id, and whether this node asked (else it answered)."""
+    """One exchange of the log: its id, and whether this node asked (else it answered).
+
+    Two nodes may use one id, and one of them again for other bytes: `asking` is who asked, `log_index` the request's
+    place in the log. Without them the first exchange with that id is meant.
+    """
 
     request_id: str
     asked_here: bool
+    asking: str = ""
+    log_index: int | None = None
 
 
 class RefPage(Struct, frozen=True):

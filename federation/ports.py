@@ -166,8 +166,12 @@ class Journal(Protocol):
         """
         ...
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        """All records of one exchange in log order; empty when there is none."""
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
+        """All records under a request id in log order; empty when there is none.
+
+        Two nodes that ask here may use one id: with `asking`, those of one exchange. What this node asked itself is of
+        one exchange always, since it makes the ids.
+        """
         ...
 
 

@@ -76,7 +76,7 @@ class _Chosen:
     def __init__(self, rows: ArchiveRows, groups: Sequence[Group]) -> None:
         self._rows, self._groups = rows, groups
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
         return await self._rows.read(self._groups[int(request_id)].indices)
 
 

@@ -53,7 +53,7 @@ class Records(Protocol):
     """The log, to read: `federation.ports.Journal` is one."""
 
     async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        """All records of one exchange in log order; empty when there is none."""
+        """All records under a request id in log order; empty when there is none."""
         ...
 
 

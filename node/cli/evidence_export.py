@@ -32,6 +32,9 @@ NextPage = Callable[[str], "Awaitable[RefPage]"]
 
 @click.command()
 @click.argument("request_id", required=False)
+@click.option(
+    "--asking", default="", help="发问节点的实体标识；多个节点用了同一编号时须指明 / Which node asked"
+)
 @click.option("--case", "case_number", help="办件编号 / All exchanges of a case")
 @click.option(
     "--holder-type",
@@ -52,6 +55,7 @@ NextPage = Callable[[str], "Awaitable[RefPage]"]
 @config_option
 def export(
     request_id: str | None,
+    asking: str,
     case_number: str | None,
     holder_type: str | None,
     holder_id: str | None,
@@ -70,14 +74,15 @@ def export(
     from node.config import read_config
 
     wanted = [bool(request_id), bool(case_number), bool(holder_type), from_at is not None]
-    if sum(wanted) != 1 or (until_at is not None and from_at is None) or (holder_id and not holder_type):
+    lost = (until_at and not from_at) or (holder_id and not holder_type) or (asking and not request_id)
+    if sum(wanted) != 1 or lost:
         raise click.UsageError(
-            "须指明其一：REQUEST_ID、--case、--holder-type、--from [--until] / "
-            "name one of: REQUEST_ID, --case, --holder-type, --from [--until]"
+            "须指明其一：REQUEST_ID [--asking]、--case、--holder-type、--from [--until] / "
+            "name one of: REQUEST_ID [--asking], --case, --holder-type, --from [--until]"
         )
     config = read_config(config_path)
     if request_id:
-        asyncio.run(_export_one(config, request_id, out))
+        asyncio.run(_export_one(config, request_id, asking, out))
         return
     if case_number:
         search = _of_case(case_number)
@@ -114,10 +119,10 @@ def _of_period(since: datetime, until: datetime) -> _Search:
     )
 
 
-async def _export_one(config: Config, request_id: str, out: Path | None) -> None:
+async def _export_one(config: Config, request_id: str, asking: str, out: Path | None) -> None:
     target = out or Path(f"{request_id}.evidence.zip")
     async with _exporting(config) as (exporter, _, ground):
-        data = await exporter.export(request_id)
+        data = await exporter.export(request_id, asking=asking)
         await ground.audit.note(actor(), "evidence.export", {"request_id": request_id})
     write_new(target, data, secret=True)
     say(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from federation.evidence_ports import ExchangeRef, RefPage
 from node.store.database import Database
-from node.store.search import EvidenceSearch, Wanted
+from node.store.search import EvidenceSearch, Found, Wanted
 
 __all__ = ["EvidenceRows"]
 
@@ -36,6 +36,9 @@ class EvidenceRows:
 
     async def _page(self, wanted: Wanted, after: str, limit: int) -> RefPage:
         page = await self._search.page(wanted, after=after, limit=limit)
-        return RefPage(
-            tuple(ExchangeRef(one.request_id, one.direction == "asked") for one in page.found), page.next
-        )
+        return RefPage(tuple(_ref(one) for one in page.found), page.next)
+
+
+def _ref(found: Found) -> ExchangeRef:
+    asked_here = found.direction == "asked"
+    return ExchangeRef(found.request_id, asked_here, "" if asked_here else found.peer, found.indices[0])

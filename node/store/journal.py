@@ -23,7 +23,7 @@ from node.store.database import Database
 from node.store.jobs import Job, ReleaseClaim, StoreAnswer, StoreExchange, StoreRequest, TakeClaim
 from node.store.outbox import QUEUE_BYTES, QUEUE_JOBS, Outbox
 from node.store.records import RECORD_ROWS, RecordReader
-from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, RECORDS
+from node.store.tables import BODIES, CLAIM_FINISHED, CLAIMS, LABELS, RECORDS
 from trust.envelope import Sealed
 from trust.keys import Signer
 
@@ -226,9 +226,10 @@ class StoreJournal:
             row = (await connection.execute(query)).mappings().first()
         return self._reader.body(row).envelope if row else None
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        """All records of one exchange in log order."""
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
+        """All records under a request id in log order; with `asking`, those of what that node asked."""
         query = RECORD_ROWS.where(RECORDS.c.request_id == request_id).order_by(RECORDS.c.log_index)
+        query = query.where(LABELS.c.asking == asking) if asking else query
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [self._reader.read(row) for row in rows]

@@ -41,7 +41,7 @@ class _Book:
             self.exchanges[one.request_id] = one
             self.records += one.records
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
         """See Records."""
         return self.exchanges[request_id].records
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from federation.errors import OwnBadValue
 from federation.evidence import verify_evidence
 from federation.evidence_export import Exporter
 from federation.evidence_ports import ExchangeRef, RefPage
@@ -31,12 +32,22 @@ from node.store.tree import TreeStore
 from node.store.tree_growth import TreeGrowth
 from node.store.trust import TrustRows
 from tests.support.clock import NOON, FixedClock
-from tests.support.evidence import ANCHOR, ANSWERING, ASKING, CODEC, SETTLED_AT, Exchange, World, only
+from tests.support.evidence import (
+    ANCHOR,
+    ANSWERING,
+    ASKING,
+    CODEC,
+    SETTLED_AT,
+    WITNESSES,
+    Exchange,
+    World,
+    only,
+)
 from tests.support.exchanges import meta_of
 from trust.checkpoint import Checkpoint
 from trust.cosignature import cosign
 from trust.entity import read_statement
-from trust.envelope import parse
+from trust.envelope import parse, seal
 from trust.keys import SigningKey, jwks_of
 from trust.profile import log_origin, witness_name
 
@@ -199,6 +210,60 @@ async def test_a_holders_exchanges_are_exported_and_nobody_elses(settled: Settle
     assert [one.request_id for one in report.exchanges] == [third, first]  # newest first
     assert {one.verdict for one in report.exchanges} == {"proven"}
     assert report.scope == "holder"
+
+
+async def keep_heard(
+    journal: StoreJournal, world: World, exchange: Exchange, asking: str, officer: str
+) -> None:
+    """This exchange at the node that answered it, as if that other node had asked."""
+    sent, answered = (parse(record.envelope, max_bytes=1 << 20) for record in exchange.records)
+    request = CODEC.decode_request(sent.payload_type, sent.payload)
+    request = replace(request, header=replace(request.header, asking=asking, officer=officer))
+    sealed = seal(sent.payload_type, CODEC.encode_request(request), world.envelope_keys[asking])
+    answer = CODEC.decode_answer(answered.payload_type, answered.payload)
+    said = replace(answer.header, asking=asking, request_identity=sealed.identity)
+    meta = replace(meta_of(exchange.request_id, outcome="answered", case_number="case 1"), asking=asking)
+    await journal.claim(Claim(asking, exchange.request_id, sealed.identity, 10))
+    payload = CODEC.encode_answer(replace(answer, header=said))
+    await journal.store_exchange(meta, sealed, sealed.identity, answered.payload_type, payload)
+
+
+async def test_two_nodes_that_use_one_id_are_told_apart(database: Database) -> None:
+    """And one that uses it again for other bytes, which are refused and signed: three exchanges under one id."""
+    world, clock = World(), FixedClock()
+    rows, other = TrustRows(database), WITNESSES[0]
+    await keep_statements(rows, world, clock)
+    journal = StoreJournal(database, lambda: world.envelope_keys[ANSWERING], clock)
+    exchange = Exchange(world)
+    for officer, asking in enumerate((ASKING, other, ASKING)):
+        await keep_heard(journal, world, exchange, asking, f"officer-{officer}")
+    await journal.close()
+    exporter = Exporter(
+        records=journal,
+        archive=rows,
+        codec=CODEC,
+        signer=lambda: world.envelope_keys[ANSWERING],
+        clock=clock,
+        entity_id=ANSWERING,
+        anchor=ANCHOR,
+    )
+
+    with pytest.raises(OwnBadValue, match=f"{other}, {ASKING}"):
+        await exporter.export(exchange.request_id)
+    for asking, indices in ((ASKING, (0, 1)), (other, (2, 3))):
+        report = only(await exporter.export(exchange.request_id, asking=asking), world.anchor_jwks)
+        assert (report.outcome, report.log_indices) == ("answered", indices)
+        assert report.request is not None
+        assert report.request.header.asking == asking
+
+    async def refs() -> AsyncIterator[ExchangeRef]:
+        page = await EvidenceRows(database, lambda _type, _id: ()).find_by_case("case 1", limit=9)
+        for ref in page.refs:
+            yield ref
+
+    (file,) = [one async for one in exporter.export_many(refs(), "case")]
+    found = verify_evidence(file.data, world.anchor_jwks, CODEC).exchanges
+    assert [one.log_indices for one in found] == [(4, 5), (2, 3), (0, 1)]
 
 
 async def test_exchanges_are_found_by_holder_case_and_time(settled: Settled) -> None:

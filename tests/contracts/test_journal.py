@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from federation.errors import (
     OwnBusy,
@@ -51,6 +52,17 @@ async def test_a_request_comes_back_signed_and_is_found_as_it_was_sent(
     assert record.kind is RecordKind.ASKED_REQUEST
     assert (record.envelope, record.identity) == (sealed.envelope, sealed.identity)
     assert record.recorded_at == clock.at
+
+
+async def test_two_nodes_may_ask_under_one_id(journal: StoreJournal) -> None:
+    request_id = next_request_id()
+    for asking in ("https://one.example", "https://two.example"):
+        meta = replace(meta_of(request_id), asking=asking)
+        await journal.store_request(meta, OPERATION.request_type, asking.encode())
+    assert len(await journal.find_records(request_id)) == 2
+    (record,) = await journal.find_records(request_id, asking="https://two.example")
+    assert parse(record.envelope, max_bytes=4096).payload == b"https://two.example"
+    assert await journal.find_records(request_id, asking="https://three.example") == []
 
 
 async def test_an_answer_is_kept_byte_for_byte(journal: StoreJournal) -> None:

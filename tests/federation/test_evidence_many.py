@@ -28,7 +28,7 @@ class Book:
                 replace(record, log_index=2 * place + at) for at, record in enumerate(one.records)
             ]
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
         return self.exchanges[request_id].records
 
     async def refs(self) -> AsyncIterator[ExchangeRef]:

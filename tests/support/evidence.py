@@ -370,8 +370,12 @@ class Exchange:
         sealed = seal(header.operation.answer_type, payload, world.envelope_keys[ANSWERING])
         self.records.append(self.record(1, kinds[1], sealed, operation))
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        return self.records if request_id == self.request_id else []
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
+        return [
+            record
+            for record in self.records
+            if request_id == self.request_id and asking in ("", record.meta.asking)
+        ]
 
     def _request_header(self, operation: Operation) -> RequestHeader:
         return RequestHeader(

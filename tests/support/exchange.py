@@ -161,8 +161,9 @@ class MemoryJournal:
                 return answer.envelope
         return None
 
-    async def find_records(self, request_id: str) -> Sequence[StoredRecord]:
-        return [record for record in self.records if record.meta.request_id == request_id]
+    async def find_records(self, request_id: str, *, asking: str = "") -> Sequence[StoredRecord]:
+        mine = [record for record in self.records if record.meta.request_id == request_id]
+        return [record for record in mine if asking in ("", record.meta.asking)]
 
     def kinds(self) -> list[RecordKind]:
         """What was stored, in order."""
