@@ -314,12 +314,16 @@ class HomeFlow:
         return await self._answer(attempt, identity, claims, remember)
 
     async def _own_identity(self, attempt: Attempt) -> Identity:
-        """Who was shown the page, when the browser is still logged in as that one. Raises PageRefusal."""
+        """Who was shown the page, when the browser is still logged in as that one.
+
+        Raises PageRefusal: the login is then where it began, so that "try again" logs in anew and asks again.
+        """
         session = await self.sessions.find(attempt.visitor.session) if attempt.visitor.session else None
         identity = attempt.interaction.identity
         expected = attempt.interaction.session_id
         if session is None or identity is None or not secrets.compare_digest(session.session_id, expected):
-            raise attempt.page_refusal("login.session_ended", Turn.CITIZEN, status=403)
+            await attempt.keep(step="start", identity=None, session_id="")
+            raise attempt.page_refusal("login.session_ended", Turn.CITIZEN, status=403, can_retry=True)
         return identity
 
     async def _answer(

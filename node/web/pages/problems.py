@@ -163,12 +163,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
             (
                 "您的登录状态已改变",
                 "在您确认之前，这台设备上的登录已结束或换成了别人。没有提供任何信息。",
-                "请回到{platform}，重新登录。",
+                "请再试一次：重新登录后，会再次征求您的同意，然后回到{platform}。",
             ),
             (
                 "You are no longer logged in",
                 "Before you confirmed, the login on this device ended or became somebody else's. Nothing was shared.",
-                "Go back to {platform} and log in again.",
+                "Try again: you log in anew, are asked once more, and return to {platform}.",
             ),
         ),
         "login.request_expired": _texts(

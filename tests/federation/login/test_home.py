@@ -272,8 +272,16 @@ async def test_who_logs_out_meanwhile_cannot_agree_any_more() -> None:
     wayside.sessions.by_token.clear()
     with pytest.raises(PageRefusal) as caught:
         await wayside.act(page.url, decision="agree")
-    assert caught.value.code == "login.session_ended"
+    assert (caught.value.code, caught.value.status) == ("login.session_ended", 403)
     assert not wayside.answers.granted
+    assert await wayside.act(page.url, decision="agree") == GoTo(url=page.url), "nor by pressing once more"
+    again = await wayside.open(GoTo(url=caught.value.retry))
+    assert isinstance(again, GoTo)
+    wayside.idp.came(again.url)
+    asked = await wayside.back(wayside.idp.answer())
+    assert isinstance(asked, GoTo)
+    assert consent_of(await wayside.open(asked)).platform.client_id == "js-portal"
+    assert parameters_of(await wayside.act(asked.url, decision="agree"))["code"] == "the-code"
 
 
 async def test_somebody_elses_session_cannot_agree() -> None:
@@ -281,8 +289,12 @@ async def test_somebody_elses_session_cannot_agree() -> None:
     page = await at_consent(wayside)
     other = replace(wayside.sessions.by_token[wayside.browser.session], session_id="another")
     wayside.sessions.by_token[wayside.browser.session] = other
-    with pytest.raises(PageRefusal):
+    with pytest.raises(PageRefusal) as caught:
         await wayside.open(page)
+    again = await wayside.open(GoTo(url=caught.value.retry))
+    assert isinstance(again, GoTo)
+    assert consent_of(await wayside.open(again)).account_name, "that one is asked in turn"
+    assert not wayside.answers.granted
 
 
 async def test_an_own_page_gets_a_session_and_no_answer() -> None:
