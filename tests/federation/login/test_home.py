@@ -278,7 +278,7 @@ async def test_who_logs_out_meanwhile_cannot_agree_any_more() -> None:
     again = await wayside.open(GoTo(url=caught.value.retry))
     assert isinstance(again, GoTo)
     wayside.idp.came(again.url)
-    asked = await wayside.back(wayside.idp.answer())
+    asked = await wayside.back(wayside.idp.answer(code="code-2"))
     assert isinstance(asked, GoTo)
     assert consent_of(await wayside.open(asked)).platform.client_id == "js-portal"
     assert parameters_of(await wayside.act(asked.url, decision="agree"))["code"] == "the-code"
