@@ -206,7 +206,7 @@ class Tokens:
         except OAuthRefusal:
             await self.grants.revoke(grant.grant_id)
             raise
-        answer = await asyncio.to_thread(self._answer, grant, grant.request.scopes, jkt, True)
+        answer = await self._made(lambda: self._answer(grant, grant.request.scopes, jkt, True))
         if "offline_access" in grant.request.scopes:
             life_s = grant.expires_at - int(self.clock.now().timestamp())
             answer["refresh_token"] = await self.grants.issue_refresh(grant, life_s=life_s)
@@ -226,14 +226,17 @@ class Tokens:
         scopes = frozenset(form["scope"].split()) if "scope" in form else found.request.scopes
         if not scopes <= found.request.scopes:
             raise OAuthRefusal("invalid_scope", "more is asked for than was granted")
-        answer = await asyncio.to_thread(self._answer, found, scopes, jkt, False)
+        answer = await self._made(lambda: self._answer(found, scopes, jkt, False))
         if rotates:
             life_s = found.expires_at - int(self.clock.now().timestamp())
             answer["refresh_token"] = await self.grants.issue_refresh(found, life_s=life_s)
         return answer
 
+    async def _made(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Here with a key in memory; beside the loop with one that is in a token, which takes its time."""
+        return make() if self.id_tokens.signs_at_once() else await asyncio.to_thread(make)
+
     def _answer(self, grant: Grant, scopes: frozenset[str], jkt: str, is_first: bool) -> dict[str, Any]:
-        """Beside the loop: the key may be in a token that takes its time."""
         token = self.access.issue(grant, scopes, jkt=jkt)
         answer = {
             "access_token": token,

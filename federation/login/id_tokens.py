@@ -15,7 +15,7 @@ from federation.login.model import Grant
 from federation.login.refusals import OAuthRefusal
 from federation.ports import Clock
 from trust.errors import TrustError
-from trust.keys import Signer, VerificationKey
+from trust.keys import Signer, SigningKey, VerificationKey
 from trust.tokens import read_token, sign_token, verify_token
 
 __all__ = ["Hint", "IdTokens", "TokenKeys"]
@@ -52,6 +52,10 @@ class IdTokens:
         self._keys = keys
         self._clock = clock
         self._life_s = life_s
+
+    def signs_at_once(self) -> bool:
+        """Whether the key of the moment is in memory. Raises OwnKeyUnavailable."""
+        return isinstance(self._keys.signer(), SigningKey)
 
     def issue(self, grant: Grant, *, access_token: str, with_nonce: bool) -> str:
         """The ID token of a grant. A refreshed one has no nonce (§12.2). Raises OwnKeyUnavailable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -28,7 +29,9 @@ def sender_of(request: web.Request, *, proxies: int = 0) -> str:
     return _network(request.remote or "")
 
 
+@lru_cache(maxsize=4096)
 def _network(text: str) -> str:
+    """Remembered: a browser comes several times in one login, and few proxies stand before all."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -47,7 +48,7 @@ class LoginCookies:
     @property
     def is_secure(self) -> bool:
         """Whether the node is reached by https."""
-        return urlsplit(self.entity_id).scheme == "https"
+        return _is_https(self.entity_id)
 
     def name(self, kind: str) -> str:
         """The name of one of them."""
@@ -56,11 +57,15 @@ class LoginCookies:
     def visitor(self, request: web.Request) -> Visitor:
         """What a request's cookies say, and where it comes from."""
         return Visitor(
-            browser=self._read(request, "browser", _SECRET),
+            browser=self.browser(request),
             session=self._read(request, "session", _SECRET),
             province=self._read(request, "home", _PROVINCE),
             sender=sender_of(request, proxies=self.proxies),
         )
+
+    def browser(self, request: web.Request) -> str:
+        """What a request's cookies call the browser; empty when it has no name yet."""
+        return self._read(request, "browser", _SECRET)
 
     def language(self, request: web.Request) -> str:
         """The language that was switched to; empty when none was."""
@@ -101,3 +106,9 @@ class LoginCookies:
             httponly=True,
             samesite="Lax",
         )
+
+
+@lru_cache(maxsize=16)
+def _is_https(url: str) -> bool:
+    """Remembered: it is asked of the one entity id, for each cookie."""
+    return urlsplit(url).scheme == "https"

@@ -70,7 +70,7 @@ class LoginBorder:
         else:
             _log.warning("login.refused", **facts)
         response = self.pages.refuse(request, refusal, number=number)
-        if refusal.browser and self.cookies.visitor(request).browser != refusal.browser:
+        if refusal.browser and self.cookies.browser(request) != refusal.browser:
             self.cookies.keep_browser(response, refusal.browser)
         return response
 

@@ -45,7 +45,7 @@ class StepAnswers:
     def _set_cookies(
         self, request: web.Request, response: web.Response, step: Step, visitor: Visitor
     ) -> None:
-        if visitor.browser and self.cookies.visitor(request).browser != visitor.browser:
+        if visitor.browser and self.cookies.browser(request) != visitor.browser:
             self.cookies.keep_browser(response, visitor.browser)
         if isinstance(step, GoTo | Respond) and step.session:
             self.cookies.keep_session(response, step.session)
