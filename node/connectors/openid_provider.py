@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import aiohttp
 import orjson
@@ -51,6 +51,8 @@ AWAY_S: Final = 5.0
 _KNOWN_FOR = timedelta(hours=1)
 _CONFIGURATION = "/.well-known/openid-configuration"
 _MOST_KEYS = 64
+_ASKED: Final[Mapping[str, str]] = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_FORM: Final[Mapping[str, str]] = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class HttpProviderCalls:
 
     async def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Mapping[str, Any]:
         """See `ProviderCalls.post`."""
-        status, body = await self._ask("POST", url, headers, data=dict(form))
+        status, body = await self._ask("POST", url, headers, data=form)
         return _object(url, status, body)
 
     async def get(self, url: str) -> Mapping[str, Any]:
@@ -84,8 +86,8 @@ class HttpProviderCalls:
             async with self.session.request(
                 method,
                 url,
-                data=data,
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", **headers},
+                data=None if data is None else urlencode(data).encode("ascii"),
+                headers={**_ASKED, **({} if data is None else _FORM), **headers},
                 timeout=aiohttp.ClientTimeout(total=self.timeout_s),
                 allow_redirects=False,
                 auto_decompress=False,

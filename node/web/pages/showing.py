@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -39,11 +40,25 @@ def visible(value: object) -> object:
     return value
 
 
+@lru_cache(maxsize=1024)
+def _escaped(text: str) -> Markup:
+    """A phrase of the tables, escaped; remembered, since they are few and each page has dozens."""
+    return Markup("{}").format(visible(text))
+
+
+@lru_cache(maxsize=1024)
+def _whole(text: str) -> Markup:
+    """One that takes no values. Raises KeyError when it does."""
+    return _escaped(text).format()
+
+
 def _filled(text: str, values: Mapping[str, object]) -> Markup:
+    if not values:
+        return _whole(text)
     shown = {
         name: _Count(value) if isinstance(value, int) else visible(value) for name, value in values.items()
     }
-    return Markup("{}").format(visible(text)).format(**shown)
+    return _escaped(text).format(**shown)
 
 
 class _Count(int):
@@ -57,6 +72,7 @@ class _Count(int):
         return f"{int(self)} {one if self == 1 else many}" if nouns else str(int(self))
 
 
+@cache
 def filters(lang: Lang) -> Mapping[str, Callable[..., object]]:
     """What templates call to show a value in a language."""
     return {
