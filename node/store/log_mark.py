@@ -7,8 +7,10 @@ It is written, and on disk, before the signature exists; so it never knows less 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -34,6 +36,9 @@ class LogMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     root: bytes
 
 
+_READ: Final = msgspec.json.Decoder(LogMark)
+
+
 class MarkFile(Protocol):
     """Where the mark is kept."""
 
@@ -53,19 +58,19 @@ class FileMark:
     """A file of mode 0600 that is replaced in one step."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = str(path)
+        self._folder = str(path.parent)
 
     def read(self) -> LogMark | None:
         """The mark. A file that is there and says nothing is an error: nobody knows what was signed."""
         try:
-            with self._path.open("rb") as file:
-                data = file.read(_LARGEST_BYTES)
+            data = _read(self._path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise OwnStoreUnavailable(self._unusable("read", error)) from error
         try:
-            mark = msgspec.json.decode(data, type=LogMark)
+            mark = _READ.decode(data)
         except msgspec.MsgspecError:
             mark = None
         if mark is None or len(mark.root) != HASH_BYTES:
@@ -75,17 +80,16 @@ class FileMark:
     def write(self, mark: LogMark) -> None:
         """Replace the mark and wait for the disk."""
         # Replicas that share a folder must not write into each other's file.
-        aside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        aside = f"{self._path}.{secrets.token_hex(4)}"
         try:
             try:
-                with open(aside, "xb", opener=_private) as file:
-                    file.write(msgspec.json.encode(mark))
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(self._path)
-                _sync_folder(self._path.parent)
-            finally:
-                aside.unlink(missing_ok=True)
+                _write(aside, msgspec.json.encode(mark))
+                Path(aside).replace(self._path)
+            except BaseException:
+                with suppress(OSError):
+                    Path(aside).unlink()
+                raise
+            _sync(self._folder)
         except OSError as error:
             raise OwnStoreUnavailable(self._unusable("written", error)) from error
 
@@ -104,11 +108,26 @@ class NoMark:
         """Nothing."""
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _LARGEST_BYTES)
+    finally:
+        os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def _write(path: str, data: bytes) -> None:
+    """A new file, on disk on return."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
