@@ -41,6 +41,7 @@ class _Given(TypedDict):
     base_port: int | None
     grpc_public: str
     platform_url: str
+    proxies: int
     store: str
     dialect: str
     registry: Path | None
@@ -63,6 +64,7 @@ class _Wanted:
     base_port: int
     grpc_public: str
     platform_url: str
+    proxies: int
     store: str
     dialect: str
     anchor: str
@@ -97,6 +99,13 @@ class _Wanted:
 @click.option("--grpc-public", default="", help="他省访问的 host:port / Where peers reach the gRPC port")
 @click.option(
     "--platform-url", default="", help="平台访问 API 的 URL / The URL by which platforms know the API"
+)
+@click.option(
+    "--proxies",
+    type=click.IntRange(0, 8),
+    default=0,
+    show_default=True,
+    help="公开监听前的反向代理层数 / How many reverse proxies stand before the public listener",
 )
 @click.option("--store", default="sqlite:///node.db", show_default=True, help="存储 / The store's URL")
 @click.option("--dialect", default="", help="方言，默认本省 / Whose dialect; default: the province's")
@@ -162,6 +171,7 @@ def _wanted(given: _Given) -> _Wanted:
         base_port=base,
         grpc_public=given["grpc_public"] or f"{_shown(host)}:{base + 3}",
         platform_url=given["platform_url"],
+        proxies=given["proxies"],
         store=given["store"],
         dialect=given["dialect"] or province,
         anchor=anchor_id,
@@ -276,6 +286,7 @@ def _node_toml(wanted: _Wanted) -> str:
         allow_http="true" if wanted.allow_http else "false",
         host=wanted.host,
         grpc_public=wanted.grpc_public,
+        proxies=f"proxies = {wanted.proxies}" if wanted.proxies else "# proxies = 1",
         platform_public=f'platform = "{wanted.platform_url}"\n' if wanted.platform_url else "",
         store=wanted.store,
         anchor=wanted.anchor or "https://anchor.example",

@@ -55,21 +55,25 @@ def _is_behind(listen: Address, url: str) -> bool:
 
 
 def _loopback_told(config: Config) -> Iterator[Finding]:
-    """What others are told cannot be reached from another machine, though the listener can."""
-    listen = config.listen
-    told = (
-        ("node.entity_id", urlsplit(config.node.entity_id).hostname or "", "public", listen.public),
-        ("public.platform", urlsplit(config.platform_url).hostname or "", "platform", listen.platform),
-        ("public.grpc", config.grpc_target.host, "grpc", listen.grpc),
+    """What others are told cannot be reached from another machine, though they are to come from there."""
+    node, listen = config.node.entity_id, config.listen
+    host = urlsplit(node).hostname or ""
+    if is_loopback_host(host) and not listen.public.is_loopback:
+        yield _told("node.entity_id", host, f"listen.public = {listen.public}")
+    if config.grpc_target.is_loopback and not (listen.grpc.is_loopback and is_loopback_host(host)):
+        here = f"listen.grpc = {listen.grpc}, node.entity_id = {node}"
+        yield _told("public.grpc", config.grpc_target.host, here)
+    host = urlsplit(config.platform_url).hostname or ""
+    if is_loopback_host(host) and not listen.platform.is_loopback:
+        yield _told("public.platform", host, f"listen.platform = {listen.platform}")
+
+
+def _told(key: str, host: str, others: str) -> Finding:
+    return Finding(
+        key,
+        f"为 {host}，只有本机能访问，而 {others}：请写明他人使用的地址",
+        f"is {host}, which is this machine only, while {others}: say here the address that others use",
     )
-    for key, host, name, address in told:
-        if is_loopback_host(host) and not address.is_loopback:
-            yield Finding(
-                key,
-                f"为 {host}，只有本机能访问，而 listen.{name} 监听 {address}：请写明他人使用的地址",
-                f"is {host}, which is this machine only, while listen.{name} is {address}: say here the address that "
-                "others use",
-            )
 
 
 _CHECKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (_unsaid_proxy, _loopback_told)

@@ -14,7 +14,8 @@ PUBLIC = 'public = "127.0.0.1:8330"'
 ID = 'entity_id = "http://127.0.0.1:8330"'
 PLATFORM = 'platform = "127.0.0.1:8331"'
 GRPC = 'grpc = "127.0.0.1:8333"'
-PROXIED = ("[store]", "[public]\nproxies = 1\n\n[store]")
+REACHED = ("[store]", '[public]\ngrpc = "yrd.zj.example.cn:8333"\n\n[store]')
+PROXIED = ("[public]", "[public]\nproxies = 1")
 WIDE = (PUBLIC, 'public = "0.0.0.0:8330"')
 
 
@@ -41,15 +42,14 @@ def warned(tmp_path: Path, *changes: tuple[str, str]) -> list[tuple[int, str]]:
     ids=["to loopback", "port alike", "all addresses", "other port", "default port", "by name"],
 )
 def test_a_proxy_that_is_not_counted_is_warned_of(tmp_path: Path, changes: list[tuple[str, str]]) -> None:
-    assert warned(tmp_path, *changes) == [(0, "public.proxies")]
+    assert warned(tmp_path, *changes, REACHED) == [(14, "public.proxies")]
     (tmp_path / "counted").mkdir()
-    assert warned(tmp_path / "counted", *changes, PROXIED) == []
+    assert warned(tmp_path / "counted", *changes, REACHED, PROXIED) == []
 
 
-def test_the_line_is_that_of_the_section_that_is_there(tmp_path: Path) -> None:
-    section = ("[store]", f"[public]\n{GRPC.replace('8333', '9333')}\n\n[store]")
-    (found,) = warned(tmp_path, (ID, 'entity_id = "https://yrd.zj.example.cn"'), section)
-    assert found == (14, "public.proxies")
+def test_what_is_not_said_at_all_has_no_line(tmp_path: Path) -> None:
+    found = warned(tmp_path, (ID, 'entity_id = "https://yrd.zj.example.cn"'))
+    assert found == [(0, "public.grpc"), (0, "public.proxies")]
 
 
 @pytest.mark.parametrize(
