@@ -49,7 +49,6 @@ class SqliteLog:
             self._connection.close()
             raise
         self._full = True
-        self._switches = 0
 
     def _set_up(self) -> None:
         self._cursor = self._connection.cursor()
@@ -67,12 +66,9 @@ class SqliteLog:
 
     def begin(self, *, durable: bool) -> Place:
         if durable is not self._full:
-            # The pragma takes effect when it is compiled, so the text must be new each time: the driver keeps
-            # compiled statements by their text.
-            self._switches += 1
-            self._cursor.execute(
-                f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'} -- {self._switches}"
-            )
+            # The pragma takes effect when it is compiled, and a script is, each time: of what is executed the driver
+            # keeps what it compiled.
+            self._cursor.executescript(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._full = durable
         self._cursor.execute("BEGIN IMMEDIATE")
         return Place(*self._cursor.execute(_NEXT).fetchone()) if durable else NOWHERE

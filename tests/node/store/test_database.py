@@ -22,7 +22,7 @@ async def test_a_sqlite_store_is_private_and_opens_twice(tmp_path: Path) -> None
             (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "wal_autocheckpoint")
         ]
-    assert settings == ["wal", 2, 1000]
+    assert settings == ["wal", 2, 4000]
     await first.close()
     await second.close()
 
