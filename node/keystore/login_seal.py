@@ -64,4 +64,6 @@ class LoginSeal:
 
 def _cipher(key: DataKey, context: str) -> Aead:
     kind = CIPHERS[key.row.algorithm]
-    return kind.keyed(hmac.digest(key.secret, _USE + context.encode(), "sha256")[: kind.key_bytes])
+    # Not `hmac.digest`: that lets go of the interpreter, for a text that is hashed sooner than it is had again.
+    made = hmac.new(key.secret, _USE + context.encode(), "sha256").digest()
+    return kind.keyed(made[: kind.key_bytes])
