@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Protocol
 
 from federation.query import Operation
 
-__all__ = ["ExchangeObserver", "Side", "SilentObserver", "place_of", "trace_id"]
+__all__ = ["Calls", "ExchangeObserver", "Side", "SilentObserver", "place_of", "trace_id"]
 
 
 class Side(StrEnum):
@@ -17,6 +18,17 @@ class Side(StrEnum):
 
     ASK = "ask"
     ANSWER = "answer"
+
+
+@dataclass(slots=True)
+class Calls:
+    """gRPC calls that began at this node, and those of them of which the message was read.
+
+    The others were larger than the transport takes, which refuses these by itself, or were broken off.
+    """
+
+    begun: int = 0
+    read: int = 0
 
 
 class ExchangeObserver(Protocol):

@@ -313,6 +313,7 @@ def _peer_server(ground: Ground, answerer: Answerer) -> PeerServer:
         ground.tls.material,
         rpc_limits(ground.config),
         refused=refused,
+        calls=ground.metrics.calls,
     )
 
 

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from federation.errors import TABLE
-from federation.observe import Side
+from federation.observe import Calls, Side
 from federation.peers import Directory
 from federation.ports import Clock
 from federation.query import Operation
@@ -151,6 +151,7 @@ class _ExchangeFigures:
             "gRPC calls refused as a whole, by the caller's province and code.",
             ["province", "code"],
         )
+        self.calls = Calls()
         self.durations = _Spread(
             "yrd_exchange_seconds", "How long a whole exchange took.", ["side", "operation"], _SECONDS
         )
@@ -163,6 +164,12 @@ class _ExchangeFigures:
         for side, count in self.in_flight.items():
             in_flight.add_metric([side], count)
         yield in_flight
+        calls = CounterMetricFamily(
+            "yrd_calls", "gRPC calls, by stage: begun, and their message read.", labels=["stage"]
+        )
+        calls.add_metric(["begun"], self.calls.begun)
+        calls.add_metric(["read"], self.calls.read)
+        yield calls
         for figure in (
             self.exchanges,
             self.turned_away,
@@ -197,6 +204,11 @@ class Metrics(Collector):
         build = Gauge("yrd_build_info", "What runs.", ["version"], registry=self.registry)
         build.labels(node_version()).set(1)
         ProcessCollector(registry=self.registry)
+
+    @property
+    def calls(self) -> Calls:
+        """What the gRPC server counts its calls in."""
+        return self._exchange.calls
 
     # --- federation.observe.ExchangeObserver
 

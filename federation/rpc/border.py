@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from yrd.exchange.v1 import exchange_pb2 as wire
 
 from federation.errors import PeerMalformed, PeerMethodRefused, PeerTooLarge
+from federation.observe import Calls
 from federation.rpc.batch import LATE, FrameAnswerer
 from federation.rpc.callers import CallerCheck
 from federation.rpc.faults import Refusal, refusal_of
@@ -34,7 +35,8 @@ Refused = Callable[[str, str, str], None]
 class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Finds the handler of a method by its row in the table and guards it.
 
-    `standard` are the handlers of the standard services by full method name.
+    `standard` are the handlers of the standard services by full method name. `calls` counts what began and what was
+    read: grpcio itself refuses what is larger than it may be, and calls nothing of this then.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         *,
         standard: dict[str, Handler],
         refused: Refused,
+        calls: Calls,
     ) -> None:
         self._handler = handler
+        self._calls = calls
         self._check = check
         self._work = work
         self._limits = limits
@@ -58,6 +62,7 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
     def service(self, handler_call_details: Any) -> Handler:
         """The handler of a method, or the one that refuses it."""
+        self._calls.begun += 1
         method = handler_call_details.method
         return self._handlers.get(method) or grpc.stream_stream_rpc_method_handler(self._refuse_method)
 
@@ -78,6 +83,7 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self, row: Method, body: Callable[[bytes, Call, Context], Awaitable[bytes | None]]
     ) -> Callable[[bytes, Context], Awaitable[bytes | None]]:
         async def guarded(raw: bytes, context: Context) -> bytes | None:
+            self._calls.read += 1
             tls_peer = ""
             try:
                 tls_peer = self._check.identify(context.auth_context())
@@ -101,6 +107,7 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         raise AssertionError("abort raises")
 
     async def _refuse_method(self, _requests: AsyncIterator[bytes], context: Context) -> None:
+        self._calls.read += 1  # nothing waits for its message
         await self._abort(context, "", "", PeerMethodRefused("there is no such method at this node"))
 
     # --- our methods --------------------------------------------------------------------------------
@@ -153,6 +160,7 @@ class Border(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 await handler.unary_stream(_parse(parse, raw), _Writer(context, write))
 
         async def converse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            self._calls.read += 1
             tls_peer = ""
             try:
                 tls_peer = self._check.identify(context.auth_context())

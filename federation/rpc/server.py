@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import grpc
 
+from federation.observe import Calls
 from federation.rpc.border import Border, Refused
 from federation.rpc.callers import CallerCheck
 from federation.rpc.credentials import TlsMaterial, server_credentials, server_options
@@ -24,8 +25,8 @@ def _not_told(_tls_peer: str, _method: str, _code: str) -> None:
 class PeerServer:
     """Serves peers until stopped.
 
-    `material` is asked at every handshake. `refused` is told of each call refused as a whole. Health says
-    that the node does not serve until `set_serving(True)`.
+    `material` is asked at every handshake. `refused` is told of each call refused as a whole, `calls` counts them all.
+    Health says that the node does not serve until `set_serving(True)`.
     """
 
     def __init__(
@@ -36,13 +37,20 @@ class PeerServer:
         limits: RpcLimits,
         *,
         refused: Refused = _not_told,
+        calls: Calls | None = None,
     ) -> None:
         self._material = material
         self._limits = limits
         self._work = OpenWork(in_flight=limits.in_flight, max_bytes=limits.message_out_bytes)
         self._standard = StandardServices()
         self._border = Border(
-            handler, check, self._work, limits, standard=self._standard.handlers, refused=refused
+            handler,
+            check,
+            self._work,
+            limits,
+            standard=self._standard.handlers,
+            refused=refused,
+            calls=calls or Calls(),
         )
         self._server: grpc.aio.Server | None = None
 

@@ -81,7 +81,9 @@ async def test_each_attack_gets_its_own_code(scene: Scene, name: str) -> None:
     codes = await scene.peer.attack(attack, "310000", wait_s=30)
 
     assert dict(codes) == {attack.code: 1}
-    if attack.code != "peer.too_large":  # what grpcio refuses unread is counted by nobody
+    if (
+        attack.code != "peer.too_large"
+    ):  # what grpcio refuses unread has no code: it is a call that was not read
         assert await scene.metric(attack.code)
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from federation.errors import FederationError, PeerNoAnswer
+from federation.observe import Calls
 from federation.peers import Peer
 from federation.query import Operation
 from federation.rpc.callers import CallerCheck
@@ -121,6 +122,7 @@ class Served:
     port: int
     clock: FixedClock
     refused: list[tuple[str, str, str]]
+    calls: Calls
 
     @property
     def seen(self) -> list[bytes]:
@@ -152,16 +154,18 @@ async def serving(
     application = application or Application()
     clock = FixedClock(datetime.now(UTC))
     refused: list[tuple[str, str, str]] = []
+    calls = Calls()
     server = PeerServer(
         application,
         CallerCheck(clock, admit),
         lambda: material or enrolled(entity_id),
         limits or RpcLimits(),
         refused=lambda *told: refused.append(told),
+        calls=calls,
     )
     port = await server.start(f"127.0.0.1:{port}")
     try:
-        yield Served(server, application, port, clock, refused)
+        yield Served(server, application, port, clock, refused, calls)
     finally:
         application.gate.set()
         await server.stop(1.0)

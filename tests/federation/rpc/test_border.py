@@ -122,6 +122,28 @@ async def test_a_frame_that_is_none_is_refused(frame: bytes, code: str) -> None:
     assert served.application.seen == []
 
 
+async def test_what_grpcio_refuses_unread_shows_in_the_count_of_calls() -> None:
+    """It calls no handler then, so no code is counted: a call began, and its message was never read."""
+    limits = RpcLimits(message_in_bytes=4096)
+    async with serving(limits=limits) as served, channel_to(served) as channel:
+        for call in (
+            channel.unary_unary(unary_method(Operation.NODE_STATE)),
+            channel.unary_unary(FETCH_ANSWER),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call(bytes(5000), timeout=5)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "yrd-error" not in trailers(refused.value)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_stream(EXCHANGE)(bytes(5000), timeout=5).read()
+        assert (served.calls.begun, served.calls.read, served.refused) == (3, 0, [])
+        assert await health(served)
+        await reflect(served, list_services="")
+        await refused_call(served, "/yrd.exchange.v1.Exchange/Nothing", b"")
+        await refused_call(served, FETCH_ANSWER, b"\xff\xff")
+    assert (served.calls.begun, served.calls.read) == (7, 4)
+
+
 async def test_bytes_that_are_no_fetch_request_are_refused() -> None:
     async with serving() as served:
         error = await refused_call(served, FETCH_ANSWER, b"\xff\xff")
