@@ -3,8 +3,8 @@
 What is refused, because evidence must be durable before anything is released (design §6): a SQLite database
 that is not in WAL mode with ``synchronous=FULL``; a PostgreSQL with ``fsync`` or ``synchronous_commit`` off.
 
-Readers and the small writers use SQLAlchemy's async engine; the journal's writer thread has its own
-connection (`node.store.outbox`). A SQLite write transaction begins with BEGIN IMMEDIATE, since a transaction
+Readers and the small writers use SQLAlchemy's async engine, and those that are at work every second or in every login
+`node.store.short`; the journal's writer thread has its own connection (`node.store.outbox`). A SQLite write transaction begins with BEGIN IMMEDIATE, since a transaction
 that reads first and writes later cannot wait for another writer (SQLITE_BUSY_SNAPSHOT). On PostgreSQL every
 transaction is READ COMMITTED, whatever the server's default is: who waited for a lock must see what was committed
 meanwhile.
