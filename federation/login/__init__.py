@@ -8,4 +8,5 @@ Use cases only: the rows, listeners and pages are in `node/`. The data walks lik
 - the code that follows is redeemed for tokens (`granting`)
 
 `model` has the things that pass between these, `ports` what they need from the node, `refusals` how each says no.
+`writes` is what a step writes in one transaction, `uses` what a request uses up in the transaction that it leads to.
 """
