@@ -4,10 +4,10 @@ What is refused, because evidence must be durable before anything is released (d
 that is not in WAL mode with ``synchronous=FULL``; a PostgreSQL with ``fsync`` or ``synchronous_commit`` off.
 
 Readers and the small writers use SQLAlchemy's async engine, and those that are at work every second or in every login
-`node.store.short`; the journal's writer thread has its own connection (`node.store.outbox`). A SQLite write transaction begins with BEGIN IMMEDIATE, since a transaction
-that reads first and writes later cannot wait for another writer (SQLITE_BUSY_SNAPSHOT). On PostgreSQL every
-transaction is READ COMMITTED, whatever the server's default is: who waited for a lock must see what was committed
-meanwhile.
+`node.store.short`; the journal's writer thread has its own connection (`node.store.outbox`). A SQLite write
+transaction begins with BEGIN IMMEDIATE, since a transaction that reads first and writes later cannot wait for another
+writer (SQLITE_BUSY_SNAPSHOT). On PostgreSQL every transaction is READ COMMITTED, whatever the server's default is:
+who waited for a lock must see what was committed meanwhile.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ CONNECT_TIMEOUT_S: Final = 2
 """How long a connection to PostgreSQL may take to be made."""
 
 WAL_AUTOCHECKPOINT_PAGES: Final = 4000
-"""Pages in the write-ahead log after which SQLite copies them into the database: 16 MiB. With a thousand, the pages that
-each transaction changes are copied four times as often, for 3 % more processor time of the writer.
+"""Pages in the write-ahead log after which SQLite copies them into the database: 16 MiB. With a thousand, the pages
+that each transaction changes are copied four times as often, for 3 % more processor time of the writer.
 """
 
 POOL_SIZE: Final = 5
