@@ -180,7 +180,14 @@ class HomeFlow:
             token, session = writes.begin_session(identity, **said)
             return token, session.session_id
 
-        return await self._go(attempt, identity, way, enter)
+        def ask(writes: Writes) -> tuple[dict[str, Any], str]:
+            token, session_id = enter(writes)
+            return _asking(identity, session_id), token
+
+        if way.has_agreed:
+            return await self._end(attempt, identity, way.claims, enter)
+        attempt.session = await attempt.keep_with(ask)
+        return GoTo(url=attempt.page, session=attempt.session)
 
     async def _identity(self, provider: Provider, found: Authenticated) -> Identity:
         said = dict(found.claims)
@@ -213,8 +220,12 @@ class HomeFlow:
 
         Raises OAuthRefusal, PageRefusal, OwnStoreUnavailable.
         """
-        way = await self._way(attempt.request, session.identity)
-        return await self._go(attempt, session.identity, way, lambda _writes: ("", session.session_id))
+        identity, session_id = session.identity, session.session_id
+        way = await self._way(attempt.request, identity)
+        if way.has_agreed:
+            return await self._end(attempt, identity, way.claims, lambda _writes: ("", session_id))
+        await attempt.keep(**_asking(identity, session_id))
+        return GoTo(url=attempt.page)
 
     async def _way(self, request: AuthRequest, identity: Identity) -> _Way:
         """Raises OAuthRefusal, OwnStoreUnavailable."""
@@ -226,27 +237,12 @@ class HomeFlow:
             raise OAuthRefusal("consent_required", "the citizen has to be asked, and prompt=none forbids it")
         return _Way(claims, has_agreed)
 
-    async def _go(self, attempt: Attempt, identity: Identity, way: _Way, enter: _Enter) -> Step:
-        """Go that way; with what is kept of it goes what `enter` writes."""
-        if not way.has_agreed:
-            return await self._ask(attempt, identity, enter)
+    async def _end(self, attempt: Attempt, identity: Identity, claims: dict[str, Any], enter: _Enter) -> Step:
+        """The end of a login that nothing is to be asked in, with what `enter` writes."""
         if not attempt.request.own_page:
-            return await self._answer(attempt, identity, way.claims, enter)
+            return await self._answer(attempt, identity, claims, enter)
         attempt.session, _ = await attempt.finish("own_page", enter, acr=identity.acr)
         return GoTo(url=attempt.request.own_page, session=attempt.session)
-
-    async def _ask(self, attempt: Attempt, identity: Identity, enter: _Enter) -> GoTo:
-        if attempt.is_stored:
-
-            def ask(writes: Writes) -> tuple[dict[str, Any], str]:
-                token, session_id = enter(writes)
-                return _asking(identity, session_id), token
-
-            attempt.session = await attempt.keep_with(ask)
-        else:
-            attempt.session, session_id = await attempt.together.write(enter)
-            await attempt.keep(**_asking(identity, session_id))
-        return GoTo(url=attempt.page, session=attempt.session)
 
     def _handed_over(self, request: AuthRequest, identity: Identity) -> dict[str, Any]:
         """What was asked for and is there. Raises OAuthRefusal when it is about who somebody is, and that is not
