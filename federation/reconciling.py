@@ -5,7 +5,8 @@ whose roots differ. It repairs nothing, but fetches an answer that the peer gave
 tells. When a look is due (`Schedule`):
 
 - after this log has grown by what platforms asked or were answered, at the next tick, which is a checkpoint's
-  (`checkpoint_s`): while a log is small, what was altered is found within two checkpoints
+  (`checkpoint_s`): while a log is small, what was altered is found within two checkpoints. A look that found nothing
+  old enough to be compared is followed by none for `settle_s`, since nothing is until then
 - but each look costs the stored messages that it looked at, of `audit_records` in `reconcile_s`: a look at so many is
   followed by none for `reconcile_s`, one at a tenth by none for a tenth of it. So under load it is rarer, and bounded.
   To sum up an hour costs something too: `SUMMED_FOR_ONE` exchanges as much as to look at one message
@@ -384,7 +385,8 @@ class Schedule:
             due.rests_until_s = due.whole_at_s = now_s + self._limits.reconcile_s
             return True
         share = min(_LONGEST_REST, cost / max(1, self._limits.audit_records))
-        due.rests_until_s = now_s + share * self._limits.reconcile_s
+        # Where nothing was old enough to be compared, nothing is before `settle_s` either, however much comes.
+        due.rests_until_s = now_s + (share * self._limits.reconcile_s or self._limits.settle_s)
         return True
 
     async def _look(self, peer: Peer, due: _Due, *, whole: bool) -> float:
