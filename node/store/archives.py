@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from federation.ports import RecordKind, StoredRecord
 from node.store.bodies import IN_CLEAR, Bodies
 from node.store.database import Database
+from node.store.pairing import answers_given
 from node.store.records import RECORD_ROWS, RecordReader
 from node.store.tables import ARCHIVES, BODIES, CHECKPOINTS, CLAIMS, LABELS, LOG_GENERATIONS, RECORDS
 from node.store.times import from_micros, to_micros
@@ -19,7 +20,7 @@ from node.store.times import from_micros, to_micros
 __all__ = ["ArchiveRow", "ArchiveRows", "Group"]
 
 _A, _R, _B, _C, _L = ARCHIVES.c, RECORDS.c, BODIES.c, CLAIMS.c, LABELS.c
-_ASKED, _GOT, _HEARD, _GAVE = (int(kind) for kind in RecordKind)
+_ASKED, _GOT, _HEARD, _ = (int(kind) for kind in RecordKind)
 _REQUESTS: Final = (_ASKED, _HEARD)
 
 
@@ -105,19 +106,21 @@ class ArchiveRows:
         page = query.where(_R.log_index >= start, _R.log_index < before, _R.kind.in_(_REQUESTS))
         async with self._database.reading() as connection:
             rows = (await connection.execute(page.order_by(_R.log_index).limit(limit))).all()
-            heard = [row.log_index + 1 for row in rows if row.kind == _HEARD]
+            heard = [row.log_index for row in rows if row.kind == _HEARD]
             asked = {row.request_id for row in rows if row.kind == _ASKED}
-            gave = query.where(_R.log_index.in_(heard), _R.kind == _GAVE)
+            of = (
+                {one.gave: one.heard for one in await connection.execute(answers_given(heard))}
+                if heard
+                else {}
+            )
+            gave = query.where(_R.log_index.in_(list(of)))
             got = query.where(_R.request_id.in_(asked), _R.kind == _GOT).order_by(_R.log_index.desc())
-            after = {(row.log_index, row.request_id): row for row in await connection.execute(gave)}
+            gave_to = {of[row.log_index]: row for row in await connection.execute(gave)} if of else {}
             answers = {row.request_id: row for row in (await connection.execute(got)).all()} if asked else {}
         found = []
         for row in rows:
-            answer = (
-                after.get((row.log_index + 1, row.request_id))
-                if row.kind == _HEARD
-                else answers.get(row.request_id)
-            )
+            is_heard = row.kind == _HEARD
+            answer = gave_to.get(row.log_index) if is_heard else answers.get(row.request_id)
             pair = [row] if answer is None else [row, answer]
             if all(one.log_index < settled_below.get(one.generation, 0) for one in pair):
                 found.append(Group(tuple(one.log_index for one in pair)))

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, func, select
 from federation.errors import OwnBadValue
 from federation.ports import RecordKind
 from node.store.database import Database
+from node.store.pairing import answers_given
 from node.store.search_queries import (
     UNANSWERED,
     Wanted,
@@ -167,18 +168,19 @@ def _exchanges(connection: Connection, rows: Sequence[_Row]) -> Iterable[tuple[i
     gave, asked = _given(connection, rows), _asked(connection, rows)
     for row in rows:
         if row["kind"] == _HEARD:
-            pair = [row, *gave.get((row["log_index"] + 1, row["request_id"]), ())]
+            pair = [row, *gave.get(row["log_index"], ())]
         else:
             related = asked[row["request_id"]]
             pair = [*related.get(_ASKED, ())[:1], *related.get(_GOT, ())[:1]]
         yield row["log_index"], _found(row, pair)
 
 
-def _given(connection: Connection, rows: Sequence[_Row]) -> Mapping[tuple[int, str], Sequence[_Row]]:
-    """The answers that this node gave, by log index and request id: each right after its request."""
-    indices = [row["log_index"] + 1 for row in rows if row["kind"] == _HEARD]
-    found = connection.execute(answers_at(indices)).mappings() if indices else ()
-    return {(one["log_index"], one["request_id"]): [one] for one in found if one["kind"] == _GAVE}
+def _given(connection: Connection, rows: Sequence[_Row]) -> Mapping[int, Sequence[_Row]]:
+    """The answers that this node gave, by the log index of the request."""
+    heard = [row["log_index"] for row in rows if row["kind"] == _HEARD]
+    of = {row.gave: row.heard for row in connection.execute(answers_given(heard))} if heard else {}
+    found = connection.execute(answers_at(list(of))).mappings() if of else ()
+    return {of[one["log_index"]]: [one] for one in found}
 
 
 def _asked(connection: Connection, rows: Sequence[_Row]) -> Mapping[str, Mapping[int, Sequence[_Row]]]:

@@ -172,7 +172,7 @@ def rows_at(wanted: Wanted, indices: Sequence[int]) -> Select[Any]:
 
 
 def answers_at(indices: Sequence[int]) -> Select[Any]:
-    """The records at these log indices: answers that were stored in one go with the request before them."""
+    """The records at these log indices, which are answers of this node."""
     return _rows().where(_R.log_index.in_(indices))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,17 +10,22 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import event, insert, text
 from sqlalchemy.engine import Connection
 
 from federation.errors import OwnBadValue
 from federation.query import Operation
+from node.store.archives import ArchiveRows
+from node.store.bodies import ClearBodies
 from node.store.database import Database
+from node.store.journal import StoreJournal
 from node.store.search import EvidenceSearch, Found, Page, Scan, Wanted
-from node.store.tables import ARCHIVES
+from node.store.tables import ARCHIVES, LABELS, RECORDS
 from node.store.times import to_micros
 from tests.support.clock import NOON
-from tests.support.exchange_rows import JIANGSU, SHANGHAI, LogRows
+from tests.support.exchange_rows import JIANGSU, SHANGHAI, LogRows, rows_of
+from tests.support.exchanges import ASKING, OPERATION, meta_of, next_request_id, request_of
 
 HOLDER, OTHER_KEY = b"h" * 16, b"g" * 16
 SMALL = Scan(recent=4, found=3)
@@ -130,6 +136,30 @@ async def test_the_same_request_id_twice_is_two_exchanges(database: Database) ->
     await rows.store(database)
     found = await all_found(EvidenceSearch(database), Wanted(request_id=request_id))
     assert [(one.indices, one.outcome) for one in found] == [((2, 3), "refused"), ((0, 1), "answered")]
+
+
+async def test_each_of_many_stored_in_one_go_has_its_own_answer(
+    database: Database, journal: StoreJournal
+) -> None:
+    """Requests and answers lie apart in the log then; an id may be of two nodes, and one may use it twice."""
+    twice = next_request_id()
+    asked = [(ASKING, twice), (JIANGSU, twice), (ASKING, next_request_id()), (ASKING, twice)]
+
+    async def store(number: int, asking: str, request_id: str) -> None:
+        meta = replace(meta_of(request_id, outcome=f"answered {number}"), asking=asking)
+        request = request_of(request_id, f"question {number}")
+        await journal.store_exchange(meta, request, request.identity, OPERATION.answer_type, b"answer")
+
+    await asyncio.gather(*(store(number, *one) for number, one in enumerate(asked)))
+    labels = {row["label"]: row for row in await rows_of(database, LABELS)}
+    records = await rows_of(database, RECORDS)
+    outcomes = {row["log_index"]: labels[row["label"]]["outcome"] for row in records}
+    found = await all_found(EvidenceSearch(database), Wanted())
+    assert len(found) == len(asked)
+    for one in found:
+        assert [outcomes[index] for index in one.indices] == [one.outcome] * 2
+    groups, _ = await ArchiveRows(database, ClearBodies()).groups(0, 100, {1: 100}, limit=50)
+    assert {group.indices for group in groups} == {one.indices for one in found}
 
 
 async def test_a_page_that_was_cut_says_how_far_it_looked(database: Database) -> None:
