@@ -70,11 +70,12 @@ class HolderLog(Protocol):
     async def exchanges(
         self, holders: Sequence[bytes], *, before: str, limit: int, home: str
     ) -> Sequence[Sequence[StoredRecord]]:
-        """The newest exchanges about a holder with request ids below `before` (empty: all), at most `limit`.
+        """The newest exchanges about a holder with request ids below `before` (empty: all), of at most `limit` ids.
 
         Without those by which the node `home` asked for the holder's record: these are the holder's own looks. Newest
-        first; of each all records in log order. What cannot be decrypted comes as forgotten. Raises
-        OwnStoreUnavailable.
+        first; what is under one id goes together, in log order: several nodes may have used it, and each may have used
+        it for others as well, so there are requests about this holder only, and of answers those to who asked them.
+        What cannot be decrypted comes as forgotten. Raises OwnStoreUnavailable.
         """
         ...
 
@@ -195,8 +196,9 @@ class HolderRecords:
         pages = [page for page in told if isinstance(page, HolderRecordAnswer)]
         missing = tuple([page for page in told if isinstance(page, NotAsked)])
         uses = _merged(use for page in pages for use in page.uses)
-        shown = uses[:limit]
-        is_more = len(uses) > limit or any(page.next for page in pages)
+        # The next page begins below an id, so what is under the last one goes on this page.
+        shown = [use for use in uses if use.request_id >= uses[:limit][-1].request_id]
+        is_more = len(uses) > len(shown) or any(page.next for page in pages)
         return CitizenRecord(tuple(shown), shown[-1].request_id if shown and is_more else "", missing)
 
     async def _ask(self, peer: Peer, login: Login, before: str, limit: int) -> HolderRecordAnswer | NotAsked:
@@ -261,10 +263,15 @@ def _knowledge(use: HolderUse) -> tuple[bool, bool]:
 
 
 def _uses(codec: Codec, records: Sequence[StoredRecord]) -> list[HolderUse]:
-    """The requests among an exchange's records, each with the answer to it."""
-    requests = [record for record in records if record.kind in _REQUESTS]
-    answers = [record for record in records if record.kind in _ANSWERS]
-    return [_use(codec, request, answers, is_only=len(requests) == 1) for request in requests]
+    """The requests among the records under an id, each with the answer to it."""
+    uses = []
+    for asking in dict.fromkeys(record.meta.asking for record in records):
+        mine = [record for record in records if record.meta.asking == asking]
+        requests = [record for record in mine if record.kind in _REQUESTS]
+        answers = [record for record in mine if record.kind in _ANSWERS]
+        is_only = len(requests) == 1 and len({record.meta.outcome for record in answers}) == 1
+        uses += [_use(codec, request, answers, is_only=is_only) for request in requests]
+    return uses
 
 
 def _use(codec: Codec, record: StoredRecord, answers: Sequence[StoredRecord], *, is_only: bool) -> HolderUse:

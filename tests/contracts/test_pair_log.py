@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import delete, insert, select, update
 
 from federation.pair_log import HourState, OwnHours, Reconciled, Span
-from federation.ports import ExchangeMeta
+from federation.ports import ExchangeMeta, RecordKind
 from federation.query import Operation, Part
 from federation.reconcile import Finding, FindingKind, Place, bounds_of_hour, hour_of
 from federation.request_ids import RequestIds
@@ -53,14 +53,16 @@ class Log:
         operation: Operation = Operation.CERTIFICATES_QUERY,
         answered: bool = True,
         holders: tuple[bytes, ...] = (),
+        request_id: str = "",
     ) -> str:
         """One more, a second later; its request id."""
         self.clock.advance(seconds=1)
-        request_id = self.ids.new()
+        request_id = request_id or self.ids.new()
         asking, answering = (OWN, peer) if asked else (peer, OWN)
         meta = ExchangeMeta(request_id, asking, answering, operation, holders=holders)
         done = replace(meta, outcome="answered")
-        question, answer = b"asked " + request_id.encode(), b"told " + request_id.encode()
+        about = b" of " + b"".join(holders) + b" by " + asking.encode() + b" as " + request_id.encode()
+        question, answer = b"asked" + about, b"told" + about
         if asked:
             await self.journal.store_request(meta, operation.request_type, question)
             if answered:
@@ -249,6 +251,34 @@ async def test_a_holders_own_looks_are_left_out_and_anothers_are_not(log: Log) -
     for home, told in ((OWN, others), (PEER, own)):
         page = await rows.exchanges([HOLDER], before="", limit=3, home=home)
         assert [records[0].meta.request_id for records in page] == [told]
+
+
+async def test_an_exchange_about_another_under_the_same_id_is_not_told(log: Log) -> None:
+    """Of another peer, and of the same one again with other bytes."""
+    rows, other = HolderRows(log.database, ClearBodies()), b"o" * 18
+    older = await log.exchange(asked=False, holders=(HOLDER,))
+    twice = await log.exchange(asked=False, holders=(HOLDER,))
+    await log.exchange(asked=False, peer=THIRD, holders=(other,), request_id=twice)
+    await log.exchange(asked=False, holders=(other,), request_id=twice)
+    for holder, asked in ((HOLDER, [PEER]), (other, [THIRD, PEER])):
+        page = await rows.exchanges([holder], before="", limit=1, home=OWN)
+        ((*records,),) = page
+        requests = [one for one in records if one.kind is RecordKind.ANSWERED_REQUEST]
+        assert [one.meta.asking for one in requests] == asked
+        assert all(holder in one.envelope for one in requests)
+        assert {one.meta.asking for one in records} == set(asked)
+    ((request, answer),) = await rows.exchanges([HOLDER], before=twice, limit=1, home=OWN)
+    assert (request.meta.request_id, answer.meta.request_id) == (older, older)
+
+
+async def test_whoever_repeats_an_id_hides_no_other(log: Log) -> None:
+    rows = HolderRows(log.database, ClearBodies())
+    older = await log.exchange(asked=False, holders=(HOLDER,))
+    again = await log.exchange(asked=False, holders=(HOLDER,))
+    for _ in range(20):
+        await log.exchange(asked=False, holders=(HOLDER,), request_id=again)
+    page = await rows.exchanges([HOLDER], before="", limit=2, home=OWN)
+    assert [records[0].meta.request_id for records in page] == [again, older]
 
 
 async def test_a_damaged_record_is_told_without_its_content(log: Log) -> None:

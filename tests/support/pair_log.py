@@ -108,15 +108,23 @@ class MemoryHolderLog:
     async def exchanges(
         self, holders: Sequence[bytes], *, before: str, limit: int, home: str
     ) -> Sequence[Sequence[StoredRecord]]:
-        about = {
-            record.meta.request_id
+        about = [
+            record
             for record in self.journal.records
             if record.kind in REQUESTS
             and (record.meta.operation, record.meta.asking) != (Operation.HOLDER_RECORD, home)
             and any(holder in record.envelope for holder in holders)
-        }
-        ids = sorted((one for one in about if not before or one < before), reverse=True)[:limit]
-        return [await self.journal.find_records(one) for one in ids]
+        ]
+        pairs = {(record.meta.asking, record.meta.request_id) for record in about}
+        ids = {one for _, one in pairs if not before or one < before}
+        return [
+            [
+                record
+                for record in await self.journal.find_records(one)
+                if record in about or (record.kind not in REQUESTS and (record.meta.asking, one) in pairs)
+            ]
+            for one in sorted(ids, reverse=True)[:limit]
+        ]
 
 
 class Comparing:
