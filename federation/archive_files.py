@@ -30,11 +30,14 @@ _OF_TYPE = {one.request_type: one.value for one in Operation} | {
 
 
 class ArchivedExchange(NamedTuple):
-    """One exchange in a file. `operation` is empty when it was forgotten."""
+    """One exchange in a file. `envelope` is its request, or the answer where only that is left. `operation` and
+    `envelope` are empty when it was forgotten.
+    """
 
     request_id: str
     indices: tuple[int, ...]
     operation: str
+    envelope: bytes
 
 
 def archived_exchanges(data: bytes) -> Iterator[ArchivedExchange]:
@@ -126,9 +129,8 @@ def _bare(record: RecordEntry) -> RecordEntry:
 def _told(parts: Mapping[str, bytes], number: int, entry: ExchangeEntry) -> ArchivedExchange:
     indices = tuple(record.log_index for record in entry.records)
     names = (request_part(number), answer_part(number))
-    envelope = next((parts[name] for name in names if name in parts), None)
-    operation = "" if envelope is None else _operation(envelope)
-    return ArchivedExchange(entry.request_id, indices, operation)
+    envelope = next((parts[name] for name in names if name in parts), b"")
+    return ArchivedExchange(entry.request_id, indices, _operation(envelope) if envelope else "", envelope)
 
 
 def _operation(envelope: bytes) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,15 +18,18 @@ from msgspec.structs import replace
 from federation.archive_files import ArchivedExchange, archived_exchanges, operations_in, rewritten
 from federation.evidence_chains import ChainArchive
 from federation.keeping import Retention
+from federation.query import Operation
 from federation.request_ids import time_of_request_id
 from node.archive_folder import ArchiveFolder
 from node.archive_parts import ArchiveParts
 from node.store.archives import ArchiveRow
 from node.store.keeping import BATCH_RECORDS
+from trust.envelope import parse
 
 __all__ = ["ArchiveForgetting"]
 
 _DAY: Final = timedelta(days=1)
+_REQUESTS: Final = frozenset(one.request_type for one in Operation)
 
 
 class ArchiveForgetting:
@@ -36,14 +39,27 @@ class ArchiveForgetting:
         self._parts = parts
         self._folder = ArchiveFolder(parts.folder, parts.keys, parts.after)
 
-    async def records_of(self, request_id: str) -> Sequence[int]:
-        """The log indices of an exchange that are in a file: first looked for in those of the time that its id says."""
+    async def records_of(self, request_id: str, *, asking: str = "") -> Mapping[str, Sequence[int]]:
+        """By the node that asked, the log indices in files under an id: of all files of the time that the id says, and
+        of others only until one has it; with `asking`, until one has what that node asked.
+        """
+        found: dict[str, list[int]] = {}
         for row in sorted(await self._parts.rows.all(), key=lambda one: not _may_have(one, request_id)):
-            exchanges = archived_exchanges(await self._folder.read(row))
-            found = [index for one in exchanges if one.request_id == request_id for index in one.indices]
-            if found:
-                return found
-        return ()
+            if (asking in found if asking else found) and not _may_have(row, request_id):
+                break
+            for one in archived_exchanges(await self._folder.read(row)):
+                if one.request_id == request_id:
+                    found.setdefault(self._asking(one), []).extend(one.indices)
+        return found
+
+    def _asking(self, one: ArchivedExchange) -> str:
+        """Who asked; empty when it was forgotten."""
+        if not one.envelope:
+            return ""
+        sealed, codec = parse(one.envelope, max_bytes=len(one.envelope)), self._parts.codec
+        if sealed.payload_type in _REQUESTS:
+            return codec.decode_request(sealed.payload_type, sealed.payload).header.asking
+        return codec.decode_answer(sealed.payload_type, sealed.payload).header.asking
 
     def alone(self) -> AbstractContextManager[None]:
         """As `ArchiveFolder.alone`."""

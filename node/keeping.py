@@ -14,7 +14,7 @@ Every step may be broken off at any point and begun again, by the same or anothe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -53,8 +53,10 @@ Progress = Callable[[int, int], None]
 class Archives(Protocol):
     """The archive files, as far as forgetting and keys go (`node.archiving`)."""
 
-    async def records_of(self, request_id: str) -> Sequence[int]:
-        """The log indices of an exchange that are in files."""
+    async def records_of(self, request_id: str, *, asking: str = "") -> Mapping[str, Sequence[int]]:
+        """The log indices in files of what was asked under an id, by the node that asked; with `asking`, at least of
+        that one. What was forgotten has an empty name.
+        """
         ...
 
     def alone(self) -> AbstractContextManager[None]:
@@ -137,11 +139,22 @@ class Keeping:
 
     # --- forgetting ---
 
-    async def records_of(self, request_id: str) -> Sequence[int]:
-        """The log indices of an exchange, also of one that is in archive files only."""
+    async def records_of(self, request_id: str, *, asking: str = "") -> Sequence[int]:
+        """The log indices of what one node asked under an id, also when it is in archive files only.
+
+        Raises OwnBadValue when several nodes asked under that id and `asking` does not say which is meant.
+        """
         here = await self._rows.records_of(request_id)
-        archived = await self._archives.records_of(request_id) if self._archives else ()
-        return sorted({*here, *archived})
+        archived = await self._archives.records_of(request_id, asking=asking) if self._archives else {}
+        askers = sorted(({*here} | {*archived}) - {""})
+        if not asking and len(askers) > 1:
+            raise OwnBadValue(
+                f"several nodes asked under that id, say which: {', '.join(askers)}", field="asking"
+            )
+        # Who asked for what was forgotten in a file, nobody can tell; it is forgotten again, to no harm.
+        wanted = {asking or (askers[0] if askers else ""), ""}
+        found = [index for one in wanted for index in (*here.get(one, ()), *archived.get(one, ()))]
+        return sorted(set(found))
 
     async def forget(self, indices: Sequence[int]) -> Forgotten:
         """Delete the content of these records for good, wherever it is: first in archive files, so that a holder is

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -26,6 +26,9 @@ _PAGE = 500
 @click.command()
 @click.option("--request-id", default="", help="一次交换 / One exchange")
 @click.option(
+    "--asking", default="", help="发问节点的实体标识；多个节点用了同一编号时须指明 / Which node asked"
+)
+@click.option(
     "--holder",
     "holder_type",
     metavar="TYPE",
@@ -34,7 +37,9 @@ _PAGE = 500
 @click.option("--reason", required=True, help="事由，记入操作记录 / Why; kept in the audit")
 @click.option("--yes", is_flag=True, help="不再询问 / Do not ask again")
 @config_option
-def forget(request_id: str, holder_type: str | None, reason: str, yes: bool, config_path: Path) -> None:
+def forget(
+    request_id: str, asking: str, holder_type: str | None, reason: str, yes: bool, config_path: Path
+) -> None:
     """遗忘：删除内容、盐和密钥，无法恢复；各项证明仍然成立。
 
     Delete body, salt and key of exchanges in this node's log and its archives. It cannot be undone. What stays is the
@@ -43,13 +48,16 @@ def forget(request_id: str, holder_type: str | None, reason: str, yes: bool, con
     """
     from node.config import read_config
 
-    if bool(request_id) == (holder_type is not None):
-        raise click.UsageError("须给出 --request-id 或 --holder 之一 / give either --request-id or --holder")
+    if bool(request_id) == (holder_type is not None) or (asking and not request_id):
+        raise click.UsageError(
+            "须给出 --request-id [--asking] 或 --holder 之一 / give either --request-id [--asking] or --holder"
+        )
     if not reason.strip():
         raise click.UsageError("须写明事由 / --reason must say why")
     config = read_config(config_path)
     number = read_holder() if holder_type else ""
-    done, count = asyncio.run(_forget(config, request_id, (holder_type or "", number), reason, yes))
+    wanted = _Exchange(request_id, asking) if request_id else _Holder(holder_type or "", number)
+    done, count = asyncio.run(_forget(config, wanted, reason, yes))
     say(
         f"已遗忘 {count} 条记录（归档文件中 {done.in_archives} 条）",
         f"forgot {count} records, {done.in_archives} of them in archive files; every proof still holds",
@@ -66,27 +74,48 @@ def forget(request_id: str, holder_type: str | None, reason: str, yes: bool, con
         )
 
 
+class _Exchange(NamedTuple):
+    request_id: str
+    asking: str
+
+    async def find(self, ground: EvidenceGround) -> Sequence[int]:
+        return await ground.keeping.records_of(self.request_id, asking=self.asking)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the audit is told."""
+        return {"request_id": self.request_id, **({"asking": self.asking} if self.asking else {})}
+
+
+class _Holder(NamedTuple):
+    id_type: str
+    number: str
+
+    async def find(self, ground: EvidenceGround) -> Sequence[int]:
+        return await _of_holder(ground, self.id_type, self.number)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the audit is told: not the number."""
+        return {"holder_type": self.id_type}
+
+
 async def _forget(
-    config: Config, request_id: str, holder: tuple[str, str], reason: str, yes: bool
+    config: Config, wanted: _Exchange | _Holder, reason: str, yes: bool
 ) -> tuple[Forgotten, int]:
     from node.cli.evidence_ground import opened_evidence
 
     async with opened_evidence(config) as ground:
-        indices = await _of_request(ground, request_id) if request_id else await _of_holder(ground, *holder)
+        indices = await wanted.find(ground)
         if not indices:
             raise Failed("没有可遗忘的记录", "there is no such exchange in this node's log or archives")
         if not yes:
             _confirm(len(indices))
-        said: dict[str, Any] = {"request_id": request_id} if request_id else {"holder_type": holder[0]}
         # Before: whoever looks later must find it even if this ends half way.
         await ground.audit.note(
-            actor(), "evidence.forget", {**said, "reason": reason, "records": len(indices)}
+            actor(), "evidence.forget", {**wanted.said, "reason": reason, "records": len(indices)}
         )
         return await ground.keeping.forget(indices), len(indices)
-
-
-async def _of_request(ground: EvidenceGround, request_id: str) -> Sequence[int]:
-    return await ground.keeping.records_of(request_id)
 
 
 async def _of_holder(ground: EvidenceGround, id_type: str, number: str) -> Sequence[int]:

@@ -24,6 +24,7 @@ from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR, SealedBodies
 from node.store.database import Database
 from node.store.holder_index import any_under, drop_holders, oldest_about
+from node.store.pairing import answers_given
 from node.store.search_queries import first_index_at
 from node.store.tables import ARCHIVES, BODIES, CLAIMS, LABELS, RECORDS
 from node.store.times import from_micros, to_micros
@@ -37,7 +38,7 @@ CLAIM_KEPT: Final = timedelta(days=1)
 """A claim of a forgotten exchange stays for so long, so that a repeat of it is not done anew."""
 
 _R, _B, _L, _C = RECORDS.c, BODIES.c, LABELS.c, CLAIMS.c
-_HEARD: Final = int(RecordKind.ANSWERED_REQUEST)
+_ASKED, _GOT, _HEARD, _ = (int(kind) for kind in RecordKind)
 
 
 class WrappedKey(Struct, frozen=True):
@@ -96,17 +97,26 @@ class KeepingRows:
             return {row.log_index: row.size for row in await connection.execute(query)}
 
     async def exchange_of(self, indices: Collection[int]) -> Sequence[int]:
-        """The log indices of all records of the exchanges that these records belong to."""
-        mine = select(_R.request_id).where(_R.log_index.in_(indices))
-        query = select(_R.log_index).where(_R.request_id.in_(mine)).order_by(_R.log_index)
+        """The log indices of these requests, those that are in the database, and of the answers to them; of no other
+        exchange under the same id.
+        """
+        there = select(_R.log_index).where(_R.log_index.in_(indices))
+        asked = select(_R.request_id).where(_R.log_index.in_(indices), _R.kind == _ASKED)
+        got = select(_R.log_index).where(_R.request_id.in_(asked), _R.kind == _GOT)
         async with self._database.reading() as connection:
-            return (await connection.execute(query)).scalars().all()
+            found = {*(await connection.execute(there)).scalars(), *(await connection.execute(got)).scalars()}
+            found.update(row.gave for row in await connection.execute(answers_given(indices)))
+        return sorted(found)
 
-    async def records_of(self, request_id: str) -> Sequence[int]:
-        """The log indices of an exchange."""
-        query = select(_R.log_index).where(_R.request_id == request_id).order_by(_R.log_index)
+    async def records_of(self, request_id: str) -> Mapping[str, Sequence[int]]:
+        """The log indices of what was asked under an id, by the node that asked."""
+        query = select(_R.log_index, _L.asking).join(LABELS, _L.label == _R.label)
+        query = query.where(_R.request_id == request_id).order_by(_R.log_index)
+        found: dict[str, list[int]] = {}
         async with self._database.reading() as connection:
-            return (await connection.execute(query)).scalars().all()
+            for row in await connection.execute(query):
+                found.setdefault(row.asking, []).append(row.log_index)
+        return found
 
     async def requests_of(self, holders: Collection[bytes], *, after: int, limit: int) -> Sequence[int]:
         """The log indices of requests about a holder, by keyed hashes, from `after` on, rising; also archived ones."""

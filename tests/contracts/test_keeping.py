@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from federation.errors import OwnBadValue
 from federation.keeping import Retention
 from federation.query import Operation
 from node.keeping import LOGIN_ROWS_LIFE, Keeping
@@ -20,7 +21,7 @@ from node.store.journal import StoreJournal
 from node.store.keeping import KeepingRows
 from node.store.tables import BODIES, CLAIMS, HOLDERS, RECORDS
 from tests.support.clock import NOON, FixedClock
-from tests.support.exchange_rows import LogRows, rows_of
+from tests.support.exchange_rows import JIANGSU, SHANGHAI, ZHEJIANG, LogRows, rows_of
 from tests.support.exchanges import OPERATION, meta_of, next_request_id
 from trust.keys import SigningKey
 
@@ -88,6 +89,35 @@ async def test_forgetting_leaves_what_proofs_and_peers_need(scene: Scene) -> Non
     assert [row["log_index"] for row in await rows_of(scene.database, HOLDERS)] == [2]
     assert [row["answer"] for row in await rows_of(scene.database, CLAIMS)] == [3]
     assert (await scene.keeping().forget([0, 1])).in_database == 0
+
+
+async def test_of_two_nodes_under_one_id_the_one_that_is_named_is_forgotten(scene: Scene) -> None:
+    rows, keeping = LogRows(), scene.keeping()
+    twice = rows.exchange(peer=SHANGHAI)
+    rows.exchange(peer=JIANGSU, request_id=twice)
+    await rows.store(scene.database)
+    with pytest.raises(OwnBadValue, match=f"{JIANGSU}, {SHANGHAI}"):
+        await keeping.records_of(twice)
+    assert await keeping.records_of(twice, asking=ZHEJIANG) == []
+    await keeping.forget(await keeping.records_of(twice, asking=JIANGSU))
+    assert await scene.with_body() == [0, 1]
+
+
+async def test_forgetting_a_holder_leaves_others_under_the_same_id(scene: Scene) -> None:
+    """Of another node, and of the same one again with other bytes."""
+    rows = LogRows()
+    mine, other = b"m" * 18, b"o" * 18
+    twice = rows.exchange(peer=SHANGHAI, holders=(other,))
+    for line in rows.lines[CLAIMS]:
+        line["request_id"] = "elsewhere"
+    rows.exchange(peer=SHANGHAI, holders=(mine,), request_id=twice)
+    rows.exchange(peer=JIANGSU, holders=(other,), request_id=twice)
+    asked = rows.exchange(peer=JIANGSU, asked=True, holders=(mine,))
+    rows.exchange(peer=JIANGSU, holders=(other,), request_id=asked)
+    await rows.store(scene.database)
+    requests = await scene.rows.requests_of([mine], after=-1, limit=10)
+    assert requests == [2, 6]
+    assert await scene.rows.exchange_of(requests) == [2, 3, 6, 7]
 
 
 async def test_a_claim_of_today_keeps_a_repeat_from_being_done_anew(scene: Scene) -> None:
