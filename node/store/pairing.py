@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, case, func, select
 
 from federation.ports import RecordKind
 from node.store.tables import LABELS, RECORDS
@@ -30,14 +30,10 @@ def answers_given(indices: Collection[int]) -> Select[Any]:
     of_these = select(_R.log_index, _R.request_id, _R.kind, _L.asking, place.label("place"))
     of_these = of_these.join(LABELS, _L.label == _R.label + 0)
     of_these = of_these.where(_R.request_id.in_(mine), _R.kind.in_((_HEARD, _GAVE)))
-    placed = of_these.cte("placed")
-    heard, gave = placed.alias("heard"), placed.alias("gave")
-    is_answer = and_(
-        gave.c.kind == _GAVE,
-        gave.c.request_id == heard.c.request_id,
-        gave.c.asking == heard.c.asking,
-        gave.c.place == heard.c.place,
-    )
-    query = select(heard.c.log_index.label("heard"), gave.c.log_index.label("gave"))
-    query = query.select_from(heard.join(gave, is_answer))
-    return query.where(heard.c.kind == _HEARD, heard.c.log_index.in_(indices))
+    placed = of_these.subquery().c
+    # Grouped and not joined with itself: that would take the square of how often an id was used.
+    heard = func.max(case((placed.kind == _HEARD, placed.log_index)))
+    gave = func.max(case((placed.kind == _GAVE, placed.log_index)))
+    pairs = select(heard.label("heard"), gave.label("gave"))
+    pairs = pairs.group_by(placed.request_id, placed.asking, placed.place)
+    return pairs.having(heard.in_(indices), gave.is_not(None))

@@ -369,6 +369,24 @@ async def test_forgetting_writes_the_file_anew(scene: Scene) -> None:
     assert (await keeping.forget(indices)).in_archives == 0
 
 
+async def test_of_two_nodes_under_one_id_the_one_that_is_named_is_forgotten_in_its_file(scene: Scene) -> None:
+    """One of them is in a file, the other still in the database."""
+    await scene.archive()
+    keeping, twice = scene.keeping(), scene.exchanges[0].request_id
+    async with scene.database.writing() as connection:
+        label = {"label": 77, **_label(scene.records[0]), "kind": 3, "asking": ANSWERING}
+        await connection.execute(insert(LABELS).values(label))
+        moved = update(RECORDS).where(RECORDS.c.log_index == 8)
+        await connection.execute(moved.values(request_id=twice, label=77))
+    with pytest.raises(OwnBadValue, match="several nodes asked under that id, say which"):
+        await keeping.records_of(twice)
+    assert await keeping.records_of(twice, asking=ANSWERING) == [8]
+    assert await keeping.records_of(twice, asking=ASKING) == [0, 1]
+    await keeping.forget([0, 1])
+    # Who asked for what was forgotten in a file is not known any more.
+    assert await keeping.records_of(twice) == [0, 1, 8]
+
+
 async def test_forgetting_in_a_file_may_be_broken_off(scene: Scene) -> None:
     await scene.archive()
     keeping = scene.keeping()

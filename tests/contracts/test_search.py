@@ -269,7 +269,8 @@ async def test_no_combination_reads_the_log_as_a_whole(database: Database, rows:
             new = [one for one in statements if one[0] not in seen and one[0].startswith("SELECT")]
             seen.update(statement for statement, _ in new)
             for (statement, _), plan in zip(new, await plans_of(database, new), strict=True):
-                assert not any(whole in plan for whole in READ_WHOLE[database.dialect]), (
-                    f"{statement}\n{plan}"
-                )
+                # What is under the ids of a page is put in order, to tell whose answer is whose.
+                of_ids = "USE TEMP B-TREE" if "row_number" in statement else None
+                whole = [one for one in READ_WHOLE[database.dialect] if one != of_ids]
+                assert not any(one in plan for one in whole), f"{statement}\n{plan}"
     assert len(seen) > 20

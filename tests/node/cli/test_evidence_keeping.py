@@ -130,6 +130,29 @@ def test_what_is_forgotten_is_gone_from_the_files(node: Path, ids: Sequence[str]
     assert "the holder asked" in audited
 
 
+async def _again(config_path: Path, request_id: str) -> None:
+    """Another node asked under that id."""
+    rows = LogRows(at=SystemClock().now(), next_index=100)
+    rows._labels.update({("taken", number): 0 for number in range(10)})  # the others' numbers
+    rows.exchange(peer=JIANGSU, request_id=request_id)
+    async with opened_evidence(read_config(config_path)) as ground:
+        await rows.store(ground.database)
+
+
+def test_of_two_nodes_under_one_id_it_must_be_said_which(node: Path, ids: Sequence[str], yrd: Yrd) -> None:
+    asyncio.run(_again(node, ids[2]))
+    forget = ("evidence", "forget", "--request-id", ids[2], "--reason", "x", "--yes", "--config", node)
+    said = yrd(*forget)
+    assert said.code == 1
+    assert f"several nodes asked under that id, say which: {JIANGSU}, {SHANGHAI}" in said.err
+    assert in_store(node, b"4 " + ids[2].encode())
+    said = yrd(*forget, "--asking", JIANGSU)
+    assert said.code == 0, said.err
+    assert in_store(node, b"4 " + ids[2].encode())
+    assert not in_store(node, b"100 " + ids[2].encode())
+    assert JIANGSU in yrd("audit", "--config", node).out
+
+
 def test_a_holder_is_forgotten_and_named_nowhere(
     node: Path, ids: Sequence[str], yrd: Yrd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +174,7 @@ def test_a_holder_is_forgotten_and_named_nowhere(
         ("--request-id", "x", "--holder", "111", "--reason", "x"),
         ("--request-id", "x"),
         ("--request-id", "x", "--reason", " "),
+        ("--holder", "111", "--asking", "x", "--reason", "x"),
     ],
 )
 def test_what_to_forget_and_why_must_be_said(node: Path, yrd: Yrd, arguments: tuple[str, ...]) -> None:
