@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from node.store.tables import HOLDERS, HOLDERS_SEGMENT
 
-__all__ = ["any_under", "drop_holders", "newest_about", "oldest_about"]
+__all__ = ["Key", "any_under", "drop_keys", "keys_at", "newest_about", "oldest_about"]
 
 _GROWTH: Final = 4
 _MOST_AT_ONCE: Final = 1024
@@ -36,6 +36,14 @@ _MOST_AT_ONCE: Final = 1024
 
 
 _H = HOLDERS.c
+
+
+class Key(NamedTuple):
+    """An entry, which is all key."""
+
+    segment: int
+    holder: bytes
+    log_index: int
 
 
 def _big(name: str) -> BindParameter[int]:
@@ -62,6 +70,9 @@ _ANY: Final = _of_each_segment(
     _H.holder >= bindparam("low", type_=LargeBinary()),
     _H.holder < bindparam("high", type_=LargeBinary()),
 ).limit(1)
+_DROP: Final = delete(HOLDERS).where(
+    *(column == bindparam(column.name, type_=column.type) for column in HOLDERS.c)
+)
 _EXTENT: Final = text("SELECT (SELECT min(segment) FROM holders), (SELECT max(segment) FROM holders)")
 _BEYOND_ALL: Final = 2**62
 
@@ -98,14 +109,24 @@ def any_under(connection: Connection, low: bytes, high: bytes) -> bool:
     )
 
 
-def drop_holders(connection: Connection, indices: Collection[int]) -> None:
-    """Forget whose papers these exchanges were about. Each segment that one of them is in is read through."""
+def keys_at(connection: Connection, indices: Collection[int]) -> Sequence[Key]:
+    """The entries of these log indices. Each segment that one of them is in is read through: not for a transaction that
+    others wait for.
+    """
     by_segment = defaultdict(list)
     for index in indices:
         by_segment[index // HOLDERS_SEGMENT].append(index)
+    found: list[Key] = []
     for segment, mine in by_segment.items():
-        there = delete(HOLDERS).where(HOLDERS.c.segment == segment, HOLDERS.c.log_index.in_(mine))
-        connection.execute(there)
+        there = select(HOLDERS).where(_H.segment == segment, _H.log_index.in_(mine))
+        found += (Key(*row) for row in connection.execute(there))
+    return found
+
+
+def drop_keys(connection: Connection, keys: Collection[Key]) -> None:
+    """Forget whose papers these exchanges were about."""
+    if keys:
+        connection.execute(_DROP, [key._asdict() for key in keys])
 
 
 def _blocks(

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from federation.ports import RecordKind
 from node.store.bodies import IN_CLEAR, SealedBodies
 from node.store.database import Database
-from node.store.holder_index import any_under, drop_holders, oldest_about
+from node.store.holder_index import any_under, drop_keys, keys_at, oldest_about
 from node.store.pairing import answers_given
 from node.store.search_queries import first_index_at
 from node.store.tables import ARCHIVES, BODIES, CLAIMS, LABELS, RECORDS
@@ -166,9 +166,11 @@ class KeepingRows:
         """
         if not indices:
             return 0
+        async with self._database.reading() as connection:
+            about = await connection.run_sync(keys_at, indices)
         async with self._writing() as connection:
             gone = await connection.execute(delete(BODIES).where(_B.log_index.in_(indices)))
-            await connection.run_sync(drop_holders, indices)
+            await connection.run_sync(drop_keys, about)
             await self._drop_claims(connection, indices, now)
             bare = {"case_number": "", "key_id": IN_CLEAR, "wrapped": b""}
             await connection.execute(update(RECORDS).where(_R.log_index.in_(indices)).values(bare))

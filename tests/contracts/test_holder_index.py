@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import LargeBinary, bindparam, create_engine, event, insert, sel
 
 from node.store import holder_index
 from node.store.database import Database, open_database
-from node.store.holder_index import any_under, drop_holders, newest_about, oldest_about
+from node.store.holder_index import any_under, drop_keys, keys_at, newest_about, oldest_about
 from node.store.tables import HOLDERS, HOLDERS_SEGMENT
 from tests.contracts.test_carried_over import upgrade_to
 
@@ -100,7 +101,10 @@ async def test_what_is_dropped_is_found_no_more_and_the_rest_is(
 ) -> None:
     gone = {*indices[OFTEN][::2], *indices[SELDOM][:2]}
     async with database.writing() as connection:
-        await connection.run_sync(drop_holders, sorted(gone))
+        keys = await connection.run_sync(keys_at, sorted(gone))
+        assert {key.log_index for key in keys} >= gone
+        await connection.run_sync(drop_keys, keys)
+        await connection.run_sync(drop_keys, ())
     for holder in (OFTEN, SELDOM):
         left = [index for index in indices[holder] if index not in gone]
         assert await oldest(database, holder, after=-1, limit=1000) == left
@@ -161,3 +165,20 @@ async def test_the_index_of_the_release_before_is_carried_over(store_url: str) -
         ]
     assert await newest(database, OFTEN, limit=2) == [999_999, 4096]
     await database.close()
+
+
+def test_nothing_of_the_index_before_stays_in_free_pages(tmp_path: Path) -> None:
+    path = tmp_path / "node.db"
+    engine = create_engine(f"sqlite:///{path}")
+    holder = b"\x00\x01" + b"of-whom-nothing!"
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA secure_delete = OFF"))  # the default of many builds
+        upgrade_to(connection, "0004")
+        row = {"holder": holder, "log_index": 7}
+        connection.execute(text("INSERT INTO holders (holder, log_index) VALUES (:holder, :log_index)"), row)
+        connection.commit()
+        upgrade_to(connection, "0005")
+        drop_keys(connection, keys_at(connection, [7]))
+        connection.commit()
+    engine.dispose()
+    assert holder not in path.read_bytes()
