@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -275,8 +277,8 @@ async def test_whoever_repeats_an_id_hides_no_other(log: Log) -> None:
     rows = HolderRows(log.database, ClearBodies())
     older = await log.exchange(asked=False, holders=(HOLDER,))
     again = await log.exchange(asked=False, holders=(HOLDER,))
-    for _ in range(20):
-        await log.exchange(asked=False, holders=(HOLDER,), request_id=again)
+    for number in range(20):
+        await log.exchange(asked=False, holders=(HOLDER, b"%018d" % number), request_id=again)
     page = await rows.exchanges([HOLDER], before="", limit=2, home=OWN)
     assert [records[0].meta.request_id for records in page] == [again, older]
 
@@ -323,6 +325,44 @@ async def test_an_hour_is_read_by_the_index_on_request_ids(
     for sql, parameters in hours:
         plan = await log.database.look(f"EXPLAIN QUERY PLAN {sql}", **parameters)
         assert "records_request_id (request_id>? AND request_id<?)" in " ".join(row[3] for row in plan), sql
+
+
+def effort(path: str, statements: list[tuple[str, Mapping[str, object]]]) -> int:
+    """How many steps SQLite's machine takes for these, in tens."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_progress_handler(count, 10)
+        for sql, parameters in statements:
+            connection.execute(sql, parameters).fetchall()
+    return taken
+
+
+async def test_the_end_of_an_hour_is_read_as_fast_as_its_beginning(
+    log: Log, said: list[tuple[str, Mapping[str, object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.exchange()
+    async with log.database.reading() as connection:
+        like = (await connection.execute(select(RECORDS).where(RECORDS.c.log_index == 0))).mappings().one()
+    ids = [log.ids.new() for _ in range(2000) if log.clock.advance(milliseconds=500) is None]
+    rows = [{**like, "log_index": 2 + at, "request_id": one} for at, one in enumerate(ids)]
+    async with log.database.writing() as writer:
+        await writer.execute(insert(RECORDS), rows)
+    efforts: list[int] = []
+    for after, place in (("", 0.0), (ids[-20], 0.27)):
+        said.clear()
+        await log.pair.page(log.span(), after=after, limit=5, suspects=frozenset())
+        efforts.append(effort(log.database.location, said))
+        said.clear()
+        monkeypatch.setattr(random, "random", lambda place=place: place)
+        await log.pair.check(log.span(), most=10, newest=False)
+        efforts.append(effort(log.database.location, said))
+    assert max(efforts) < 2 * min(efforts) < 200
 
 
 async def test_the_newest_index_is_looked_for_when_the_log_has_grown(
