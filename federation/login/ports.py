@@ -83,9 +83,12 @@ class Interactions(Protocol):
 class PushedRequests(Protocol):
     """Requests that were pushed (RFC 9126). What is kept was checked already."""
 
-    async def keep(self, request: AuthRequest, *, life_s: int, uses: Sequence[Use] = ()) -> str:
-        """The request_uri. `uses` are used up in the same transaction, before it: of the first that was used before
-        its refusal is raised, and nothing is kept. Raises OwnBusy when too many wait: then nothing was used.
+    async def keep(
+        self, request: AuthRequest, *, life_s: int, uses: Callable[[], Sequence[Use]] = tuple
+    ) -> str:
+        """The request_uri. What `uses` returns is used up in the same transaction, before it: of the first that was
+        used before its refusal is raised, and nothing is kept. Raises OwnBusy when too many wait: then `uses` was not
+        called, as whenever no transaction is begun.
         """
         ...
 

@@ -97,7 +97,7 @@ class Requests:
         if redirect_uri not in party.redirect_uris:
             raise OAuthRefusal("invalid_request", "redirect_uri is not one that the client registered")
         request = self._checked(given, party, redirect_uri, jkt)
-        return await self.pushed.keep(request, life_s=life_s, uses=uses.taken())
+        return await self.pushed.keep(request, life_s=life_s, uses=uses.taken)
 
     async def _party(self, client_id: str) -> RelyingParty:
         party = await self.parties.find(client_id) if client_id else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -46,8 +46,10 @@ class PushedRequestRows:
         self._seal = seal
         self._clock = clock
 
-    async def keep(self, request: AuthRequest, *, life_s: int, uses: Sequence[Use] = ()) -> str:
-        """As `PushedRequests.keep`: a name of 256 random bits, kept as its hash."""
+    async def keep(
+        self, request: AuthRequest, *, life_s: int, uses: Callable[[], Sequence[Use]] = tuple
+    ) -> str:
+        """As `PushedRequests.keep`: a name of 256 random bits, kept as its hash. Raises OwnKeyUnavailable too."""
         await self._room.enter()
         request_uri = PUSHED_PREFIX + secrets.token_urlsafe(32)
         key = _digest(request_uri)
@@ -57,9 +59,10 @@ class PushedRequestRows:
             "sealed": self._seal.seal(_context(key), msgspec.json.encode(request)),
             "expires_at": to_micros(self._clock.now() + timedelta(seconds=life_s)),
         }
+        shown = uses()  # not before: until here it may be refused, and whoever takes them has to use them up
 
         def steps(run: Run) -> Use | None:
-            late = use_up(run, uses)
+            late = use_up(run, shown)
             if late is None:
                 run(_KEEP, **row)
             return late

@@ -86,7 +86,7 @@ async def test_of_many_that_show_one_assertion_one_pushes(
         replicas = [PushedRequestRows(one, PlainSeal(), clock) for one in (database, second)]
         use = _use(clock, "jti-1")
         found = await asyncio.gather(
-            *(replicas[n % 2].keep(REQUEST, life_s=60, uses=[use]) for n in range(6)),
+            *(replicas[n % 2].keep(REQUEST, life_s=60, uses=lambda: [use]) for n in range(6)),
             return_exceptions=True,
         )
         (kept,) = [one for one in found if isinstance(one, str)]
