@@ -94,10 +94,9 @@ class PairRows:
 
         def steps(run: Run) -> tuple[Mapping[int, str], list[_Told]]:
             asked_by = self._labels(run, span.peer)
-            query = (
-                f"{_IDENTITIES} {_within(asked_by)} AND request_id > :after ORDER BY request_id, log_index"
-            )
-            rows = run(f"{query} LIMIT :most", **_bounds(span), after=after, most=most).rows
+            goes_on = after if after >= span.lower else ""
+            query = f"{_IDENTITIES} {_within(asked_by, after=goes_on)} ORDER BY request_id, log_index"
+            rows = run(f"{query} LIMIT :most", **_bounds(span), after=goes_on, most=most).rows
             return asked_by, [_Told(*row) for row in rows]
 
         asked_by, rows = await self._database.read(steps)
@@ -163,7 +162,8 @@ class PairRows:
 
 
 def _within(labels: Iterable[int], *, after: str = "") -> str:
-    # Plus nothing, so that no database takes the index on labels for it; nor the lower one of two bounds.
+    # Plus nothing, so that no database takes the index on labels for it; nor the lower one of two bounds, from which it
+    # would read the hour again for each page.
     of_pair = ", ".join(str(int(label)) for label in labels) or "NULL"
     lower = "request_id > :after AND request_id || '' >= :lower" if after else "request_id >= :lower"
     return f"WHERE {lower} AND request_id < :upper AND label + 0 IN ({of_pair})"
@@ -175,16 +175,15 @@ def _bounds(span: Span) -> Mapping[str, str]:
 
 def _indices(run: Run, span: Span, labels: Iterable[int], most: int, *, newest: bool) -> Sequence[int]:
     """Which records to look at: the newest ones, or a run from a random place in the span, around its end."""
-    query, bounds = f"{_INDICES} {_within(labels)}", _bounds(span)
+    query = f"{_INDICES} {_within(labels)} ORDER BY request_id"
     if newest:
-        found = run(f"{query} ORDER BY request_id DESC LIMIT :most", **bounds, most=most).rows
-        return [index for (index,) in found]
-    place = {**bounds, "place": _somewhere(span)}
-    first = run(f"{query} AND request_id >= :place ORDER BY request_id LIMIT :most", **place, most=most).rows
-    indices = [index for (index,) in first]
-    if len(indices) < most:
-        rest = f"{query} AND request_id < :place ORDER BY request_id LIMIT :most"
-        indices += [index for (index,) in run(rest, **place, most=most - len(indices)).rows]
+        return [index for (index,) in run(f"{query} DESC LIMIT :most", **_bounds(span), most=most).rows]
+    place = _somewhere(span)
+    indices: list[int] = []
+    for lower, upper in ((place, span.upper), (span.lower, place)):
+        if len(indices) < most:
+            found = run(f"{query} LIMIT :most", lower=lower, upper=upper, most=most - len(indices)).rows
+            indices += [index for (index,) in found]
     return indices
 
 
