@@ -69,6 +69,7 @@ class PushedRequestRows:
 
         late = await self._database.change(steps)
         if late is not None:
+            self._room.leave()
             raise late.refusal
         return request_uri
 

@@ -47,3 +47,7 @@ class RowRoom:
         if self._taken >= self._most:
             raise OwnBusy(f"there is no room for more than {self._most} rows in {self._table}")
         self._taken += 1
+
+    def leave(self) -> None:
+        """Give back the place that was taken for a row that was not kept."""
+        self._taken = max(0, self._taken - 1)

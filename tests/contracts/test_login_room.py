@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from federation.errors import OwnBusy
 from federation.login.model import Interaction
+from federation.login.uses import Use, UsedBefore
 from node.store.database import Database
 from node.store.login_interactions import InteractionRows
 from node.store.login_requests import PushedRequestRows
@@ -48,6 +51,19 @@ async def test_logins_at_work_are_so_many_at_most(database: Database, clock: Fix
     await create(rows, "i-3", 900)
     with pytest.raises(OwnBusy):
         await create(rows, "i-4", 900)
+
+
+async def test_who_shows_again_what_was_used_takes_no_room(database: Database, clock: FixedClock) -> None:
+    rows = PushedRequestRows(database, _Plain(), clock, most=2)
+    used = UsedBefore("invalid_client", "used before")
+    use = Use("login:portal", "jti-1", clock.now() + timedelta(minutes=1), used)
+    await rows.keep(platform_request(), life_s=60, uses=lambda: [use])
+    for _ in range(3):
+        with pytest.raises(UsedBefore):
+            await rows.keep(platform_request(), life_s=60, uses=lambda: [use])
+    await rows.keep(platform_request(), life_s=60)
+    with pytest.raises(OwnBusy):
+        await rows.keep(platform_request(), life_s=60)
 
 
 async def test_pushed_requests_wait_so_many_at_most(database: Database, clock: FixedClock) -> None:
