@@ -26,7 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from federation.errors import OwnStoreUnavailable
 from node.store.migrate import upgrade
-from node.store.short import Run, SqliteThreads, in_postgres
+from node.store.short import Run, SqliteThreads, in_postgres, in_sqlite
 
 __all__ = [
     "BUSY_TIMEOUT_S",
@@ -91,8 +91,15 @@ class Database:
         """
         if self.threads is not None:
             return await self.threads.read(steps)
+        return await self.read_long(steps)
+
+    async def read_long(self, steps: Callable[[Run], T]) -> T:
+        """The same for what may take long: nobody else's short transactions wait behind it. Raises
+        OwnStoreUnavailable.
+        """
+        runs = in_sqlite if self.dialect == "sqlite" else in_postgres
         async with self.reading() as connection:
-            return await connection.run_sync(lambda sync: steps(in_postgres(sync)))
+            return await connection.run_sync(lambda sync: steps(runs(sync)))
 
     async def change(self, steps: Callable[[Run], T]) -> T:
         """One short transaction: what `steps` returns, which runs statements in the words of `node.store.short` and

@@ -82,9 +82,9 @@ class PairRows:
 
         def steps(run: Run) -> tuple[Mapping[int, str], Sequence[int]]:
             asked_by = self._labels(run, span.peer)
-            return asked_by, _indices(run, span, asked_by, most, newest=newest)
+            return asked_by, _indices(run, span, asked_by, most, newest=newest) if asked_by else ()
 
-        asked_by, indices = await self._database.read(steps)
+        asked_by, indices = await self._database.read_long(steps)
         altered = [_message(_told(row), asked_by, altered=True) for row in await self._altered_rows(indices)]
         return Checked(len(indices), tuple(sorted(altered)))
 
@@ -94,12 +94,14 @@ class PairRows:
 
         def steps(run: Run) -> tuple[Mapping[int, str], list[_Told]]:
             asked_by = self._labels(run, span.peer)
+            if not asked_by:
+                return asked_by, []
             goes_on = after if after >= span.lower else ""
             query = f"{_IDENTITIES} {_within(asked_by, after=goes_on)} ORDER BY request_id, log_index"
             rows = run(f"{query} LIMIT :most", **_bounds(span), after=goes_on, most=most).rows
             return asked_by, [_Told(*row) for row in rows]
 
-        asked_by, rows = await self._database.read(steps)
+        asked_by, rows = await self._database.read_long(steps)
         whole, following = _whole(rows, is_full=len(rows) == most)
         looked_at = [row.log_index for row in whole if row.request_id in suspects]
         altered = {row["log_index"] for row in await self._altered_rows(looked_at)}
@@ -164,7 +166,7 @@ class PairRows:
 def _within(labels: Iterable[int], *, after: str = "") -> str:
     # Plus nothing, so that no database takes the index on labels for it; nor the lower one of two bounds, from which it
     # would read the hour again for each page.
-    of_pair = ", ".join(str(int(label)) for label in labels) or "NULL"
+    of_pair = ", ".join(str(int(label)) for label in labels)
     lower = "request_id > :after AND request_id || '' >= :lower" if after else "request_id >= :lower"
     return f"WHERE {lower} AND request_id < :upper AND label + 0 IN ({of_pair})"
 

@@ -2,8 +2,9 @@
 
 On SQLite a whole transaction is one step of a thread of its own, on a connection that stays open: through the event
 loop's engine each statement would go to a thread and back several times, which costs ten times what SQLite does. On
-PostgreSQL it is a transaction of the engine's. Statements are text that both databases speak, with ``:name`` for each
-parameter; values are numbers, texts, bytes and None.
+PostgreSQL it is a transaction of the engine's; and on both what reads long is, so that nobody waits behind it.
+Statements are text that both databases speak, with ``:name`` for each parameter; values are numbers, texts, bytes and
+None.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from federation.errors import OwnStoreUnavailable
 
-__all__ = ["Found", "Run", "SqliteBeside", "SqliteThreads", "in_postgres"]
+__all__ = ["Found", "Run", "SqliteBeside", "SqliteThreads", "in_postgres", "in_sqlite"]
 
 T = TypeVar("T")
 _NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
@@ -257,9 +258,17 @@ class _On:
 
 def in_postgres(connection: Any) -> Run:
     """Runs statements in a transaction of SQLAlchemy's on PostgreSQL."""
+    return _in_engine(connection, _pyformat)
 
+
+def in_sqlite(connection: Any) -> Run:
+    """Runs statements in a transaction of SQLAlchemy's on SQLite, whose driver knows parameters by these names."""
+    return _in_engine(connection, str)
+
+
+def _in_engine(connection: Any, said: Callable[[str], str]) -> Run:
     def run(sql: str, /, **parameters: Any) -> Found:
-        result = connection.exec_driver_sql(_pyformat(sql), parameters)
+        result = connection.exec_driver_sql(said(sql), parameters)
         rows = [tuple(row) for row in result] if result.returns_rows else []
         return Found(rows, result.rowcount)
 

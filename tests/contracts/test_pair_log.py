@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from msgspec.structs import replace
@@ -301,19 +303,22 @@ def said(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
     if database.dialect != "sqlite":
         pytest.skip("SQLite's plans are stable without statistics")
     statements: list[tuple[str, Mapping[str, object]]] = []
-    read = Database.read
 
-    async def noted(self: Database, steps: Callable[[Run], object]) -> object:
-        def with_note(run: Run) -> object:
-            def note(sql: str, /, **parameters: object) -> Found:
-                statements.append((sql, parameters))
-                return run(sql, **parameters)
+    def noting(read: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def noted(self: Database, steps: Callable[[Run], object]) -> object:
+            def with_note(run: Run) -> object:
+                def note(sql: str, /, **parameters: object) -> Found:
+                    statements.append((sql, parameters))
+                    return run(sql, **parameters)
 
-            return steps(note)
+                return steps(note)
 
-        return await read(self, with_note)
+            return await read(self, with_note)
 
-    monkeypatch.setattr(Database, "read", noted)
+        return noted
+
+    monkeypatch.setattr(Database, "read", noting(Database.read))
+    monkeypatch.setattr(Database, "read_long", noting(Database.read_long))
     return statements
 
 
@@ -329,6 +334,32 @@ async def test_an_hour_is_read_by_the_index_on_request_ids(
     for sql, parameters in hours:
         plan = await log.database.look(f"EXPLAIN QUERY PLAN {sql}", **parameters)
         assert "records_request_id (request_id>? AND request_id<?)" in " ".join(row[3] for row in plan), sql
+
+
+async def test_of_whom_nothing_is_known_no_hour_is_read(
+    log: Log, said: list[tuple[str, Mapping[str, object]]]
+) -> None:
+    await log.exchange()
+    page = await log.pair.page(log.span(THIRD), after="", limit=3, suspects=frozenset())
+    checks = [await log.pair.check(log.span(THIRD), most=5, newest=newest) for newest in (True, False)]
+    assert (page.messages, page.next, [one.messages for one in checks]) == ((), "", [0, 0])
+    assert all("FROM labels" in sql for sql, _ in said)
+
+
+async def test_logins_do_not_wait_until_an_hour_is_read(log: Log) -> None:
+    if log.database.dialect != "sqlite":
+        pytest.skip("PostgreSQL has a connection for each")
+    await log.exchange()
+    may_go = Event()
+    held = asyncio.create_task(log.database.read(lambda _run: may_go.wait(60)))
+    try:
+        async with asyncio.timeout(20):
+            page = await log.pair.page(log.span(), after="", limit=3, suspects=frozenset())
+            checked = await log.pair.check(log.span(), most=5, newest=True)
+        assert (len(page.messages), checked.messages) == (2, 2)
+    finally:
+        may_go.set()
+        await held
 
 
 def effort(path: str, statements: list[tuple[str, Mapping[str, object]]]) -> int:

@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -40,16 +42,33 @@ async def test_what_is_done_and_found_is_told(database: Database) -> None:
     assert nothing.row is None
 
 
-async def test_several_reads_are_one_transaction(database: Database) -> None:
+@pytest.mark.parametrize("read", [Database.read, Database.read_long], ids=["short", "long"])
+async def test_several_reads_are_one_transaction(database: Database, read: Callable[..., Any]) -> None:
     await database.change(lambda run: run(ADD, issuer="i", jti="a", expires_at=1))
 
     def steps(run: Run) -> tuple[list[tuple[str]], int]:
         return list(run(ALL, issuer="i").rows), run("SELECT count(*) FROM replays").rows[0][0]
 
-    assert await database.read(steps) == ([("a",)], 1)
+    assert await read(database, steps) == ([("a",)], 1)
     with pytest.raises(ZeroDivisionError):
-        await database.read(lambda run: len(run(ALL, issuer="i").rows) / 0)
-    assert await known(database) == ["a"], "the connection is as good as before"
+        await read(database, lambda run: len(run(ALL, issuer="i").rows) / 0)
+    assert await read(database, steps) == ([("a",)], 1), "the connection is as good as before"
+
+
+async def test_nobody_waits_behind_what_reads_long(tmp_path: Path) -> None:
+    """Nor the other way around."""
+    database = open_database(f"sqlite:///{tmp_path / 'long.db'}")
+    may_go = Event()
+    held = asyncio.create_task(database.read(lambda _run: may_go.wait(60)))
+    try:
+        async with asyncio.timeout(20):
+            assert await database.read_long(lambda run: run("SELECT :a", a=1).rows) == [(1,)]
+            with pytest.raises(OwnStoreUnavailable, match="cannot be reached"):
+                await database.read_long(lambda run: run("SELECT * FROM nowhere"))
+    finally:
+        may_go.set()
+        await held
+        await database.close()
 
 
 async def test_a_step_that_fails_takes_all_back(database: Database) -> None:
