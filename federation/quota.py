@@ -36,23 +36,28 @@ class TokenBuckets:
     def take(self, key: str) -> float:
         """Take one token. Returns 0.0 when there was one, else the seconds until there is."""
         now_s = self._now_s()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            self._forget_full(now_s)
-            if len(self._buckets) >= self._most:
-                return self._fill_s
-            tokens = self._burst
-        else:
-            tokens = min(self._burst, bucket[0] + (now_s - bucket[1]) * self._rate)
+        tokens = self._tokens(key, now_s)
+        if tokens is None:
+            return self._fill_s
         granted = tokens >= 1.0
         self._buckets[key] = (tokens - 1.0 if granted else tokens, now_s)
         self._buckets.move_to_end(key)
         return 0.0 if granted else (1.0 - tokens) / self._rate
 
-    def give_back(self, key: str) -> None:
-        """Undo a `take`: whoever took it was not who it seemed to be."""
-        if bucket := self._buckets.get(key):
-            self._buckets[key] = (min(self._burst, bucket[0] + 1.0), bucket[1])
+    def wait_s(self, key: str) -> float:
+        """What `take` would return; nothing is taken."""
+        tokens = self._tokens(key, self._now_s())
+        if tokens is None:
+            return self._fill_s
+        return 0.0 if tokens >= 1.0 else (1.0 - tokens) / self._rate
+
+    def _tokens(self, key: str, now_s: float) -> float | None:
+        """What is in a bucket now; None where there is none and no room for one."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            return min(self._burst, bucket[0] + (now_s - bucket[1]) * self._rate)
+        self._forget_full(now_s)
+        return None if len(self._buckets) >= self._most else self._burst
 
     def _forget_full(self, now_s: float) -> None:
         """Drop from the longest unused: after `_fill_s` without use a bucket is full, whatever was in it."""

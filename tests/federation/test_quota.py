@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,13 +26,15 @@ def test_a_burst_is_granted_and_what_follows_waits() -> None:
     assert buckets.take("a") == 0.0
 
 
-def test_what_is_given_back_can_be_taken_again_and_no_more() -> None:
-    buckets = TokenBuckets(10, 2, now_s=Seconds())
-    buckets.give_back("nobody")
-    assert buckets.take("a") == 0.0
-    buckets.give_back("a")
-    buckets.give_back("a")
-    assert [buckets.take("a") > 0 for _ in range(3)] == [False, False, True]
+def test_who_looks_takes_nothing() -> None:
+    seconds = Seconds()
+    buckets = TokenBuckets(10, 1, now_s=seconds, most=1)
+    assert [buckets.wait_s("a") for _ in range(3)] == [0.0] * 3
+    assert (len(buckets), buckets.take("a")) == (0, 0.0)
+    assert buckets.wait_s("a") == buckets.take("a") == pytest.approx(0.1)
+    assert buckets.wait_s("b") == buckets.take("b") > 0, "there is no room for another"
+    seconds.at += 0.1
+    assert buckets.wait_s("a") == 0.0
 
 
 def test_keys_do_not_share_a_bucket() -> None:

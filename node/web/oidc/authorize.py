@@ -46,14 +46,20 @@ class Authorization:
         form = await read_form(request)
         async with self.deps.uses() as uses:
             party = await self.deps.client(request, form, "par", uses)
-            wait_s = self.deps.pushes.take(party.client_id)
+            wait_s = self.deps.pushes.wait_s(party.client_id)
             if wait_s:
                 return _too_many(wait_s)
+            # Counted once it is known that nothing was used before: whoever copied an assertion takes nothing from
+            # whose it is. What is in flight together may so be more than is left, by as much as that is.
             try:
-                return await self._push(request, form, party, uses)
-            except UsedBefore:  # whoever copied an assertion takes nothing from whose it is
-                self.deps.pushes.give_back(party.client_id)
+                answer = await self._push(request, form, party, uses)
+            except UsedBefore:
                 raise
+            except OAuthRefusal:
+                self.deps.pushes.take(party.client_id)
+                raise
+            self.deps.pushes.take(party.client_id)
+            return answer
 
     async def _push(
         self, request: web.Request, form: dict[str, str], party: RelyingParty, uses: Uses
