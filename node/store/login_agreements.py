@@ -55,7 +55,7 @@ _HOLDING: Final = (
 )
 _ADD: Final = (
     "UPDATE agreements SET claims = :claims, platform_name = :platform_name "
-    "WHERE agreement_id = :agreement_id"
+    "WHERE agreement_id = :agreement_id AND withdrawn_at IS NULL"
 )
 _GIVE: Final = (
     "INSERT INTO agreements (agreement_id, issuer, subject, recipient, platform, platform_name, claims, given_at) "
@@ -90,11 +90,16 @@ class AgreementRows:
         """As `Writes.remember`."""
         of, now = _key(identity, recipient, platform.client_id), to_micros(self._clock.now())
         before = run(_HOLDING, **of).rows
-        said = {"claims": _written(_claims(before) | claims), "platform_name": platform.name}
-        if before:
-            run(_ADD, agreement_id=before[0][0], **said)
-        else:
-            run(_GIVE, agreement_id=secrets.token_urlsafe(_ID_BYTES), given_at=now, **said, **of)
+        named = {"platform_name": platform.name}
+        together = _written(_claims(before) | claims)
+        # Where it is withdrawn just now (on PostgreSQL), it is as if that had come first.
+        if not before or not run(_ADD, agreement_id=before[0][0], claims=together, **named).changed:
+            new = {
+                "agreement_id": secrets.token_urlsafe(_ID_BYTES),
+                "claims": _written(claims),
+                "given_at": now,
+            }
+            run(_GIVE, **new, **named, **of)
         return _agreement(run(_HOLDING, **of).rows)
 
     async def of(self, identity: Identity) -> Sequence[Agreement]:

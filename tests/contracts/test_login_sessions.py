@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from federation.errors import OwnRecordDamaged
 from federation.login.logout import TOLD_US
-from federation.login.model import OnBehalf
+from federation.login.model import Agreement, OnBehalf
 from federation.login.sessions import Party, sid_of
 from node.store.database import Database
 from node.store.login_agreements import TOLD_FOR_S
 from node.store.login_tables import LOGIN_SESSIONS, SESSION_PARTIES
+from node.store.short import Found, Run
 from tests.support.clock import FixedClock
 from tests.support.login_people import (
     HOME,
@@ -355,3 +357,26 @@ async def test_what_two_replicas_kept_at_once_counts_together(rows: LoginRows) -
     assert holding is not None
     assert await rows.agreements.withdraw(citizen, holding.agreement_id)
     assert await rows.agreements.find(citizen, VISITED, PORTAL.client_id) is None
+
+
+async def test_what_is_withdrawn_while_more_is_agreed_to_stays_withdrawn(rows: LoginRows) -> None:
+    citizen = identity()
+    given = await rows.agreements.remember(citizen, VISITED, PORTAL, frozenset({"name"}))
+
+    def agree(run: Run) -> Agreement:
+        statements: list[str] = []
+
+        def and_elsewhere(sql: str, /, **parameters: Any) -> Found:
+            """Another replica's withdrawal is there between the first statement and the second."""
+            found = run(sql, **parameters)
+            if not statements:
+                run("UPDATE agreements SET withdrawn_at = 1 WHERE withdrawn_at IS NULL")
+            statements.append(sql)
+            return found
+
+        return rows.agreements.remember_in(and_elsewhere, citizen, VISITED, PORTAL, frozenset({"birthdate"}))
+
+    agreed = await rows.database.change(agree)
+    assert agreed.claims == {"birthdate"}
+    assert agreed.agreement_id != given.agreement_id
+    assert await rows.agreements.find(citizen, VISITED, PORTAL.client_id) == agreed
