@@ -28,6 +28,7 @@ T = TypeVar("T")
 _NAME: Final = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _CACHED_STATEMENTS: Final = 256
 _MOST_TOGETHER: Final = 64
+_CLOSED: Final = "the store is closed: the node stops"
 
 
 class Found(NamedTuple):
@@ -66,9 +67,11 @@ class SqliteThreads:
         return await self._reader.do(steps)
 
     async def close(self) -> None:
-        """Finish what was begun, and close."""
-        await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._reader.close)
+        """Finish what was begun, and close; what comes later raises OwnStoreUnavailable."""
+        self._writer.end()
+        self._reader.end()
+        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._reader.join)
 
 
 @dataclass(slots=True)
@@ -98,20 +101,32 @@ class _Worker:
         self._writes = writes
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._closed = False
+        self._order = Lock()
+        """So that nothing is put behind what ends the thread: nobody would take it."""
 
     async def do(self, steps: Callable[[Run], T]) -> T:
-        if self._thread is None:
-            self._thread = Thread(target=self._work, name="short", daemon=True)
-            self._thread.start()
         waiting: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(steps, waiting))
+        with self._order:
+            if self._closed:
+                raise OwnStoreUnavailable(_CLOSED)
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="short", daemon=True)
+                self._thread.start()
+            self._jobs.put(_Job(steps, waiting))
         return await waiting
 
-    def close(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._jobs.put(None)
-            thread.join()
+    def end(self) -> None:
+        """Take what waits already; what comes later is refused."""
+        with self._order:
+            if self._thread is not None and not self._closed:
+                self._jobs.put(None)
+            self._closed = True
+
+    def join(self) -> None:
+        """Wait until the end, in another thread than the event loop's."""
+        if self._thread is not None:
+            self._thread.join()
 
     # --- in the thread ---
 
@@ -223,7 +238,7 @@ class SqliteBeside:
         try:
             with self._in_use, _translated():
                 if self._closed:
-                    raise OwnStoreUnavailable("the store is closed: the node stops")
+                    raise OwnStoreUnavailable(_CLOSED)
                 with self._connection.transaction(writes=writes) as run:
                     yield run
         finally:

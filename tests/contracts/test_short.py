@@ -160,6 +160,42 @@ async def test_what_was_written_is_durable_and_closed(tmp_path: Path) -> None:
         await second.close()
 
 
+async def test_what_comes_while_the_store_closes_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'closing.db'}"
+    database = open_database(url)
+    begun, may_end = asyncio.Event(), Event()
+    loop = asyncio.get_running_loop()
+
+    def steps(run: Run) -> None:
+        run(ADD, issuer="i", jti="a", expires_at=1)
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(60)
+        run(ADD, issuer="i", jti="b", expires_at=1)
+
+    async def refused() -> None:
+        with pytest.raises(OwnStoreUnavailable, match="the node stops"):
+            await database.change(lambda run: run(ADD, issuer="i", jti="late", expires_at=1))
+
+    first = asyncio.create_task(database.change(steps))
+    await begun.wait()
+    waiting = asyncio.create_task(database.change(lambda run: run(ADD, issuer="i", jti="c", expires_at=1)))
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(20):
+            await refused()
+            may_end.set()
+            await asyncio.gather(first, waiting, closing)
+            await refused()
+    finally:
+        may_end.set()
+    again = open_database(url)
+    try:
+        assert await known(again) == ["a", "b", "c"]
+    finally:
+        await again.close()
+
+
 def test_work_beside_ends_though_the_node_stops(tmp_path: Path) -> None:
     path = tmp_path / "beside.db"
     beside = SqliteBeside(str(path), SQLITE_PRAGMAS, 0.02)
