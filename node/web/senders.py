@@ -13,6 +13,9 @@ __all__ = ["sender_of"]
 _NETWORK_BITS: Final = 64
 """What one IPv6 subscriber has for itself (RFC 6177 §1), to take a new address from as often as it likes."""
 
+_MOST_TEXT: Final = 64
+"""Characters of an address with its zone (RFC 4007 §11): what is longer names nobody, and is not remembered."""
+
 
 def sender_of(request: web.Request, *, proxies: int = 0) -> str:
     """The address of whoever sent it, an IPv6 address as its /64 network; empty when nobody says.
@@ -29,8 +32,12 @@ def sender_of(request: web.Request, *, proxies: int = 0) -> str:
     return _network(request.remote or "")
 
 
-@lru_cache(maxsize=4096)
 def _network(text: str) -> str:
+    return _network_of_short(text) if len(text) <= _MOST_TEXT else ""
+
+
+@lru_cache(maxsize=4096)
+def _network_of_short(text: str) -> str:
     """Remembered: a browser comes several times in one login, and few proxies stand before all."""
     try:
         address = ip_address(text)
