@@ -150,7 +150,8 @@ class _Worker:
                 self._transact(batch)
         except BaseException as error:  # whatever it is, somebody waits for it
             for job in batch:
-                job.error = job.error or error
+                # Nothing was committed: what one refused may rest on what another was about to write.
+                job.error = error if len(batch) == 1 else _unavailable(error)
         for job in batch:
             with suppress(RuntimeError):  # that loop is closed: nobody waits any more
                 job.waiting.get_loop().call_soon_threadsafe(job.deliver)
@@ -302,4 +303,10 @@ def _translated() -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise
     except (sqlite3.Error, OSError) as error:
-        raise OwnStoreUnavailable("the store cannot be reached or written now; try again") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: BaseException) -> OwnStoreUnavailable:
+    unavailable = OwnStoreUnavailable("the store cannot be reached or written now; try again")
+    unavailable.__cause__ = error
+    return unavailable

@@ -115,6 +115,43 @@ async def test_one_that_fails_among_many_fails_alone(database: Database) -> None
     assert await known(database) == [f"{turn:03}" for turn in range(30) if turn % 3]
 
 
+async def test_nothing_is_concluded_from_what_was_never_committed(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'lost.db'}")
+    begun, may_go = asyncio.Event(), Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(_run: Run) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        may_go.wait(60)
+
+    def add(run: Run) -> None:
+        run(ADD, issuer="i", jti="a", expires_at=1)
+
+    def refuse(run: Run) -> None:
+        if run(ALL, issuer="i").rows:
+            raise LookupError
+
+    def give_up(run: Run) -> None:
+        """As SQLite does by itself when the disk is full."""
+        run("ROLLBACK")
+
+    try:
+        held = asyncio.create_task(database.change(hold))
+        await begun.wait()
+        turns = [asyncio.create_task(database.change(steps)) for steps in (add, refuse, give_up, add)]
+        await asyncio.sleep(0)
+        may_go.set()
+        await held
+        others = await asyncio.gather(*turns, return_exceptions=True)
+        assert [type(one) for one in others] == [OwnStoreUnavailable] * 4
+        assert len({id(one) for one in others}) == 4, "each may be raised, with its own traceback"
+        assert all(isinstance(one, OwnStoreUnavailable) and one.__cause__ is not None for one in others)
+        assert await known(database) == []
+    finally:
+        may_go.set()
+        await database.close()
+
+
 async def test_who_is_cancelled_leaves_all_or_nothing(database: Database) -> None:
     def steps(run: Run) -> None:
         run(ADD, issuer="i", jti="a", expires_at=1)
