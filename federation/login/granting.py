@@ -24,7 +24,7 @@ from federation.login.access_tokens import AccessToken, LoginAccessTokens
 from federation.login.id_tokens import IdTokens
 from federation.login.model import Agreed, AuthRequest, AuthResponse, Grant, RelyingParty
 from federation.login.ports import Grants, RelyingParties
-from federation.login.refusals import OAuthRefusal
+from federation.login.refusals import OAuthRefusal, PageRefusal, Turn
 from federation.login.requests import error_response
 from federation.login.sessions import sid_of
 from federation.login.uses import Uses
@@ -56,10 +56,13 @@ class Granting:
 
     async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
         """As `Answers.granting`. A client that was disabled meanwhile, or that expects somebody else, gets an error,
-        and so does one whose citizen's session ended. Raises OwnStoreUnavailable.
+        and so does one whose citizen's session ended.
         """
         party = await self.parties.find(request.client_id)
-        if party is None or request.redirect_uri not in party.redirect_uris:
+        if party is not None and request.redirect_uri not in party.redirect_uris:
+            detail = "redirect_uri is not registered any more"
+            raise PageRefusal("login.redirect_uri", turn=Turn.PLATFORM, detail=detail)
+        if party is None:
             refused = self.refuse(request, "unauthorized_client", "the client may not log people in any more")
             return lambda _writes, _agreed: refused
         return partial(self._grant, request, party)

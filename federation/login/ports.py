@@ -250,6 +250,8 @@ class Answers(Protocol):
     async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
         """What grants this request among other writes: it returns the code, with `state` and `iss`, and the session is
         told who takes part; or an error, when the client may not be granted it now.
+
+        Raises PageRefusal where the redirect URI is the client's no more: nothing goes there then; OwnStoreUnavailable.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from federation.errors import OwnStoreUnavailable
@@ -347,6 +348,16 @@ async def test_a_peer_that_was_revoked_in_the_middle_of_a_login_gets_nothing(
     assert (redeemed.status, (await redeemed.json())["error"]) == (401, "invalid_client")
     again = await provider.push(PEER, provider.request(PEER))
     assert again.status == 401
+
+
+async def test_a_redirect_uri_that_was_taken_off_the_register_in_the_middle_of_a_login_gets_nothing(
+    provider: Provider,
+) -> None:
+    assert "code" in await provider.answer(provider.request())
+    begun = replace(provider.asked[-1][0], redirect_uri="https://portal.ah.example/before")
+    with pytest.raises(PageRefusal) as caught:
+        await provider.parts.granting.granting(begun)
+    assert (caught.value.code, caught.value.turn) == ("login.redirect_uri", Turn.PLATFORM)
 
 
 async def test_a_peer_whose_chain_expired_gets_nothing(provider: Provider) -> None:
