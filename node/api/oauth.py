@@ -120,8 +120,9 @@ class AuthorizationServer:
     async def _by_secret(self, header: str) -> tuple[str, PlatformClient]:
         client_id, secret = _read_basic(header)
         is_right = await self._secrets.accepts_secret(client_id, secret)
-        client = await self._clients.find_new(client_id)
-        if client is None or not is_right:
+        # Looking for a new one is for those who know its secret: made-up names would use up the few looks there are.
+        client = await self._clients.find_new(client_id) if is_right else None
+        if client is None:
             _refuse_client("the client or its secret is not right")
         return client_id, client
 

@@ -86,6 +86,13 @@ async def test_a_wrong_secret_an_unknown_client_and_a_client_of_another_method_l
         assert headers["WWW-Authenticate"].startswith("Basic")
 
 
+async def test_made_up_names_do_not_keep_a_new_client_from_being_found(platform: Platform) -> None:
+    for number in range(21):  # one more than there are looks for new ones at once
+        assert (await ask_token(platform, GRANT, **basic(f"nobody-{number}", "x")))[0] == 401
+    secret = await platform.clients.add_with_secret("hall", "大厅", ["*"])
+    assert (await ask_token(platform, GRANT, **basic("hall", secret)))[0] == 200
+
+
 async def test_a_platform_that_fetches_token_after_token_is_hashed_slowly_once(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
