@@ -159,17 +159,24 @@ class _Worker:
     def _transact(self, batch: Sequence[_Job]) -> None:
         with self._connection.transaction(writes=self._writes) as run:
             if len(batch) == 1:
-                batch[0].result = batch[0].steps(run)
+                batch[0].result = _taken(batch[0].steps, run)
                 return
             for job in batch:
                 run("SAVEPOINT part")
                 try:
                     with _translated():
-                        job.result = job.steps(run)
+                        job.result = _taken(job.steps, run)
                 except Exception as error:
                     job.error = error
                     run("ROLLBACK TO part")  # fails where SQLite gave up the whole transaction
                 run("RELEASE part")
+
+
+def _taken(steps: Callable[[Run], T], run: Run) -> T:
+    try:
+        return steps(run)
+    except StopIteration as error:  # which no future takes: whoever waits would do so for ever
+        raise RuntimeError("the steps of a transaction raised StopIteration") from error
 
 
 class _Connection:

@@ -85,6 +85,16 @@ async def test_a_step_that_fails_takes_all_back(database: Database) -> None:
     assert await known(database) == ["b"], "the connection is as good as before"
 
 
+async def test_steps_that_find_nothing_to_go_on_with_keep_nobody_waiting(database: Database) -> None:
+    def steps(run: Run) -> tuple[str]:
+        return next(iter(run(ALL, issuer="i").rows))
+
+    async with asyncio.timeout(20):
+        for act in (database.change, database.read, database.read_long):
+            several = await asyncio.gather(*(act(steps) for _ in range(3)), return_exceptions=True)
+            assert [type(one) for one in several] == [RuntimeError] * 3
+
+
 async def test_many_at_once_from_two_replicas(database: Database, store_url: str) -> None:
     second = open_database(store_url)
     try:
