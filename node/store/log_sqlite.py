@@ -65,6 +65,8 @@ class SqliteLog:
         return unavailable or type(error) is sqlite3.DatabaseError
 
     def begin(self, *, durable: bool) -> Place:
+        if self._connection.in_transaction:  # which a script commits before it runs
+            raise RuntimeError("a transaction that was begun before has not ended")
         if durable is not self._full:
             # The pragma takes effect when it is compiled, and a script is, each time: of what is executed the driver
             # keeps what it compiled.
