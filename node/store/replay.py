@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import delete
 
@@ -20,6 +21,9 @@ _USE = (
     "INSERT INTO replays (issuer, jti, expires_at) VALUES (:issuer, :jti, :expires_at) ON CONFLICT DO NOTHING"
 )
 
+_CLOCKS_APART: Final = timedelta(minutes=1)
+"""How far the clock of the replica that forgets may be ahead of that of one that still takes the token."""
+
 
 class ReplayRows:
     """Every method raises OwnStoreUnavailable."""
@@ -31,15 +35,15 @@ class ReplayRows:
     async def use_once(self, issuer: str, jti: str, expires_at: datetime) -> bool:
         """True for the first use of (issuer, jti), False for each later one until it is forgotten.
 
-        The caller refuses tokens past `expires_at` by itself; from then on the id may be forgotten.
+        The caller refuses tokens past `expires_at` by itself; a little later the id is forgotten.
         """
         return await self._database.change(lambda run: _is_first(run, issuer, jti, expires_at))
 
     async def forget_expired(self) -> int:
-        """Delete what has expired; how many there were. For a background loop."""
-        now = to_micros(self._clock.now())
+        """Delete what has expired by the clock of every replica; how many there were. For a background loop."""
+        before = to_micros(self._clock.now() - _CLOCKS_APART)
         async with self._database.writing() as connection:
-            gone = await connection.execute(delete(REPLAYS).where(REPLAYS.c.expires_at <= now))
+            gone = await connection.execute(delete(REPLAYS).where(REPLAYS.c.expires_at <= before))
             return gone.rowcount
 
 

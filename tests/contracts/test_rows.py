@@ -200,8 +200,9 @@ async def test_expired_token_ids_are_forgotten(database: Database, clock: FixedC
     rows = ReplayRows(database, clock)
     await rows.use_once("portal", "short", clock.at + timedelta(minutes=1))
     await rows.use_once("portal", "long", clock.at + timedelta(minutes=9))
-    clock.advance(minutes=1)
-    assert await rows.forget_expired() == 1
+    for forgotten in (0, 1):  # the clock of another replica may be a minute behind
+        clock.advance(minutes=1)
+        assert await rows.forget_expired() == forgotten
     assert not await rows.use_once("portal", "long", clock.at)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 
+from node.store.replay import ReplayRows
+from tests.support.clock import FixedClock
 from tests.support.login_provider import (
     ASSERTION_TYPE,
     BACK,
@@ -225,6 +228,23 @@ async def test_an_assertion_is_good_once(provider: Provider) -> None:
         f"{PATH}/oidc/token", data={**form, "client_assertion_type": "urn:x"}
     )
     assert await error_of(wrong_type) == "invalid_request"
+
+
+async def test_an_assertion_is_good_once_however_a_replicas_clock_is_ahead(provider: Provider) -> None:
+    form = {
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": provider.assertion(HALL),
+        "token": "x",
+    }
+    assert (await provider.client.post(f"{PATH}/oidc/introspect", data=form)).status == 200
+    provider.clock.advance(seconds=119)  # it ended 59 s ago, and a minute is allowed for
+    try:
+        ahead = FixedClock(provider.clock.at + timedelta(seconds=30))
+        await ReplayRows(provider.database, ahead).forget_expired()
+        again = await provider.client.post(f"{PATH}/oidc/introspect", data=form)
+        assert await error_of(again, 401) == "invalid_client"
+    finally:
+        provider.clock.advance(seconds=-119)
 
 
 async def test_an_old_client_may_name_the_endpoint_as_the_audience(provider: Provider) -> None:
