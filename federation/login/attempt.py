@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from msgspec.structs import replace
 
-from federation.login.model import AuthRequest, Interaction
+from federation.login.model import AuthRequest, AuthResponse, Interaction
 from federation.login.ports import Answers, Interactions
 from federation.login.refusals import OAuthRefusal, PageRefusal, Turn
 from federation.login.steps import Respond, Visitor
@@ -89,18 +89,22 @@ class Attempt:
             raise self._outdated() from None
         return result
 
-    async def finish(self, outcome: str, last: Callable[[Writes], _T], **facts: str) -> _T:
+    async def finish(self, last: Callable[[Writes], _T]) -> _T:
         """The login is over, together with what `last` writes; what that returns. Nothing of the citizen's stays in its
-        row. Raises as `keep_with`.
+        row. Raises as `keep_with`. Whoever calls it has the outcome told: by `answered` or `note_end`.
         """
         if self.is_stored:
-            result = await self.keep_with(lambda writes: (_OVER, last(writes)))
-        else:
-            result = await self.together.write(last)
-        self._note_end(outcome, **facts)
-        return result
+            return await self.keep_with(lambda writes: (_OVER, last(writes)))
+        return await self.together.write(last)
 
-    def _note_end(self, outcome: str, **facts: str) -> None:
+    def answered(self, response: AuthResponse, **facts: str) -> Respond:
+        """The client is told `response`, which is the outcome: a code, or the error that came instead."""
+        error = dict(response.parameters).get("error")
+        self.note_end(error or "granted", **facts)
+        return Respond(response=response, session=self.session)
+
+    def note_end(self, outcome: str, **facts: str) -> None:
+        """Have the outcome counted and logged."""
         self.ended(self.interaction, outcome)
         _log.info("login.finished", outcome=outcome, **self.facts(), **facts)
 
@@ -116,7 +120,7 @@ class Attempt:
         """
         if self.is_stored:
             await self.keep(**_OVER)
-        self._note_end(refusal.error, detail=refusal.description)
+        self.note_end(refusal.error, detail=refusal.description)
         if self.request.own_page:
             raise self.page_refusal(f"login.{refusal.error}", Turn.CITIZEN, detail=refusal.description)
         response = self.answers.refuse(self.request, refusal.error, refusal.description)

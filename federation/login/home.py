@@ -241,7 +241,8 @@ class HomeFlow:
         """The end of a login that nothing is to be asked in, with what `enter` writes."""
         if not attempt.request.own_page:
             return await self._answer(attempt, identity, claims, enter)
-        attempt.session, _ = await attempt.finish("own_page", enter, acr=identity.acr)
+        attempt.session, _ = await attempt.finish(enter)
+        attempt.note_end("own_page", acr=identity.acr)
         return GoTo(url=attempt.request.own_page, session=attempt.session)
 
     def _handed_over(self, request: AuthRequest, identity: Identity) -> dict[str, Any]:
@@ -338,13 +339,13 @@ class HomeFlow:
             return token, grant(writes, agreed(session_id=session_id))
 
         if not request.authorization_details:
-            attempt.session, response = await attempt.finish("granted", end, acr=identity.acr)
-            return Respond(response=response, session=attempt.session)
+            attempt.session, response = await attempt.finish(end)
+            return attempt.answered(response, acr=identity.acr)
         # Consents are signed once the login is over: of two that agree at once, one has them.
-        attempt.session, session_id = await attempt.finish("granted", enter, acr=identity.acr)
+        attempt.session, session_id = await attempt.finish(enter)
         whole = agreed(session_id=session_id, authorization_details=await self._issue(request, identity))
         response = await attempt.together.write(lambda writes: grant(writes, whole))
-        return Respond(response=response, session=attempt.session)
+        return attempt.answered(response, acr=identity.acr)
 
     async def _issue(self, request: AuthRequest, identity: Identity) -> tuple[dict[str, Any], ...]:
         if self.papers is None:

@@ -190,8 +190,8 @@ class VisitedFlow:
             )
             return token, grant(writes, agreed)
 
-        attempt.session, response = await attempt.finish("granted", end, acr=identity.acr)
-        return Respond(response=response, session=attempt.session)
+        attempt.session, response = await attempt.finish(end)
+        return attempt.answered(response, acr=identity.acr)
 
     def _identity(self, request: AuthRequest, found: Authenticated, issuer: str) -> Identity:
         origin = found.claims.get("origin")

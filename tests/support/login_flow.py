@@ -311,10 +311,15 @@ class _Agreements:
 
 @dataclass
 class _Answers:
+    """`meanwhile` is the error of what came between, when the login ends."""
+
     granted: list[Agreed] = field(default_factory=list)
+    meanwhile: str = ""
 
     async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
         def grant(writes: Writes, agreed: Agreed) -> AuthResponse:
+            if self.meanwhile:
+                return self.refuse(request, self.meanwhile, "meanwhile")
             assert writes.goes_on(agreed.session_id)
             self.granted.append(agreed)
             return AuthResponse(request.redirect_uri, (("code", "the-code"), ("state", request.state)))

@@ -266,6 +266,14 @@ async def test_an_identity_provider_that_is_away_can_be_tried_again() -> None:
     assert again.url.startswith(IDP)
 
 
+async def test_how_a_login_ends_that_something_came_between_is_told() -> None:
+    wayside = Wayside()
+    page = await at_consent(wayside, claims=frozenset({"name"}))
+    wayside.answers.meanwhile = "login_required"
+    assert parameters_of(await wayside.act(page.url, decision="agree"))["error"] == "login_required"
+    assert wayside.ended == [("home", "340000", "login_required")]
+
+
 async def test_who_logs_out_meanwhile_cannot_agree_any_more() -> None:
     wayside = Wayside()
     page = await at_consent(wayside)

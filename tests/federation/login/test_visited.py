@@ -389,6 +389,14 @@ async def test_how_logins_end_is_told() -> None:
     ]
 
 
+async def test_a_login_that_something_came_between_at_its_end_is_not_told_as_granted() -> None:
+    wayside = Wayside()
+    wayside.answers.meanwhile = "unauthorized_client"
+    await to_home(wayside)
+    assert parameters_of(await wayside.back(wayside.home.answer()))["error"] == "unauthorized_client"
+    assert wayside.ended == [("visited", "320000", "unauthorized_client")]
+
+
 async def test_who_floods_shuts_out_nobody_else() -> None:
     wayside = Wayside(begun_per_minute=9, per_sender=5)
     flooding = Visitor(sender="192.0.2.1")
