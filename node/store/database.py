@@ -48,6 +48,14 @@ BUSY_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 2
 """How long a connection to PostgreSQL may take to be made."""
 
+LONGEST_WAIT_S: Final = 5
+"""How long a reader or a small writer on PostgreSQL waits for what another transaction holds: a replica that was frozen
+in the middle of one must not hold up the others, in settling a checkpoint or in a login.
+"""
+
+LONGEST_IDLE_S: Final = 10
+"""After this long in the middle of a transaction, without a statement, PostgreSQL ends it."""
+
 WAL_AUTOCHECKPOINT_PAGES: Final = 4000
 """Pages in the write-ahead log after which SQLite copies them into the database: 16 MiB. With a thousand, the pages
 that each transaction changes are copied four times as often, for 3 % more processor time of the writer.
@@ -237,6 +245,8 @@ def open_database(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Databa
         **options,
     )
     _listen(engine.sync_engine)
+    if not sqlite:
+        event.listen(engine.sync_engine, "connect", _bound_waits)
     threads = SqliteThreads(location, SQLITE_PRAGMAS, busy_timeout_s) if sqlite else None
     return Database(backend, location, engine, busy_timeout_s, threads)
 
@@ -281,6 +291,16 @@ def _listen(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+
+
+def _bound_waits(connection: Any, _record: object) -> None:
+    # Outside a transaction, whose end would undo it.
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{LONGEST_WAIT_S}s'")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{LONGEST_IDLE_S}s'")
+    cursor.close()
+    connection.autocommit = False
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -14,15 +14,23 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from federation.errors import OwnStoreUnavailable
+from federation.ports import Cosignature
+from node.store import database as database_module
 from node.store.database import POOL_SIZE, Database, open_database
 from node.store.journal import StoreJournal
 from node.store.log_postgres import LOG_LOCK
 from node.store.login_tables import METADATA
+from node.store.settling import SettlingRows
 from node.store.tables import HEAD
-from tests.support.clock import FixedClock
+from tests.support.clock import NOON, FixedClock
 from tests.support.exchanges import ASKING, OPERATION, claim_of, meta_of, next_request_id, request_of
 from tests.support.journals import KEY, opened_journal, opened_store
 from tests.support.postgres import PostgresServer
+
+HALF_DONE = text(
+    "INSERT INTO cosignatures (generation, size, witness, cosigned_at, line)"
+    " VALUES (1, 8, 'https://node.zj.example', 0, '')"
+)
 
 
 class Failures:
@@ -198,3 +206,22 @@ async def test_replicas_that_start_together_migrate_once(store_url: str) -> None
     assert {table.name for table in METADATA.sorted_tables} <= set(inspect(engine).get_table_names())
     for database in opened:
         await database.close()
+
+
+async def test_who_waits_for_a_frozen_replicas_row_is_told_in_time(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LONGEST_WAIT_S", 1)
+    with postgres.new_store() as url:
+        async with opened_store(url) as frozen, opened_store(url) as other:
+            line = Cosignature("https://node.zj.example", NOON, "— line")
+            async with frozen.writing() as connection:
+                # As a replica leaves it that is stopped before its commit.
+                await connection.execute(HALF_DONE)
+                rows = SettlingRows(other)
+                with pytest.raises(OwnStoreUnavailable):
+                    await rows.add_cosignature(1, 8, line)
+                await rows.add_cosignature(1, 9, line)  # another checkpoint goes on
+            async with other.reading() as connection:
+                shown = (await connection.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar()
+            assert shown == "10s"
