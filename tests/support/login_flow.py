@@ -12,10 +12,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 import orjson
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -25,16 +24,7 @@ from federation.login.flow import Flow
 from federation.login.home import HomeFlow, ProviderWords
 from federation.login.levels import ProviderLevels
 from federation.login.model import (
-    Agreed,
-    Agreement,
     AuthRequest,
-    AuthResponse,
-    Grant,
-    Identity,
-    Interaction,
-    OnBehalf,
-    RelyingParty,
-    Session,
 )
 from federation.login.relying_party import (
     KeyAuthentication,
@@ -46,12 +36,20 @@ from federation.login.relying_party import (
 )
 from federation.login.steps import GoTo, Respond, Step, Visitor
 from federation.login.visited import HomeNodes, VisitedFlow
-from federation.login.writes import Writes
 from federation.peers import Directory, Peer, TrustSnapshot
 from federation.quota import TokenBuckets
 from federation.translator import Translator
 from mapping.translate import load_dialect
 from tests.support.clock import FixedClock
+from tests.support.login_rows import (
+    Agreements,
+    Answers,
+    Interactions,
+    Sessions,
+    Subjects,
+    Together,
+    read_interaction,
+)
 from trust.keys import SigningKey
 from trust.openid_profile import OpenIdProfile
 from trust.tokens import sign_token
@@ -69,7 +67,6 @@ __all__ = [
     "platform_request",
 ]
 
-T = TypeVar("T")
 AH, JS = "https://node.ah.example", "https://node.js.example"
 IDP = "https://id.ah.example"
 _PROVIDER_KEY, _OWN_KEY, _DPOP_KEY = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
@@ -182,200 +179,6 @@ def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-@dataclass
-class _Rows:
-    clock: FixedClock
-    kept: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    writes: int = 0
-
-    async def create(self, interaction: Interaction, browser: str) -> None:
-        self.kept[interaction.interaction_id] = (_dumped(interaction), browser)
-        self.writes += 1
-
-    async def find(self, interaction_id: str, browser: str) -> Interaction | None:
-        raw, owner = self.kept.get(interaction_id, (b"", "nobody"))
-        if not raw:
-            return None
-        found = _loaded(raw)
-        if owner == "":
-            self.kept[interaction_id] = (raw, browser)
-        elif owner != browser:
-            return None
-        return found if found.expires_at > self.clock.now().timestamp() else None
-
-    async def replace(self, interaction: Interaction) -> bool:
-        return self.replaced(interaction)
-
-    def replaced(self, interaction: Interaction) -> bool:
-        raw, owner = self.kept[interaction.interaction_id]
-        if _loaded(raw).version != interaction.version - 1:
-            return False
-        self.kept[interaction.interaction_id] = (_dumped(interaction), owner)
-        self.writes += 1
-        return True
-
-    async def forget_expired(self) -> int:
-        return 0
-
-
-def _dumped(interaction: Interaction) -> bytes:
-    return msgspec.json.encode(interaction)
-
-
-def _loaded(raw: bytes) -> Interaction:
-    return msgspec.json.decode(raw, type=Interaction)
-
-
-@dataclass
-class _Sessions:
-    clock: FixedClock
-    by_token: dict[str, Session] = field(default_factory=dict)
-    began: int = 0
-
-    async def begin(
-        self, identity: Identity, *, id_token: str = "", replaces: str = ""
-    ) -> tuple[str, Session]:
-        return self.begun(identity, id_token=id_token, replaces=replaces)
-
-    def begun(self, identity: Identity, *, id_token: str, replaces: str) -> tuple[str, Session]:
-        self.began += 1
-        old = self.by_token.pop(replaces, None)
-        same = old is not None and (old.identity.issuer, old.identity.subject) == (
-            identity.issuer,
-            identity.subject,
-        )
-        now = int(self.clock.now().timestamp())
-        session = Session(
-            session_id=old.session_id if old and same else f"session-{self.began}",
-            identity=identity,
-            created_at=now,
-            expires_at=now + 28800,
-            id_token=id_token,
-        )
-        token = f"token-{self.began}"
-        self.by_token[token] = session
-        return token, session
-
-    async def find(self, token: str) -> Session | None:
-        return self.by_token.get(token)
-
-    async def add_party(self, session_id: str, party: RelyingParty, sid: str) -> bool:
-        return True
-
-    async def sid_for(self, session_id: str, client_id: str) -> str:
-        return f"{session_id}-{client_id}"
-
-
-class _Subjects:
-    async def subject_for(self, issuer: str, subject: str, audience: str) -> str:
-        return f"{subject}@{issuer} for {audience}"
-
-    async def person_of(self, subject: str, audience: str) -> tuple[str, str] | None:
-        return None
-
-
-@dataclass
-class _Agreements:
-    held: dict[tuple[str, str, str], Agreement] = field(default_factory=dict)
-
-    async def find(self, identity: Identity, recipient: str, platform: str) -> Agreement | None:
-        return self.held.get((identity.subject, recipient, platform))
-
-    async def remember(
-        self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
-    ) -> Agreement:
-        return self.remembered(identity, recipient, platform, claims)
-
-    def remembered(
-        self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
-    ) -> Agreement:
-        key = (identity.subject, recipient, platform.client_id)
-        before = self.held[key].claims if key in self.held else frozenset()
-        self.held[key] = Agreement(
-            agreement_id="a-1",
-            recipient=recipient,
-            platform=platform.client_id,
-            platform_name=platform.name,
-            claims=claims | before,
-            given_at=0,
-        )
-        return self.held[key]
-
-    async def of(self, identity: Identity) -> list[Agreement]:
-        return list(self.held.values())
-
-    async def withdraw(self, identity: Identity, agreement_id: str) -> bool:
-        self.held.clear()
-        return True
-
-
-@dataclass
-class _Answers:
-    """`meanwhile` is the error of what came between, when the login ends."""
-
-    granted: list[Agreed] = field(default_factory=list)
-    meanwhile: str = ""
-
-    async def granting(self, request: AuthRequest) -> Callable[[Writes, Agreed], AuthResponse]:
-        def grant(writes: Writes, agreed: Agreed) -> AuthResponse:
-            if self.meanwhile:
-                return self.refuse(request, self.meanwhile, "meanwhile")
-            assert writes.goes_on(agreed.session_id)
-            self.granted.append(agreed)
-            return AuthResponse(request.redirect_uri, (("code", "the-code"), ("state", request.state)))
-
-        return grant
-
-    def refuse(self, request: AuthRequest, error: str, description: str) -> AuthResponse:
-        said = (("error", error), ("error_description", description), ("state", request.state), ("iss", AH))
-        return AuthResponse(request.redirect_uri, said)
-
-
-@dataclass
-class _Together:
-    """One transaction: what raises has written nothing."""
-
-    rows: _Rows
-    sessions: _Sessions
-    agreements: _Agreements
-    answers: _Answers
-
-    async def write(self, steps: Callable[[Writes], T]) -> T:
-        before = self.rows.kept.copy(), self.sessions.by_token.copy(), self.agreements.held.copy()
-        granted = self.answers.granted.copy()
-        try:
-            return steps(self)
-        except BaseException:
-            self.rows.kept, self.sessions.by_token, self.agreements.held = before
-            self.answers.granted = granted
-            raise
-
-    def begin_session(
-        self, identity: Identity, *, id_token: str = "", replaces: str = ""
-    ) -> tuple[str, Session]:
-        return self.sessions.begun(identity, id_token=id_token, replaces=replaces)
-
-    def remember(
-        self, identity: Identity, recipient: str, platform: OnBehalf, claims: frozenset[str]
-    ) -> Agreement:
-        return self.agreements.remembered(identity, recipient, platform, claims)
-
-    def goes_on(self, session_id: str) -> bool:
-        return session_id in {one.session_id for one in self.sessions.by_token.values()}
-
-    def subject_for(self, issuer: str, subject: str, audience: str) -> str:
-        raise AssertionError("these answers need none")
-
-    def open_grant(self, grant: Grant, *, code_life_s: int) -> str:
-        raise AssertionError("these answers need none")
-
-    def take_part(self, session_id: str, party: RelyingParty, sid: str) -> bool:
-        raise AssertionError("these answers need none")
-
-    def replace(self, interaction: Interaction) -> bool:
-        return self.rows.replaced(interaction)
-
-
 _dialect = cache(load_dialect)
 
 
@@ -390,9 +193,9 @@ class Wayside:
         self.idp = Scripted(IDP, self.clock, claims={"acr": "verified"})
         self.idp.userinfo_claims = {"sub": "citizen-1", **ACCOUNT}
         self.directory = Directory(TrustSnapshot(AH, "340000", {JS: self.peer()}))
-        self.rows, self.sessions = _Rows(self.clock), _Sessions(self.clock)
-        self.agreements, self.answers = _Agreements(), _Answers()
-        self.together = _Together(self.rows, self.sessions, self.agreements, self.answers)
+        self.rows, self.sessions = Interactions(self.clock), Sessions(self.clock)
+        self.agreements, self.answers = Agreements(), Answers()
+        self.together = Together(self.rows, self.sessions, self.agreements, self.answers)
         self.browser = Visitor(browser="browser-1")
         self.idp_is_away: Exception | None = None
         self.ended: list[tuple[str, str, str]] = []
@@ -457,7 +260,7 @@ class Wayside:
             lambda issuer: KeyAuthentication(AH, issuer, lambda: _OWN_KEY, self.clock),
             self.clock,
         )
-        subjects = _Subjects()
+        subjects = Subjects()
 
         def now_s() -> float:
             return self.clock.now().timestamp()
@@ -527,7 +330,7 @@ class Wayside:
     async def act(self, page: str, **form: str) -> Step:
         """Send a form of the page at that URL, with its token."""
         interaction_id = page.rpartition("/")[2]
-        csrf = _loaded(self.rows.kept[interaction_id][0]).csrf
+        csrf = read_interaction(self.rows.kept[interaction_id][0]).csrf
         return self._seen(await self.flow.act(interaction_id, {"csrf": csrf, **form}, self.browser))
 
     async def back(self, answer: Mapping[str, str]) -> Step:
