@@ -62,6 +62,20 @@ async def keep_statements(rows: TrustRows, world: World, clock: FixedClock) -> N
         await rows.save_statement(StoredStatement(iss, sub, kind, token, mark, "", clock.at))
 
 
+def exporter_of(
+    entity_id: str, records: StoreJournal, archive: TrustRows, world: World, clock: FixedClock
+) -> Exporter:
+    return Exporter(
+        records=records,
+        archive=archive,
+        codec=CODEC,
+        signer=lambda: world.envelope_keys[entity_id],
+        clock=clock,
+        entity_id=entity_id,
+        anchor=ANCHOR,
+    )
+
+
 async def test_both_nodes_export_what_they_stored(database: Database) -> None:
     world, clock = World(), FixedClock()
     rows = TrustRows(database)
@@ -91,15 +105,7 @@ async def test_both_nodes_export_what_they_stored(database: Database) -> None:
     world.roll_over(clock.at, old_until=clock.at + timedelta(days=7))
     world.publish(clock.at)
     await keep_statements(rows, world, clock)
-    exporter = Exporter(
-        records=asking,
-        archive=rows,
-        codec=CODEC,
-        signer=lambda: world.envelope_keys[ASKING],
-        clock=clock,
-        entity_id=ASKING,
-        anchor=ANCHOR,
-    )
+    exporter = exporter_of(ASKING, asking, rows, world, clock)
     data = await exporter.export(exchange.request_id)
     report = only(data, world.anchor_jwks)
     first = jwks_of([world.former_anchor_keys[0].verification_key])
@@ -238,15 +244,7 @@ async def test_two_nodes_that_use_one_id_are_told_apart(database: Database) -> N
     for officer, asking in enumerate((ASKING, other, ASKING)):
         await keep_heard(journal, world, exchange, asking, f"officer-{officer}")
     await journal.close()
-    exporter = Exporter(
-        records=journal,
-        archive=rows,
-        codec=CODEC,
-        signer=lambda: world.envelope_keys[ANSWERING],
-        clock=clock,
-        entity_id=ANSWERING,
-        anchor=ANCHOR,
-    )
+    exporter = exporter_of(ANSWERING, journal, rows, world, clock)
 
     with pytest.raises(OwnBadValue, match=f"{other}, {ASKING}"):
         await exporter.export(exchange.request_id)
